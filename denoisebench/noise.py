@@ -1,0 +1,308 @@
+"""Synthetic noise: what it is called, how it is drawn, and who may repeat a draw.
+
+An image is float with 8-bit white = 1.0. A noise id is one of
+
+    gaussA        y = x + n,  n ~ N(0, (A/255)^2) per element          A in 8-bit grey levels
+    gaussA_B      one sigma ~ U(A, B) per image, then as above
+    poissonA      y = Poisson(A x) / A per element                      A = lambda, photons at white
+    poissonA_B    one lambda ~ U(A, B) per image, then as above
+
+followed by nothing (never clipped, never quantised: the protocol of the papers), ``-clip`` (clipped to
+[0, 1]) or ``-uint8`` (clipped and rounded to 8 bits, as a camera or a PNG file would).
+
+Evaluation noise comes from one of two sources. `CounterDraws` derives a stream of its own from
+(seed, data set, image, repeat, noise): independent of order, of methods and of parallelism. `LegacyDraws`
+replays the single numpy stream, seed 101, of the released Neighbor2Neighbor and Blind2Unblind tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from denoisebench.errors import UserError
+from denoisebench.lazy import torch
+
+FloatImage = npt.NDArray[np.float32]
+UIntImage = npt.NDArray[np.uint8]
+
+FORMS = "gaussA, gaussA_B, poissonA, poissonA_B (numbers > 0, A < B), each also with -clip or -uint8"
+EXAMPLES = "gauss25, gauss5_50, poisson30, poisson5_50"
+_TEXT = re.compile(r"(gauss|poisson)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?(-clip|-uint8)?")
+# Beyond these a level is a typing mistake, not an experiment.
+_LARGEST = {"gauss": 255.0, "poisson": 1e6}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """One kind of synthetic noise.
+
+    Parameters
+    ----------
+    family : 'gauss' or 'poisson'
+    low, high : level or range of levels; sigma in 8-bit units, or lambda. Equal for a single level.
+    after : '' (leave as drawn), 'clip' or 'uint8'
+    """
+
+    family: str
+    low: float
+    high: float
+    after: str = ""
+
+    @property
+    def ranged(self) -> bool:
+        """Whether each image has its own level."""
+        return self.high > self.low
+
+    @property
+    def id(self) -> str:
+        """Canonical text; `parse_noise` of it gives the same noise back."""
+        level = f"{self.low:.10g}" + (f"_{self.high:.10g}" if self.ranged else "")
+        return f"{self.family}{level}" + (f"-{self.after}" if self.after else "")
+
+    @property
+    def title(self) -> str:
+        """Name for a table heading."""
+        greek = {"gauss": "Gaussian σ", "poisson": "Poisson λ"}[self.family]
+        level = f"∈[{self.low:g},{self.high:g}]" if self.ranged else f"={self.low:g}"
+        return f"{greek}{level}" + (f" ({self.after})" if self.after else "")
+
+    def finish(self, noisy: npt.NDArray[np.float64]) -> FloatImage:
+        """Apply what comes after the draw (nothing, clipping, 8-bit quantisation); float64 in, float32 out."""
+        if self.after:
+            noisy = np.clip(noisy, 0.0, 1.0)
+        if self.after == "uint8":
+            noisy = np.rint(noisy * 255.0) / 255.0
+        return noisy.astype(np.float32)
+
+
+def parse_noise(text: str) -> Noise:
+    """Read a noise id such as ``gauss25`` or ``poisson5_50-clip``.
+
+    Raises
+    ------
+    UserError
+        Naming the text and the allowed forms.
+    """
+    match = _TEXT.fullmatch(text.strip())
+    if match is None:
+        raise UserError(f"Noise {text!r} cannot be read. Allowed: {FORMS}; for example {EXAMPLES}.")
+    family, first, second, after = match.groups()
+    low = float(first)
+    high = float(second) if second else low
+    if not 0 < low <= high <= _LARGEST[family] or (second and high == low):
+        raise UserError(
+            f"Noise {text!r} has levels out of range: a {family} level lies above 0 and up to "
+            f"{_LARGEST[family]:g}, and a range goes from a smaller to a larger level."
+        )
+    return Noise(family, low, high, (after or "").lstrip("-"))
+
+
+def seed_from(*axes: object) -> int:
+    """128-bit seed from named axes; equal axes give equal seeds on every machine."""
+    text = "\x1f".join(str(axis) for axis in axes)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+
+def generator_from(*axes: object) -> np.random.Generator:
+    """A numpy generator of its own for the named axes."""
+    return np.random.Generator(np.random.Philox(key=seed_from(*axes)))
+
+
+def torch_generator_from(*axes: object, device: str = "cpu") -> torch.Generator:
+    """A torch generator of its own for the named axes."""
+    generator = torch.Generator(device=device)
+    generator.manual_seed(seed_from(*axes) % 2**63)
+    return generator
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A noisy image (H, W, C float32, unclipped) and the level it was drawn with (sigma/255 or lambda)."""
+
+    noisy: FloatImage
+    level: float
+
+
+def add_noise(clean: UIntImage, noise: Noise, rng: np.random.Generator) -> Draw:
+    """Draw the level, then the noise, of one image.
+
+    Parameters
+    ----------
+    clean : (H, W, C) uint8
+    noise : what to draw
+    rng : consumed: one uniform if the noise is ranged, then one value per element
+
+    Returns
+    -------
+    Draw with the level as methods see it: a standard deviation on the 0..1 scale, or lambda.
+    """
+    x = clean.astype(np.float64) / 255.0
+    level = rng.uniform(noise.low, noise.high) if noise.ranged else noise.low
+    if noise.family == "gauss":
+        level /= 255.0
+        noisy = x + level * rng.standard_normal(x.shape)
+    else:
+        noisy = rng.poisson(level * x) / level
+    return Draw(noise.finish(noisy), float(level))
+
+
+def add_noise_batch(
+    clean: torch.Tensor, noise: Noise, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy copies of a training batch, one level per image.
+
+    Parameters
+    ----------
+    clean : (N, C, H, W) float tensor, 0..1
+
+    Returns
+    -------
+    noisy : (N, C, H, W), same device and dtype
+    level : (N, 1, 1, 1), sigma on the 0..1 scale, or lambda
+    """
+    shape = (clean.shape[0], 1, 1, 1)
+    level = torch.full(shape, noise.low, device=clean.device, dtype=clean.dtype)
+    if noise.ranged:
+        uniform = torch.rand(shape, generator=generator, device=clean.device, dtype=clean.dtype)
+        level = level + (noise.high - noise.low) * uniform
+    if noise.family == "gauss":
+        level = level / 255.0
+        noisy = clean + level * torch.randn(
+            clean.shape, generator=generator, device=clean.device, dtype=clean.dtype
+        )
+    else:
+        noisy = torch.poisson(level * clean, generator=generator) / level
+    if noise.after:
+        noisy = noisy.clamp(0, 1)
+    if noise.after == "uint8":
+        noisy = (noisy * 255).round() / 255
+    return noisy, level
+
+
+class Draws(Protocol):
+    """A source of evaluation noise."""
+
+    @property
+    def id(self) -> str:
+        """Text that, with the noise id, fixes every noisy image."""
+        ...
+
+    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
+        """The noisy image of one (image, repeat)."""
+        ...
+
+
+@dataclass(frozen=True)
+class CounterDraws:
+    """Random-access noise: a stream of its own for every (seed, data set, image, repeat, noise)."""
+
+    seed: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"counter-{self.seed}"
+
+    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
+        rng = generator_from("evaluation", self.seed, dataset, image, repeat, noise.id)
+        return add_noise(clean, noise, rng)
+
+
+def _add_noise_legacy(clean: UIntImage, noise: Noise, rng: np.random.RandomState) -> Draw:
+    # Precision follows the released tests: float32 image, float64 noise, float32 result.
+    x = clean.astype(np.float32) / np.float32(255.0)
+    if noise.family == "gauss":
+        level = rng.uniform(noise.low / 255.0, noise.high / 255.0) if noise.ranged else noise.low / 255.0
+        noisy = x + rng.normal(size=x.shape) * level
+    else:
+        level = rng.uniform(noise.low, noise.high) if noise.ranged else noise.low
+        scaled = np.float64(level) * x.astype(np.float64) if noise.ranged else np.float32(level) * x
+        noisy = rng.poisson(scaled) / level
+    return Draw(noise.finish(noisy), float(level))
+
+
+@dataclass(frozen=True)
+class LegacySet:
+    """One test set of the legacy stream: its name, repeats, image ids in order, and how to load one."""
+
+    name: str
+    repeats: int
+    images: Sequence[str]
+    load: Callable[[str], UIntImage]
+
+
+class LegacyDraws:
+    """The seed-101 stream of the released tests, as one long sequence.
+
+    Order: test sets as given, then repeats, then images by file name. Reaching an image means drawing the
+    noise of all images before it; the generator's state at the start of every (set, repeat) is remembered.
+
+    Parameters
+    ----------
+    sets : the official sequence (kodak x 10, bsd300 x 3, set14 x 20)
+    """
+
+    id = "legacy-101"
+
+    def __init__(self, sets: Sequence[LegacySet]) -> None:
+        self._sets = list(sets)
+        self._starts: dict[tuple[str, int, int], tuple[object, ...]] = {}
+        self._rng = np.random.RandomState(101)
+        self._noise: str | None = None
+        self._next = (0, 0, 0)
+
+    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
+        target = self._position(dataset, image, repeat)
+        self._seek(target, noise)
+        while self._next < target:
+            index, _, position = self._next
+            skipped = self._sets[index]
+            self._step(skipped.load(skipped.images[position]), noise)
+        return self._step(clean, noise)
+
+    def _position(self, dataset: str, image: str, repeat: int) -> tuple[int, int, int]:
+        for index, candidate in enumerate(self._sets):
+            if candidate.name == dataset:
+                if repeat >= candidate.repeats:
+                    raise UserError(
+                        f"Legacy draws hold {candidate.repeats} repeats of {dataset}; repeat {repeat + 1} "
+                        "does not exist. Lower --repeats or use --noise-draws counter."
+                    )
+                return index, repeat, list(candidate.images).index(image)
+        names = ", ".join(candidate.name for candidate in self._sets)
+        raise UserError(
+            f"Legacy draws are defined for {names}, not for {dataset!r}. Use --noise-draws counter there."
+        )
+
+    def _seek(self, target: tuple[int, int, int], noise: Noise) -> None:
+        if self._noise == noise.id and self._next <= target:
+            return
+        known = [key for key in self._starts if key[0] == noise.id and (key[1], key[2], 0) <= target]
+        self._noise = noise.id
+        if known:
+            best = max(known, key=lambda key: key[1:])
+            self._rng.set_state(self._starts[best])  # type: ignore[arg-type]
+            self._next = (best[1], best[2], 0)
+        else:
+            self._rng = np.random.RandomState(101)
+            self._next = (0, 0, 0)
+
+    def _step(self, clean: UIntImage, noise: Noise) -> Draw:
+        index, repeat, position = self._next
+        if position == 0:
+            self._starts[(noise.id, index, repeat)] = self._rng.get_state()  # type: ignore[assignment]
+        draw = _add_noise_legacy(clean, noise, self._rng)
+        current = self._sets[index]
+        if position + 1 < len(current.images):
+            self._next = (index, repeat, position + 1)
+        elif repeat + 1 < current.repeats:
+            self._next = (index, repeat + 1, 0)
+        else:
+            self._next = (index + 1, 0, 0)
+        return draw

@@ -1,0 +1,24 @@
+"""The noisy image itself: the line every denoiser has to beat.
+
+xhat = y. Nothing is told, nothing is learned, nothing is changed; cost: none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from denoisebench.method import Info, Known, PlainMethod
+from denoisebench.noise import FloatImage
+
+
+@dataclass(frozen=True)
+class Identity(PlainMethod):
+    """Return the noisy image unchanged."""
+
+    name = "identity"
+    info = Info(label="Noisy input", licence="BSD-3-Clause (denoisebench)", baseline=True)
+
+    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        return noisy
