@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from denoisebench.errors import UserError
+from denoisebench.errors import UserError, unknown
 from denoisebench.images import UIntImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
 
 
-class MissingData(UserError):
+class MissingData(UserError):  # noqa: N818 - reads as the state it reports
     """A data set is not on this machine; says where to get it and where to put it."""
 
 
@@ -32,10 +34,19 @@ class Entry:
     sha256: str
     pixels: str
 
+    @property
+    def image(self) -> str:
+        """The image's id: its file name without extension."""
+        return Path(self.file).stem
+
 
 @dataclass(frozen=True)
 class Archive:
-    """Something `denoisebench data fetch` can download: address, SHA-256, and what to take out of it."""
+    """Something `denoisebench data fetch` can download: address, SHA-256, and what to take out of it.
+
+    ``members`` is a shell pattern for the wanted members of a tar archive. An address with ``{file}`` in it
+    stands for single files instead, one per line of the manifest.
+    """
 
     url: str
     sha256: str | None
@@ -58,13 +69,38 @@ def cache_root() -> Path:
     return user_cache_path("denoisebench") / "data"
 
 
+def package_roots(package: str) -> list[Path]:
+    """Folders of an installed package, found without importing it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingData(f"The package {package!r}, which carries these images, is not installed.")
+    return [Path(place) for place in spec.submodule_search_locations]
+
+
 def read_manifest(path: Path) -> list[Entry]:
-    """Read a manifest (TSV with a header of `MANIFEST_COLUMNS`)."""
+    """Read a manifest (TSV with a header of `MANIFEST_COLUMNS`).
+
+    Raises
+    ------
+    UserError
+        The manifest is missing or damaged, or names an image twice.
+    """
+    columns = ", ".join(MANIFEST_COLUMNS)
+    if not path.is_file():
+        raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    if not rows or tuple(rows[0]) != MANIFEST_COLUMNS or any(len(row) != 6 for row in rows):
-        raise UserError(f"Manifest {path} is damaged: expected columns {', '.join(MANIFEST_COLUMNS)}.")
-    return [Entry(f, int(w), int(h), int(c), s, p) for f, w, h, c, s, p in rows[1:]]
+    if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
+        raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")
+    entries = []
+    for row in rows[1:]:
+        try:
+            file, width, height, channels, sha256, pixels = row
+            entries.append(Entry(file, int(width), int(height), int(channels), sha256, pixels))
+        except ValueError:
+            raise UserError(f"Manifest {path} is damaged in {row!r}: expected columns {columns}.") from None
+    _refuse_twins(entries, f"Manifest {path}")
+    return entries
 
 
 class DataSet:
@@ -96,6 +132,11 @@ class DataSet:
         raise NotImplementedError
 
     @property
+    def note(self) -> str:
+        """What `verify` could not check, as a sentence to show with every result; empty if nothing."""
+        return ""
+
+    @property
     def data_hash(self) -> str:
         """SHA-256 over ids and pixels: two equal hashes mean equal images."""
         raise NotImplementedError
@@ -103,6 +144,8 @@ class DataSet:
 
 class FolderSet(DataSet):
     """A data set that is a folder of image files, known by a manifest.
+
+    Where the images lie differently, override `_files`, which lists the candidates.
 
     Parameters
     ----------
@@ -113,6 +156,8 @@ class FolderSet(DataSet):
     folders: ClassVar[tuple[str, ...]]
     #: Manifest file; None if no list of the images could be made (then files are hashed as found).
     manifest: ClassVar[Path | None] = None
+    #: The folder holds other things by right; only the images of the manifest are looked at.
+    shared: ClassVar[bool] = False
     #: Number of images in the original set.
     count: ClassVar[int]
     #: What to tell a user who has to get the set by hand.
@@ -135,12 +180,12 @@ class FolderSet(DataSet):
         for place in places:
             if place.is_dir():
                 return place
-        fetch = f" Run: denoisebench data fetch {self.name}." if self.archive else ""
+        fetch = f" Or run: denoisebench data fetch {self.name}" if self.archive else ""
         raise MissingData(
             f"Data set {self.name!r} ({self.count} images) is not on this machine. Looked for "
-            f"{', '.join(map(str, places))}. Get it from {self.source}{' ' + self.how if self.how else ''} "
-            f"and put the files into {places[0]}, or name another root with --data-root or "
-            f"{DATA_VARIABLE}.{fetch}"
+            f"{', '.join(map(str, places))}. Get it from {self.source} and put the files into {places[0]}, "
+            f"or name another root with --data-root or {DATA_VARIABLE}."
+            f"{' ' + self.how if self.how else ''}{fetch}"
         )
 
     @cached_property
@@ -148,38 +193,52 @@ class FolderSet(DataSet):
         """The manifest, or one made from the files found where none is shipped."""
         if self.manifest is not None:
             return read_manifest(self.manifest)
-        return [entry_of(path) for path in list_images(self.folder)]
+        entries = [entry_of(path) for path in self._files()]
+        _refuse_twins(entries, f"Folder {self.folder}")
+        return entries
 
     @property
     def images(self) -> Sequence[str]:
-        return [Path(entry.file).stem for entry in self.entries]
+        return [entry.image for entry in self.entries]
 
     def load(self, image: str) -> UIntImage:
-        entry = next(entry for entry in self.entries if Path(entry.file).stem == image)
-        return to_channels(read_image(self._path(entry)), self.channels)
+        return to_channels(read_image(self._path(self._entry(image))), self.channels)
+
+    def _entry(self, image: str) -> Entry:
+        if image not in self._by_id:
+            raise unknown(f"image of data set {self.name!r}", image, self._by_id)
+        return self._by_id[image]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Entry]:
+        return {entry.image: entry for entry in self.entries}
 
     def _path(self, entry: Entry) -> Path:
         """The file of an entry; another extension of the same name will do (a PNG of a published JPEG)."""
         exact = self.folder / entry.file
-        if exact.is_file():
-            return exact
-        others = [path for path in self._files() if path.stem == exact.stem]
-        return others[0] if others else exact
+        return exact if exact.is_file() else self._found.get(entry.image, exact)
+
+    @cached_property
+    def _found(self) -> dict[str, Path]:
+        return {path.stem: path for path in self._files()}
 
     def _files(self) -> list[Path]:
         return list_images(self.folder)
 
     def verify(self) -> None:
-        stems = {Path(entry.file).stem for entry in self.entries}
         files = self._files()
-        missing = sorted(stems - {path.stem for path in files})
+        if self.manifest is None:
+            self._verify_count(len(files))
+            return
+        wanted = {entry.image for entry in self.entries}
+        missing = sorted(wanted - {path.stem for path in files})
         if missing:
             raise UserError(
-                f"Data set {self.name!r} in {self.folder} lacks {len(missing)} of {len(stems)} images: "
+                f"Data set {self.name!r} in {self.folder} lacks {len(missing)} of {len(wanted)} images: "
                 f"{_some(missing)}. Get them from {self.source}"
             )
-        extra = sorted(path.name for path in files if path.stem not in stems)
-        if extra:
+        extra = sorted(path.name for path in files if path.stem not in wanted)
+        if extra and not self.shared:
             raise UserError(
                 f"Data set {self.name!r} in {self.folder} has {len(extra)} images that do not belong to it: "
                 f"{_some(extra)}. Move them away, or give the folder itself to --datasets to use it as it is."
@@ -187,9 +246,26 @@ class FolderSet(DataSet):
         for entry in self.entries:
             self._verify(entry)
 
+    @property
+    def note(self) -> str:
+        if self.manifest is not None:
+            return ""
+        return (
+            f"Data set {self.name!r} is unverified: {len(self.entries)} of {self.count} images found, "
+            "their content not checked because no manifest of the original set is shipped."
+        )
+
+    def _verify_count(self, found: int) -> None:
+        if found != self.count:
+            raise UserError(
+                f"Data set {self.name!r} in {self.folder} is incomplete or another version: {found} images "
+                f"instead of {self.count}. Get all of them from {self.source} or give the folder itself to "
+                "--datasets to use it as it is."
+            )
+
     def _verify(self, entry: Entry) -> None:
         path = self._path(entry)
-        if hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256:
+        if file_hash(path) == entry.sha256:
             return
         pixels = read_image(path)
         height, width, channels = pixels.shape
@@ -207,7 +283,7 @@ class FolderSet(DataSet):
 
     @cached_property
     def data_hash(self) -> str:
-        lines = [f"{Path(entry.file).stem} {entry.pixels}" for entry in self.entries]
+        lines = [f"{entry.image} {entry.pixels}" for entry in self.entries]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -235,28 +311,42 @@ class AnyFolder(FolderSet):
                 "A data set is all gray or all colour; split the folder or convert the files."
             )
         self.channels = counts.pop()
-        stems = [Path(entry.file).stem for entry in self.entries]
-        twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-        if twice is not None:
-            raise UserError(f"Folder {path} holds several images named {twice!r}; names must be unique.")
 
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""
+
+    @property
+    def note(self) -> str:
+        return ""
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def entry_of(path: Path) -> Entry:
     """The manifest entry of an image file."""
     pixels = read_image(path)
     height, width, channels = pixels.shape
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Entry(path.name, width, height, channels, sha256, pixel_hash(pixels))
+    return Entry(path.name, width, height, channels, file_hash(path), pixel_hash(pixels))
 
 
 def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:
     """Write a manifest that `read_manifest` reads."""
     lines = [f"# {line}" for line in comment.splitlines()] + ["\t".join(MANIFEST_COLUMNS)]
-    lines += ["\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries]
+    lines += [
+        "\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _refuse_twins(entries: Sequence[Entry], where: str) -> None:
+    counts = Counter(entry.image for entry in entries)
+    twice = next((image for image, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"{where} holds several images named {twice!r}; names must be unique.")
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -250,6 +250,8 @@ class LearnedMethod(Method):
 
     #: Coupled L2 weight decay of Adam.
     weight_decay: ClassVar[float] = 0.0
+    #: Sides of training crops must be multiples of this.
+    crop_multiple: ClassVar[int] = 32
 
     def build(self, channels: int) -> torch.nn.Module:
         """A new network for images of that many channels, freshly initialised from torch's generator."""
@@ -304,8 +306,3 @@ class LearnedMethod(Method):
     def diagnose(self, curve: Sequence[Mapping[str, float]]) -> list[str]:
         """Sentences about what went wrong in a training, read off its learning curve; empty if nothing."""
         return []
-
-
-def learning_rate_factor(progress: float) -> float:
-    """The paper's schedule: halved when 20, 40, 60 and 80 % of the training are reached."""
-    return float(0.5 ** min(4, int(progress * 5 + 1e-9)))

@@ -34,7 +34,7 @@ UIntImage = npt.NDArray[np.uint8]
 
 FORMS = "gaussA, gaussA_B, poissonA, poissonA_B (numbers > 0, A < B), each also with -clip or -uint8"
 EXAMPLES = "gauss25, gauss5_50, poisson30, poisson5_50"
-_TEXT = re.compile(r"(gauss|poisson)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?(-clip|-uint8)?")
+_TEXT = re.compile(r"(gauss|poisson)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?(-clip|-uint8)?", re.ASCII)
 # Beyond these a level is a typing mistake, not an experiment.
 _LARGEST = {"gauss": 255.0, "poisson": 1e6}
 
@@ -63,7 +63,7 @@ class Noise:
     @property
     def id(self) -> str:
         """Canonical text; `parse_noise` of it gives the same noise back."""
-        level = f"{self.low:.10g}" + (f"_{self.high:.10g}" if self.ranged else "")
+        level = _decimal(self.low) + (f"_{_decimal(self.high)}" if self.ranged else "")
         return f"{self.family}{level}" + (f"-{self.after}" if self.after else "")
 
     @property
@@ -80,6 +80,11 @@ class Noise:
         if self.after == "uint8":
             noisy = np.rint(noisy * 255.0) / 255.0
         return noisy.astype(np.float32)
+
+
+def _decimal(level: float) -> str:
+    """Shortest decimal text that reads back as the same number, without exponent."""
+    return np.format_float_positional(level, trim="-")
 
 
 def parse_noise(text: str) -> Noise:
@@ -274,6 +279,11 @@ class LegacyDraws:
                         f"Legacy draws hold {candidate.repeats} repeats of {dataset}; repeat {repeat + 1} "
                         "does not exist. Lower --repeats or use --noise-draws counter."
                     )
+                if image not in candidate.images:
+                    raise UserError(
+                        f"Legacy draws of {dataset} hold {len(candidate.images)} images, but none called "
+                        f"{image!r}. Use --noise-draws counter for changed test sets."
+                    )
                 return index, repeat, list(candidate.images).index(image)
         names = ", ".join(candidate.name for candidate in self._sets)
         raise UserError(
@@ -281,17 +291,15 @@ class LegacyDraws:
         )
 
     def _seek(self, target: tuple[int, int, int], noise: Noise) -> None:
-        if self._noise == noise.id and self._next <= target:
+        """Move to the last place at or before the target whose generator state is known."""
+        begun = [key[1:] for key in self._starts if key[0] == noise.id and (*key[1:], 0) <= target]
+        start = (*max(begun, default=(0, 0)), 0)
+        if self._noise == noise.id and start <= self._next <= target:
             return
-        known = [key for key in self._starts if key[0] == noise.id and (key[1], key[2], 0) <= target]
-        self._noise = noise.id
-        if known:
-            best = max(known, key=lambda key: key[1:])
-            self._rng.set_state(self._starts[best])  # type: ignore[arg-type]
-            self._next = (best[1], best[2], 0)
-        else:
-            self._rng = np.random.RandomState(101)
-            self._next = (0, 0, 0)
+        self._noise, self._next = noise.id, start
+        self._rng = np.random.RandomState(101)
+        if begun:
+            self._rng.set_state(self._starts[(noise.id, *start[:2])])  # type: ignore[arg-type]
 
     def _step(self, clean: UIntImage, noise: Noise) -> Draw:
         index, repeat, position = self._next

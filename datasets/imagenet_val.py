@@ -1,0 +1,77 @@
+"""The training images of the papers: ImageNet validation photographs of middling size.
+
+Any folder of images is taken; those with both sides in 256..512 are kept and converted to RGB, as the
+tools of Neighbor2Neighbor and Blind2Unblind do. From ILSVRC2012_img_val (50,000 images) that leaves
+44,328. Source: https://image-net.org, non-commercial research use, after registration.
+
+No manifest is shipped: whatever the folder holds is used, and `note` says how many images that is.
+
+Traps: the papers save the kept images again as JPEG of quality 100, here they are read from the
+originals; of ImageNet's training photographs a sample has other images under a similar name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+
+from denoisebench.dataset import Entry, FolderSet, file_hash
+from denoisebench.errors import UserError
+from denoisebench.images import UIntImage
+
+SMALLEST, LARGEST = 256, 512
+
+
+class ImageNetVal(FolderSet):
+    """Training images with both sides in 256..512, as many as the folder holds."""
+
+    name = "imagenet_val"
+    title = "ImageNet validation"
+    channels = 3
+    source = "https://image-net.org (ILSVRC2012_img_val)"
+    licence = "non-commercial research use, after registration"
+    folders = ("imagenet_val", "ILSVRC2012_img_val", "imagenet_sample")
+    count = 44_328
+    how = "A folder of other photographs of that size will do for training."
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The images of fitting size, known by their headers: 50,000 files are not decoded to be listed."""
+        from PIL import Image
+
+        found = []
+        for path in self._files():
+            try:
+                with Image.open(path) as image:
+                    width, height = image.size
+            except Exception as error:  # Pillow raises many types on damaged files
+                raise UserError(f"Image {path} is corrupt or no image ({error}); replace it.") from None
+            if min(width, height) >= SMALLEST and max(width, height) <= LARGEST:
+                found.append(Entry(path.name, width, height, 3, "", ""))
+        if not found:
+            raise UserError(
+                f"Folder {self.folder} holds no image with both sides in {SMALLEST}..{LARGEST} pixels."
+            )
+        return found
+
+    def load(self, image: str) -> UIntImage:
+        from PIL import Image
+
+        path = self._path(self._entry(image))
+        try:
+            with Image.open(path) as opened:
+                return np.asarray(opened.convert("RGB"))
+        except OSError as error:
+            raise UserError(f"Image {path} is corrupt ({error}); replace it.") from None
+
+    def verify(self) -> None:
+        """Only that there are images: the set is whatever the folder holds."""
+        _ = self.entries
+
+    @cached_property
+    def data_hash(self) -> str:
+        """SHA-256 over ids and files (not pixels: that would decode every image before training)."""
+        lines = [f"{entry.image} {file_hash(self._path(entry))}" for entry in self.entries]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,310 @@
+"""The command line: reads arguments, calls the rooms below, turns mistakes into one sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from denoisebench import __version__
+from denoisebench.errors import UserError
+
+if TYPE_CHECKING:
+    from denoisebench.experiment import Experiment
+
+DEFAULT_BUDGET = "300steps"
+DEFAULT_OUT = Path("denoisebench-results")
+
+app = typer.Typer(
+    help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'.")]
+Noises = Annotated[str, typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B.")]
+Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
+TrainData = Annotated[
+    str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
+]
+BudgetText = Annotated[str, typer.Option(help="Training length: 300steps, 5epochs, 10min, or paper.")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 4).")]
+Crop = Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")]
+LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
+TrainingNoise = Annotated[
+    str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of noise, training and methods.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
+PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
+
+
+@app.callback()
+def _root() -> None:
+    pass
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"denoisebench {__version__}")
+
+
+@app.command()
+def run(
+    methods: Methods = "b2u,nbr2nbr",
+    noise: Noises = "gauss25",
+    datasets: Datasets = "samples",
+    repeats: Annotated[str, typer.Option(help="Noise draws per image, or paper (10/3/20).")] = "1",
+    train_data: TrainData = "auto",
+    budget: BudgetText = DEFAULT_BUDGET,
+    batch: Batch = None,
+    crop: Crop = None,
+    lr: LearningRate = None,
+    training_noise: TrainingNoise = "fresh",
+    noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter",
+    padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side",
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Out = DEFAULT_OUT,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Run methods on test sets with synthetic noise and print a table."""
+    from denoisebench.progress import for_stderr
+    from denoisebench.reports.files import write_reports
+    from denoisebench.results import Store
+    from denoisebench.runner import run as run_cells
+
+    _load_plugins(plugin)
+    recipe = (budget, batch, crop, lr, training_noise, seed)
+    experiment = _experiment(
+        methods, noise, datasets, recipe, train_data, data_root, device,
+        repeats=repeats, draws=noise_draws, padding=padding,
+    )  # fmt: skip
+    store = Store(out)
+    try:
+        outcome = run_cells(experiment, store, for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if outcome.cells:
+        if outcome.computed or not (out / "table.md").is_file():
+            write_reports(store)
+        notes = [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
+        notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
+        _print_table(outcome.cells, notes)
+        print(f"\nScores, table.md and table.tex: {out}")
+    if outcome.failed or not outcome.cells:
+        for title, reason in [*outcome.failed, *outcome.skipped]:
+            print(f"{title}: {reason}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
+    """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
+    from denoisebench.reports.files import write_reports
+    from denoisebench.results import Store
+
+    store = Store(folder, create=False)
+    cells = list(store.all())
+    if not cells:
+        raise UserError(f"Folder {folder} holds no finished results.")
+    write_reports(store)
+    _print_table(sorted(cells, key=lambda cell: str(cell.about["written"])), [])
+
+
+@app.command()
+def train(
+    methods: Methods,
+    noise: Noises = "gauss25",
+    channels: Annotated[int, typer.Option(help="3 for colour, 1 for gray.")] = 3,
+    train_data: TrainData = "auto",
+    budget: BudgetText = DEFAULT_BUDGET,
+    batch: Batch = None,
+    crop: Crop = None,
+    lr: LearningRate = None,
+    training_noise: TrainingNoise = "fresh",
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Out = DEFAULT_OUT,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Train learned methods into a results folder; `run` with the same settings then finds them there."""
+    from denoisebench.progress import for_stderr
+    from denoisebench.results import Store
+    from denoisebench.runner import train_only
+
+    if channels not in (1, 3):
+        raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
+    _load_plugins(plugin)
+    recipe = (budget, batch, crop, lr, training_noise, seed)
+    experiment = _experiment(methods, noise, "", recipe, train_data, data_root, device)
+    store = Store(out)
+    try:
+        done, failed = train_only(experiment, channels, store, for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. The checkpoint is in {out}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    for title, path in done.items():
+        print(f"{title}: {path}")
+    for title, reason in failed:
+        print(f"FAILED: {title}: {reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+    if not done:
+        raise UserError(f"Nothing to train: none of {methods!r} is a learned method.")
+
+
+@app.command("list")
+def list_command(
+    what: Annotated[str, typer.Argument(help="methods, datasets or noises")] = "methods",
+    plugin: PluginFile = None,
+) -> None:
+    """List methods, data sets or noises."""
+    from denoisebench import listing
+
+    _load_plugins(plugin)
+    print(listing.text_of(what))
+
+
+@app.command("new-method")
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method and of its file.")],
+    kind: Annotated[str, typer.Option(help="plain (acts on one image) or learned (a trained network).")] = "plain",
+    folder: Annotated[Path, typer.Option(help="Where to write NAME.py.")] = Path("."),
+) -> None:
+    """Write one small plugin file that runs at once."""
+    from denoisebench.scaffold import write_method
+
+    path = write_method(name, kind, folder)
+    print(f"Wrote {path}. Try:\n  denoisebench check-method {path}")
+    print(f"  denoisebench run --plugin {path} --methods {name} --noise gauss25")
+
+
+@app.command("check-method")
+def check_method(
+    method: Annotated[str, typer.Argument(help="A method name (with settings) or a plugin file.")],
+) -> None:
+    """Check that a method keeps the contract, with a verdict per rule."""
+    from denoisebench.contract import check
+
+    if method.endswith(".py") or Path(method).is_file():
+        from denoisebench.registry import METHODS
+
+        method = METHODS.add_file(Path(method))
+    failures = 0
+    for verdict in check(method):
+        failures += not verdict.passed
+        print(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{': ' + verdict.detail if verdict.detail else ''}")
+    print(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
+    if failures:
+        raise typer.Exit(1)
+
+
+@data_app.command("where")
+def data_where(data_root: DataRoot = None) -> None:
+    """Print the folders that are searched for data sets."""
+    from denoisebench.dataset import data_roots
+
+    for root in data_roots(data_root):
+        print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
+
+
+@data_app.command("status")
+def data_status(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Say of each data set whether it is here, complete and unaltered."""
+    from denoisebench import listing
+
+    print(listing.data_status(names or [], data_root))
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set.")], data_root: DataRoot = None
+) -> None:
+    """Download a data set from its official source and check every image."""
+    from denoisebench.listing import fetch_dataset
+    from denoisebench.progress import for_stderr
+
+    print(fetch_dataset(name, data_root, for_stderr()))
+
+
+def _experiment(
+    methods: str,
+    noise: str,
+    datasets: str,
+    recipe: tuple[str, int | None, int | None, float | None, str, int],
+    train_data: str,
+    data_root: Path | None,
+    device: str,
+    repeats: str = "1",
+    draws: str = "counter",
+    padding: str = "side",
+) -> Experiment:
+    from denoisebench import experiment as texts
+    from denoisebench.dataset import data_roots
+    from denoisebench.training import recipe_from
+
+    if data_root is not None and not data_root.is_dir():
+        raise UserError(f"--data-root {data_root} is not a folder.")
+    roots = data_roots(data_root)
+    return texts.Experiment(
+        methods=texts.parse_methods(methods),
+        noises=texts.parse_noises(noise),
+        datasets=texts.parse_datasets(datasets, roots) if datasets else [],
+        recipe=recipe_from(*recipe),
+        repeats=texts.parse_repeats(repeats),
+        train_data=None if train_data == "auto" else texts.find_dataset(train_data, roots),
+        draws=draws,
+        seed=recipe[-1],
+        padding=padding,
+        device=texts.resolve_device(device),
+        roots=roots,
+    )
+
+
+def _load_plugins(files: list[Path] | None) -> None:
+    from denoisebench.registry import METHODS
+
+    for path in files or []:
+        METHODS.add_file(path)
+
+
+def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-arg]
+    from denoisebench.reports import render
+    from denoisebench.reports.table import build_table
+
+    table = build_table(cells, notes)
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(render.terminal(table))
+    else:
+        print(render.markdown(table), end="")
+
+
+def main() -> None:
+    """Entry point of the `denoisebench` command."""
+    try:
+        app()
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""One cell: a method on the noisy images of one test set, scored image by image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from denoisebench.dataset import DataSet
+from denoisebench.errors import ContractError
+from denoisebench.images import FloatImage, pad, to_uint8
+from denoisebench.lazy import torch
+from denoisebench.method import Known, LearnedMethod, Method, Need, PlainMethod
+from denoisebench.metrics import IDS, psnr, ssim
+from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
+from denoisebench.provenance import fingerprint
+
+PADDINGS = ("side", "square")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How images are made noisy, padded and scored; rows are comparable only under equal protocols.
+
+    Parameters
+    ----------
+    dataset, data_hash : the clean images
+    noise : noise id
+    draws : id of the source of noise
+    padding : 'side' pads each side for a network, 'square' both to one square, as the released tests do
+    rounding, metrics : ids of how results become 8-bit and are scored
+    """
+
+    dataset: str
+    data_hash: str
+    noise: str
+    draws: str
+    padding: str = "side"
+    rounding: str = "uint8-half-up"
+    metrics: str = IDS
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that go with every row."""
+        return fingerprint(asdict(self))
+
+
+@dataclass(frozen=True)
+class Row:
+    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level that was drawn."""
+
+    image: str
+    repeat: int
+    psnr: float
+    ssim: float
+    seconds: float
+    level: float
+
+
+def evaluate(
+    method: Method,
+    network: torch.nn.Module | None,
+    dataset: DataSet,
+    noise: Noise,
+    draws: Draws,
+    wanted: Sequence[tuple[str, int]],
+    *,
+    padding: str = "side",
+    seed: int = 0,
+    device: str = "cpu",
+) -> Iterator[Row]:
+    """Denoise and score the wanted (image, repeat) pairs, in the order given.
+
+    Parameters
+    ----------
+    method, network : what to evaluate; the network of a learned method, else None
+    dataset, noise, draws : what makes the noisy images
+    wanted : (image id, repeat) pairs
+    padding : see `Protocol`
+    seed : of a method's own draws while denoising
+    device : torch device of the network
+
+    Yields
+    ------
+    Row per pair, as soon as it is scored
+    """
+    image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
+    for image, repeat in wanted:
+        if image != image_loaded:
+            image_loaded, clean = image, dataset.load(image)
+        draw = draws.draw(dataset.name, image, repeat, clean, noise)
+        told = {Need.FAMILY: noise.family, Need.LEVEL: draw.level, Need.RANGED: noise.ranged}
+        known = Known(method.name, method.told(noise.family), told)
+        axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
+        start = time.perf_counter()
+        result = denoise(method, network, draw, known, padding, axes, device)
+        seconds = time.perf_counter() - start
+        score = to_uint8(result)
+        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level)
+
+
+def denoise(
+    method: Method,
+    network: torch.nn.Module | None,
+    draw: Draw,
+    known: Known,
+    padding: str,
+    axes: Sequence[object],
+    device: str = "cpu",
+) -> FloatImage:
+    """One noisy image through a method: pad, denoise, crop; (H, W, C) in and out, not clipped.
+
+    Raises
+    ------
+    ContractError
+        The method returned another shape, or values that are not finite.
+    """
+    height, width = draw.noisy.shape[:2]
+    padded = draw.noisy
+    if method.info.multiple > 1:
+        padded = pad(padded, method.info.multiple, padding == "square")
+    padded.flags.writeable = False
+    if isinstance(method, LearnedMethod):
+        assert network is not None
+        result = _through_network(method, network, padded, known, axes, device)
+    elif isinstance(method, PlainMethod):
+        result = np.asarray(method.denoise(padded, known, generator_from(*axes)))
+    else:
+        raise ContractError(f"method {method.name!r} is neither a PlainMethod nor a LearnedMethod")
+    if result.shape != padded.shape:
+        raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
+    result = result[:height, :width]
+    if not np.isfinite(result).all():
+        raise ContractError(f"method {method.name!r} returned values that are not finite")
+    return result
+
+
+def _through_network(
+    method: LearnedMethod,
+    network: torch.nn.Module,
+    noisy: FloatImage,
+    known: Known,
+    axes: Sequence[object],
+    device: str,
+) -> FloatImage:
+    with torch.inference_mode():
+        # The copy gives torch memory of its own: the noisy image itself is read-only.
+        tensor = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
+        generator = torch_generator_from(*axes, device=device)
+        result = method.denoise(network, tensor, known, generator)
+        return np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def row_of(values: Mapping[str, Any]) -> Row:
+    """A row read back from storage."""
+    return Row(**values)

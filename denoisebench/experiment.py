@@ -1,0 +1,272 @@
+"""From the text of an experiment to its cells: what is to be run, and under which content address."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
+from denoisebench.errors import UserError, unknown
+from denoisebench.evaluation import PADDINGS, Protocol
+from denoisebench.method import LearnedMethod, Method
+from denoisebench.networks import check_network
+from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
+from denoisebench.provenance import EVALUATION, TRAINING, code_digest, plugin_digest, versions
+from denoisebench.registry import DATASETS, METHODS
+from denoisebench.training import Recipe, TrainingJob
+
+DRAWS = ("counter", "legacy")
+#: Official order of the legacy stream.
+LEGACY_ORDER = ("kodak", "bsd300", "set14")
+#: Training sets tried in turn under ``--train-data auto``; the last is inside scikit-image's wheel.
+AUTO_TRAINING = {3: ("bsd400_color", "samples_train"), 1: ("bsd400", "samples_train")}
+_METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (method with its settings, noise, test set): the unit of work, of storage and of resuming.
+
+    Parameters
+    ----------
+    method, noise, dataset : what is run
+    protocol : how it is scored
+    job : the training of a learned method, else None
+    seed : of the method's own draws while denoising
+    wanted : (image, repeat) pairs
+    identity : everything that decides the rows
+    skip : why this cell cannot run, or ''
+    """
+
+    method: Method
+    noise: Noise
+    dataset: DataSet
+    protocol: Protocol
+    job: TrainingJob | None
+    seed: int
+    wanted: Sequence[tuple[str, int]]
+    identity: Mapping[str, Any]
+    skip: str = ""
+
+    @property
+    def title(self) -> str:
+        """One phrase for messages."""
+        return f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole experiment, as the command line gives it.
+
+    Parameters
+    ----------
+    methods, noises, datasets : every combination is a cell
+    repeats : draws of noise per image; None for the paper's number of each set
+    recipe : training of the learned methods
+    train_data : the training images, or None to choose by `AUTO_TRAINING`
+    draws : 'counter' or 'legacy'
+    seed : of noise, training and methods
+    padding : 'side' or 'square'
+    device : 'cpu', 'cuda' or 'mps'
+    roots : folders searched for data
+    """
+
+    methods: Sequence[Method]
+    noises: Sequence[Noise]
+    datasets: Sequence[DataSet]
+    recipe: Recipe
+    repeats: int | None = 1
+    train_data: DataSet | None = None
+    draws: str = "counter"
+    seed: int = 0
+    padding: str = "side"
+    device: str = "cpu"
+    roots: Sequence[Path] = ()
+
+    def __post_init__(self) -> None:
+        if self.draws not in DRAWS:
+            raise unknown("source of noise", self.draws, DRAWS)
+        if self.padding not in PADDINGS:
+            raise unknown("padding", self.padding, PADDINGS)
+        if self.repeats is not None and self.repeats < 1:
+            raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+
+    def draws_source(self) -> Draws:
+        """The source of evaluation noise."""
+        if self.draws == "counter":
+            return CounterDraws(self.seed)
+        sets = [find_dataset(name, self.roots) for name in LEGACY_ORDER]
+        return LegacyDraws([LegacySet(s.name, s.paper_repeats, s.images, s.load) for s in sets])
+
+    def training_set(self, channels: int) -> DataSet:
+        """The images that learned methods are trained on."""
+        if self.train_data is not None:
+            return self.train_data
+        *preferred, embedded = AUTO_TRAINING[channels]
+        for name in preferred:
+            candidate = find_dataset(name, self.roots)
+            try:
+                if isinstance(candidate, FolderSet) and candidate.folder:
+                    return candidate
+            except MissingData:
+                continue
+        return find_dataset(embedded, self.roots)
+
+    def cells(self) -> list[Cell]:
+        """Every cell, data set by data set, noise by noise, methods in the order given."""
+        return [
+            self._cell(method, noise, dataset)
+            for dataset in self.datasets
+            for noise in self.noises
+            for method in self.methods
+        ]
+
+    def job(self, method: LearnedMethod, noise: Noise, channels: int) -> TrainingJob:
+        """The training a learned method needs for a noise and a channel count."""
+        data = self.training_set(channels)
+        code = {
+            "training": code_digest(TRAINING),
+            "plugin": plugin_digest(source_of(method)),
+            **versions(("torch", "numpy")),
+        }
+        described = {"name": data.name, "sha256": data.data_hash}
+        return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
+
+    def _cell(self, method: Method, noise: Noise, dataset: DataSet) -> Cell:
+        learned = isinstance(method, LearnedMethod)
+        draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
+        protocol = Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
+        job = self.job(method, noise, dataset.channels) if isinstance(method, LearnedMethod) else None
+        identity = {
+            "method": method.name,
+            "settings": method.settings(),
+            "protocol": asdict(protocol),
+            "training": job.identity if job else None,
+            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
+            "versions": versions(("numpy", *(("torch",) if learned else ()), *method.info.packages)),
+            "device": self.device if learned else "cpu",
+            "seed": self.seed,
+        }
+        count = dataset.paper_repeats if self.repeats is None else self.repeats
+        wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
+        skip = method.unsuitable(noise, dataset.channels) or ""
+        return Cell(method, noise, dataset, protocol, job, self.seed, wanted, identity, skip)
+
+
+def source_of(method: Method) -> Path:
+    """The plugin file of a method."""
+    return Path(inspect.getfile(type(method)))
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas that are not inside brackets: ``b2u[a=1,b=2],n2v`` has two parts."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if depth not in (0, 1):
+            raise UserError(f"Brackets do not match in {text!r}. Write settings as name[key=value,key=value].")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise UserError(f"A bracket is not closed in {text!r}. Write settings as name[key=value,key=value].")
+    parts = [part.strip() for part in parts]
+    if not all(parts):
+        raise UserError(f"There is an empty entry in {text!r}; separate names with single commas.")
+    return parts
+
+
+def parse_method(text: str) -> Method:
+    """Read ``name`` or ``name[key=value,...]``."""
+    match = _METHOD.fullmatch(text)
+    if match is None:
+        raise UserError(f"Method {text!r} cannot be read. Write name or name[key=value,key=value].")
+    name, inside = match.groups()
+    settings: dict[str, str] = {}
+    for part in split_list(inside) if inside else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise UserError(f"Setting {part!r} of {name} cannot be read. Write key=value.")
+        if key in settings:
+            raise UserError(f"Setting {key!r} of {name} is given twice.")
+        settings[key] = value
+    method = METHODS.get(name).from_settings(settings)
+    if isinstance(method, LearnedMethod):
+        check_network(method.network)
+    return method
+
+
+def parse_methods(text: str) -> list[Method]:
+    """Read a list of methods; those that are in every table (the noisy input) come first."""
+    given = [parse_method(part) for part in split_list(text)]
+    baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
+    return list(dict.fromkeys([*baselines, *given]))
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a built-in method belongs into every table."""
+    return METHODS.origin(name) == "built in" and METHODS.get(name).info.baseline
+
+
+def parse_noises(text: str) -> list[Noise]:
+    """Read a list of noise ids."""
+    return list(dict.fromkeys(parse_noise(part) for part in split_list(text)))
+
+
+def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
+    """A data set by name, or any folder of images by path."""
+    if text in DATASETS.names():
+        plugin = DATASETS.get(text)
+        return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return AnyFolder(path)
+    if path.is_file():
+        raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
+    raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
+
+
+def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
+    """Read a list of data sets and folders."""
+    found = [find_dataset(part, roots) for part in dict.fromkeys(split_list(text))]
+    names = [dataset.name for dataset in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"Two data sets are named {twice!r}; rename one of the folders.")
+    return found
+
+
+def parse_repeats(text: str) -> int | None:
+    """Read ``--repeats``: a number from 1, or ``paper`` (None) for the paper's number of each set."""
+    if text == "paper":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"--repeats {text!r}: allowed are whole numbers from 1, or paper (10/3/20).")
+    return int(text)
+
+
+def resolve_device(text: str) -> str:
+    """The kind of device for ``auto``, ``cpu``, ``cuda`` or ``mps``."""
+    if text == "cpu":
+        return text
+    if text == "auto":
+        # Asking torch costs seconds; without a device node or a Mac there is nothing to ask about.
+        import sys
+
+        if not Path("/dev/nvidiactl").exists() and sys.platform == "linux":
+            return "cpu"
+    elif text not in ("cuda", "mps"):
+        raise unknown("device", text, ("auto", "cpu", "cuda", "mps"))
+    from denoisebench.lazy import torch
+
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if text == "auto":
+        return next((kind for kind, works in usable.items() if works), "cpu")
+    if not usable[text]:
+        raise UserError(f"Device {text!r} is not available to torch on this machine; use --device cpu.")
+    return text

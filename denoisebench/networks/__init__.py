@@ -1,0 +1,61 @@
+"""Networks by name, for any learned method: ``n2c[network=unet_nbr]``.
+
+A network maps (N, C, H, W) to (N, C, H, W). It may offer ``forward_at(x, offsets, stride)`` to compute only the
+output pixels that a blind-spot method keeps; `forward_at` falls back to the full pass for one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from denoisebench.errors import unknown
+from denoisebench.lazy import torch
+
+NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
+    "unet": ("nearest upsampling, slope 0.1, He initialisation (Laine19)", {"init": "he"}),
+    "unet_b2u": ("nearest upsampling, slope 0.1, PyTorch's default initialisation (B2U)", {"init": "default"}),
+    "unet_nbr": (
+        "transposed convolutions, slope 0.2, He initialisation times 0.1 (NBR2NBR)",
+        {"init": "small", "upsampling": "transposed", "slope": 0.2},
+    ),
+}
+
+
+def check_network(name: str) -> None:
+    """Raise a `UserError` unless there is a network of that name."""
+    if name not in NETWORKS:
+        raise unknown("network", name, NETWORKS)
+
+
+def build_network(name: str, in_channels: int, out_channels: int) -> torch.nn.Module:
+    """A new network, initialised from torch's global generator."""
+    check_network(name)
+    from denoisebench.networks.unet import UNet
+
+    return UNet(in_channels, out_channels, **NETWORKS[name][1])  # type: ignore[arg-type]
+
+
+def forward_at(
+    network: torch.nn.Module, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int
+) -> list[torch.Tensor]:
+    """Outputs of stacked copies, each only at the pixels of its own offset.
+
+    Parameters
+    ----------
+    network : any network
+    x : (K N, C, H, W); copy k of the batch is ``x[k N:(k + 1) N]``
+    offsets : K pairs (row, column), each below ``stride``
+    stride : H and W are multiples of it
+
+    Returns
+    -------
+    K tensors (N, C, H / stride, W / stride): ``network(copy k)[:, :, row::stride, column::stride]``
+    """
+    special = getattr(network, "forward_at", None)
+    if special is not None:
+        return list(special(x, offsets, stride))
+    copies = network(x).chunk(len(offsets))
+    return [
+        copy[:, :, row::stride, column::stride]
+        for copy, (row, column) in zip(copies, offsets, strict=True)
+    ]

@@ -1,0 +1,120 @@
+"""The modified U-Net shared by Laine19, Neighbor2Neighbor and Blind2Unblind.
+
+Six 3x3 convolutions of 48 channels with max-pooling in between, five decoder levels of two 3x3 convolutions
+with 96 channels, then three 1x1 convolutions; LeakyReLU after each but the last. Skips are taken after
+pooling, so the only full-resolution skip is the input itself. No normalisation, no residual, no clamp.
+For C = 3: 1,102,371 parameters (nearest upsampling) or 1,259,475 (transposed), 4.667 or 4.867 GMAC at 128x128.
+
+Sources: Lehtinen et al., Noise2Noise, ICML 2018 (origin); Laine et al., NeurIPS 2019; Huang et al., CVPR 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+LEVELS = 5
+
+
+class UNet(nn.Module):
+    """The modified U-Net.
+
+    Parameters
+    ----------
+    in_channels, out_channels : image channels
+    width : channels of the encoder; the decoder has twice as many
+    upsampling : nearest neighbour, or learned 2x2 transposed convolutions
+    slope : of the LeakyReLU
+    init : PyTorch's default; He normal with a linear last layer; or He normal (slope ignored) times 0.1
+
+    Input and output are (N, C, H, W) with H and W multiples of 32.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int = 48,
+        upsampling: Literal["nearest", "transposed"] = "nearest",
+        slope: float = 0.1,
+        init: Literal["default", "he", "small"] = "default",
+    ) -> None:
+        super().__init__()
+        self.slope = slope
+        wide = 2 * width
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(in_channels if level == 0 else width, width, 3, padding=1) for level in range(LEVELS + 2)
+        )
+        joined = [2 * width, *[wide + width] * (LEVELS - 2), wide + in_channels]
+        self.decoder_a = nn.ModuleList(nn.Conv2d(channels, wide, 3, padding=1) for channels in joined)
+        self.decoder_b = nn.ModuleList(nn.Conv2d(wide, wide, 3, padding=1) for _ in joined)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(channels, channels, 2, stride=2)
+            if upsampling == "transposed"
+            else nn.Upsample(scale_factor=2, mode="nearest")
+            for channels in [width, *[wide] * (LEVELS - 1)]
+        )
+        self.head = nn.ModuleList([nn.Conv2d(wide, wide, 1), nn.Conv2d(wide, wide, 1)])
+        self.last = nn.Conv2d(wide, out_channels, 1)
+        if init != "default":
+            self._initialise(init)
+
+    def _initialise(self, init: str) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                if init == "small":
+                    nn.init.kaiming_normal_(module.weight, a=0.0)
+                    module.weight.data.mul_(0.1)
+                elif module is self.last:
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+                else:
+                    nn.init.kaiming_normal_(module.weight, a=self.slope)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        return self._finish(self._act(self.decoder_b[-1](self._features(x))))
+
+    def forward_at(
+        self, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int
+    ) -> list[torch.Tensor]:
+        """See `denoisebench.networks.forward_at`.
+
+        The last 3x3 convolution and the 1x1 layers, a third of all multiply-adds, are computed at the kept
+        pixels only: as a convolution of that stride on a view that starts at the offset.
+        """
+        last3: nn.Conv2d = self.decoder_b[-1]  # type: ignore[assignment]
+        kept = []
+        for copy, (row, column) in zip(self._features(x).chunk(len(offsets)), offsets, strict=True):
+            window = F.pad(copy, (1, 1, 1, 1))[:, :, row:, column:]
+            kept.append(F.conv2d(window, last3.weight, last3.bias, stride=stride))
+        height, width = x.shape[-2] // stride, x.shape[-1] // stride
+        # Beyond the last cell the shifted view can still hold one more window; drop it.
+        pixels = torch.cat([k[:, :, :height, :width] for k in kept])
+        return list(self._finish(self._act(pixels)).chunk(len(offsets)))
+
+    def _features(self, x: torch.Tensor) -> torch.Tensor:
+        skips = [x]
+        out = self._act(self.encoder[0](x))
+        for level in range(1, LEVELS + 1):
+            out = F.max_pool2d(self._act(self.encoder[level](out)), 2)
+            skips.append(out)
+        out = self._act(self.encoder[LEVELS + 1](out))
+        for level in range(LEVELS):
+            if level:
+                out = self._act(self.decoder_b[level - 1](out))
+            out = torch.cat([self.up[level](out), skips[LEVELS - 1 - level]], dim=1)
+            out = self._act(self.decoder_a[level](out))
+        return out
+
+    def _finish(self, features: torch.Tensor) -> torch.Tensor:
+        for layer in self.head:
+            features = self._act(layer(features))
+        return self.last(features)  # type: ignore[no-any-return]
+
+    def _act(self, x: torch.Tensor) -> torch.Tensor:
+        return F.leaky_relu(x, self.slope)

@@ -1,0 +1,98 @@
+"""What a number depends on: source code, library versions, machine. Nothing here imports what it names."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import denoisebench
+
+_PACKAGE = Path(denoisebench.__file__).parent
+# Modules whose code decides a score, or a trained network; the rest can change without making results stale.
+EVALUATION = ("noise", "images", "metrics", "evaluation")
+TRAINING = ("noise", "training", "networks", "networks/unet")
+# What a plugin imports from here is the contract, or is in one of the two lists already.
+_CONTRACT = {"method", "dataset", "errors", "lazy", *EVALUATION, *TRAINING}
+
+
+@cache
+def source_digest(path: Path) -> str:
+    """SHA-256 of a Python file's code: comments, docstrings and layout do not count."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def code_digest(modules: tuple[str, ...]) -> str:
+    """One digest for some modules of the package, named as `EVALUATION` does."""
+    paths = [_PACKAGE / f"{name}.py" for name in modules]
+    paths = [path if path.is_file() else path.with_suffix("") / "__init__.py" for path in paths]
+    return hashlib.sha256("".join(map(source_digest, paths)).encode()).hexdigest()
+
+
+@cache
+def plugin_digest(path: Path) -> str:
+    """Digest of a plugin file and of the tools it takes from the package (an estimator, a transform)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        node.module.removeprefix("denoisebench.").replace(".", "/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("denoisebench.")
+    }
+    tools = sorted(imported - _CONTRACT)
+    return hashlib.sha256((source_digest(path) + code_digest(tuple(tools))).encode()).hexdigest()
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Installed versions; 'absent' where a package is not installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were computed on, for the record only."""
+    import os
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """First 12 hex digits of the SHA-256 of a canonical JSON text."""
+    return full_digest(values)[:12]
+
+
+def full_digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a canonical JSON text: sorted keys, no spaces, floats by repr."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

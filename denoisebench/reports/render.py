@@ -1,0 +1,119 @@
+"""Tables as Markdown, LaTeX (booktabs), text for a terminal, and scores as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from denoisebench.reports.table import Column, Line, Score, Table
+from denoisebench.results import StoredCell
+
+if TYPE_CHECKING:
+    import rich.table
+
+SCORE_COLUMNS = (
+    "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
+    "level", "told", "training", "protocol", "cell",
+)  # fmt: skip
+_FIXED = ("Method", "Told", "Training")
+_MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+_LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
+_RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underline]"}
+_TEX_SPECIAL = str.maketrans(
+    {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
+     "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "×": r"$\times$"}
+)  # fmt: skip
+
+
+def markdown(table: Table) -> str:
+    """The table and its notes in Markdown; best bold, second underlined."""
+    from tabulate import tabulate
+
+    heads = [*_FIXED, *(f"{table.titles[c]}" for c in table.columns), "s/image"]
+    body = [
+        [_name(line), line.told, line.training, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"]
+        for line in table.lines
+    ]
+    text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
+    legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
+    return "\n".join([text, "", legend, "", *(f"- {note}" for note in table.notes)]) + "\n"
+
+
+def latex(table: Table) -> str:
+    """The table as a booktabs tabular, notes as comments."""
+    heads = [*_FIXED, *(table.titles[column] for column in table.columns), "s/image"]
+    lines = [
+        "% \\usepackage{booktabs}",
+        *(f"% {note}" for note in table.notes),
+        rf"\begin{{tabular}}{{lll{'c' * len(table.columns)}r}}",
+        r"\toprule",
+        " & ".join(_tex(head) for head in heads) + r" \\",
+        r"\midrule",
+    ]
+    for line in table.lines:
+        texts = [_tex(_name(line)), _tex(line.told), _tex(line.training)]
+        texts += [*_cells(table, line, _LATEX), f"{table.seconds[line]:.2f}"]
+        lines.append(" & ".join(texts) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def terminal(table: Table) -> rich.table.Table:
+    """The table for a terminal, as rich draws it."""
+    from rich.table import Table as Grid
+
+    grid = Grid(caption="\n".join(table.notes), caption_justify="left")
+    for head in _FIXED:
+        grid.add_column(head)
+    for column in table.columns:
+        grid.add_column(table.titles[column], justify="center")
+    grid.add_column("s/image", justify="right")
+    for line in table.lines:
+        name = _name(line).replace("[", r"\[")
+        seconds = f"{table.seconds[line]:.2f}"
+        grid.add_row(name, line.told, line.training, *_cells(table, line, _RICH), seconds)
+    return grid
+
+
+def scores_csv(cells: Sequence[StoredCell]) -> str:
+    """One line per (method, noise, data set, image, repeat), in the order of cells and rows."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(SCORE_COLUMNS)
+    for cell in cells:
+        about, protocol = cell.about, cell.identity["protocol"]
+        for row in cell.rows.values():
+            writer.writerow(
+                (
+                    about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
+                    f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}", f"{row.level:.8g}",
+                    "; ".join(about["told"]), about["training"], about["protocol"], cell.key,
+                )
+            )  # fmt: skip
+    return out.getvalue()
+
+
+def _name(line: Line) -> str:
+    """The label, with the settings in brackets when they are not the defaults."""
+    name, bracket, settings = line.method.partition("[")
+    return line.label + (f" [{settings}" if bracket else "")
+
+
+def _cells(table: Table, line: Line, marks: dict[str, str]) -> list[str]:
+    return [_cell(table.scores.get((line, column)), marks) for column in table.columns]
+
+
+def _cell(score: Score | None, marks: dict[str, str]) -> str:
+    if score is None:
+        return ""
+    psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}")
+    ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
+    return f"{psnr}/{ssim}"
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX_SPECIAL)
+
+
+__all__ = ["Column", "latex", "markdown", "scores_csv", "terminal"]

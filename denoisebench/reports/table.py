@@ -1,0 +1,164 @@
+"""The comparison table: means over rows of equal protocol, ranked as in the paper's Table 1.
+
+A column is one (noise, test set, protocol fingerprint): rows of different fingerprints never share a mean. A line
+is one method with its settings and its training. Best and second best are marked among the methods that saw no
+clean image, per column, PSNR and SSIM apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import NamedTuple
+
+from denoisebench.method import Need
+from denoisebench.results import StoredCell
+
+
+class Column(NamedTuple):
+    """Heading of one column."""
+
+    noise: str
+    dataset: str
+    protocol: str
+
+
+class Line(NamedTuple):
+    """What distinguishes one line from another."""
+
+    method: str
+    label: str
+    told: str
+    training: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means of one cell; the marks are '', 'best' or 'second'."""
+
+    psnr: float
+    ssim: float
+    rows: int
+    psnr_mark: str = ""
+    ssim_mark: str = ""
+
+
+@dataclass
+class Table:
+    """A table ready to be rendered.
+
+    Parameters
+    ----------
+    columns, lines : headings, in order of appearance
+    titles : printed heading of a column
+    scores : by (line, column); absent where there is no result
+    seconds : mean denoising time per image of a line
+    notes : sentences below the table
+    """
+
+    columns: list[Column] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    titles: dict[Column, str] = field(default_factory=dict)
+    scores: dict[tuple[Line, Column], Score] = field(default_factory=dict)
+    seconds: dict[Line, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def current(cells: Sequence[StoredCell]) -> tuple[list[StoredCell], int]:
+    """The newest cell of each (line, column), in order of appearance, and how many older ones were left out."""
+    newest: dict[tuple[Line, Column], StoredCell] = {}
+    for cell in cells:
+        place = (line_of(cell), column_of(cell))
+        if place not in newest or cell.about["written"] > newest[place].about["written"]:
+            newest[place] = cell
+    return list(newest.values()), len(cells) - len(newest)
+
+
+def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table:
+    """Make the table of some stored cells.
+
+    Parameters
+    ----------
+    cells : with rows; several cells of one (line, column) are reduced to the newest, and a note says so
+    notes : sentences to add below
+    """
+    chosen, older = current(cells)
+    chosen.sort(key=lambda cell: not cell.about["baseline"])
+    table = Table()
+    clean: set[Line] = set()
+    seconds: dict[Line, list[float]] = {}
+    for cell in chosen:
+        line, column = line_of(cell), column_of(cell)
+        if line not in table.lines:
+            table.lines.append(line)
+        if column not in table.columns:
+            table.columns.append(column)
+            table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
+        rows = list(cell.rows.values())
+        table.scores[line, column] = Score(fmean(r.psnr for r in rows), fmean(r.ssim for r in rows), len(rows))
+        seconds.setdefault(line, []).extend(row.seconds for row in rows)
+        if Need.CLEAN.value in cell.about["told"] or cell.about["baseline"]:
+            clean.add(line)
+    table.seconds = {line: fmean(values) for line, values in seconds.items()}
+    _separate_protocols(table)
+    for column in table.columns:
+        _mark(table, column, [line for line in table.lines if line not in clean])
+    table.notes = [*_notes(table, chosen, older), *notes]
+    return table
+
+
+def line_of(cell: StoredCell) -> Line:
+    """The line a cell belongs to."""
+    about = cell.about
+    told = ", ".join(about["told"]) or "nothing"
+    return Line(about["text"], about["label"], told, about["training"] or "none")
+
+
+def column_of(cell: StoredCell) -> Column:
+    """The column a cell belongs to."""
+    protocol = cell.identity["protocol"]
+    return Column(protocol["noise"], protocol["dataset"], cell.about["protocol"])
+
+
+def _separate_protocols(table: Table) -> None:
+    """Name the protocol in headings that would otherwise look alike."""
+    titles = list(table.titles.values())
+    for column, title in table.titles.items():
+        if titles.count(title) > 1:
+            table.titles[column] = f"{title} (protocol {column.protocol})"
+
+
+def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
+    present = [line for line in ranked if (line, column) in table.scores]
+    if len(present) < 2:
+        return
+    for attribute, digits in (("psnr", 2), ("ssim", 3)):
+        values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in present}
+        best, *rest = sorted(set(values.values()), reverse=True)
+        for line, value in values.items():
+            mark = "best" if value == best else "second" if rest and value == rest[0] else ""
+            score = table.scores[line, column]
+            table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
+
+
+def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
+    protocols = {column_of(cell): cell.identity["protocol"] for cell in cells}
+    notes = []
+    for column in table.columns:
+        counts = sorted({score.rows for (_, where), score in table.scores.items() if where == column})
+        draws, padding = protocols[column]["draws"], protocols[column]["padding"]
+        evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
+        notes.append(
+            f"{table.titles[column]}: mean of {evaluations} scored images; noise draws {draws}, "
+            f"padding {padding}, 8-bit rounding; protocol {column.protocol}."
+        )
+        if len(counts) > 1:
+            notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
+    if len({column.protocol for column in table.columns}) < len(table.columns):
+        raise AssertionError("two columns of one protocol")
+    for cell in cells:
+        notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
+    if older:
+        notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
+    return list(dict.fromkeys(notes))

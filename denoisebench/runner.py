@@ -1,0 +1,228 @@
+"""All cells of an experiment, one after the other: stored ones are read, missing ones computed, failed ones noted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.errors import ContractError, TrainingFailed
+from denoisebench.evaluation import evaluate
+from denoisebench.experiment import Cell, Experiment
+from denoisebench.method import LearnedMethod
+from denoisebench.noise import Draws
+from denoisebench.progress import Progress, duration
+from denoisebench.provenance import machine
+from denoisebench.results import Store, StoredCell
+from denoisebench.training import Trained, TrainingJob, load_trained, record_of, train
+from denoisebench.images import UIntImage, to_channels
+
+SAVE_SECONDS = 1.0
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Parameters
+    ----------
+    cells : the stored cell of every planned cell that has rows, in order
+    skipped, failed : title and reason
+    computed : rows that were computed now
+    """
+
+    cells: list[StoredCell] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    computed: int = 0
+
+
+def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
+    """Run every cell of an experiment and store it; stored rows are not computed again.
+
+    Raises
+    ------
+    UserError
+        The data of a set are missing or damaged; raised before any work starts.
+    """
+    for dataset in experiment.datasets:
+        dataset.verify()
+    cells = experiment.cells()
+    outcome = Outcome()
+    _announce(experiment, cells, store, progress)
+    draws: Draws | None = None
+    networks = _Networks(experiment, store, progress)
+    for number, cell in enumerate(cells, 1):
+        if cell.skip:
+            outcome.skipped.append((cell.title, cell.skip))
+            progress.say(f"skipped: {cell.title}: {cell.skip}")
+            continue
+        stored = store.read(cell.identity)
+        missing = [pair for pair in cell.wanted if pair not in stored.rows]
+        if missing:
+            draws = draws or experiment.draws_source()
+            progress.say(f"[{number}/{len(cells)}] {cell.title}: {len(missing)} images")
+            try:
+                _compute(cell, stored, missing, draws, networks, store, progress)
+                outcome.computed += len(missing)
+            except (ContractError, TrainingFailed, RuntimeError, ValueError, ArithmeticError, TypeError,
+                    LookupError, AttributeError, ImportError) as error:  # fmt: skip
+                # One broken method must not cost the others their results; its own rows are kept too.
+                reason = f"{type(error).__name__}: {error}" if not _expected(error) else str(error)
+                outcome.failed.append((cell.title, reason))
+                progress.say(f"FAILED: {cell.title}: {reason}")
+        if stored.rows:
+            outcome.cells.append(stored)
+    return outcome
+
+
+def _expected(error: Exception) -> bool:
+    return isinstance(error, ContractError | TrainingFailed)
+
+
+def _announce(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress) -> None:
+    jobs: dict[str, TrainingJob] = {}
+    open_cells = 0
+    for cell in cells:
+        rows = store.read(cell.identity).rows if not cell.skip else {}
+        if cell.skip or all(pair in rows for pair in cell.wanted):
+            continue
+        open_cells += 1
+        if cell.job is not None and record_of(cell.job, store.models) is None:
+            jobs[cell.job.key] = cell.job
+    progress.say(
+        f"{len(cells)} cells: {open_cells} to compute, {len(cells) - open_cells} stored or skipped. "
+        f"Results go to {store.folder}"
+    )
+    for job in jobs.values():
+        progress.say(
+            f"no trained network for {job.method.text} on {job.noise.id}: training it now, {job.recipe.text}, "
+            f"learning rate {job.recipe.lr:g}, on {job.data['name']} (change with --budget and --train-data; "
+            "the paper trains 1.1 million steps)"
+        )
+
+
+class _Networks:
+    """Trained networks of a run, each trained or loaded once."""
+
+    def __init__(self, experiment: Experiment, store: Store, progress: Progress) -> None:
+        self._experiment, self._store, self._progress = experiment, store, progress
+        self._latest: tuple[str, Trained] | None = None
+        self._images: dict[str, list[UIntImage]] = {}
+
+    def get(self, job: TrainingJob) -> Trained:
+        if self._latest is None or self._latest[0] != job.key:
+            device = self._experiment.device
+            trained = load_trained(job, self._store.models, device)
+            if trained is None:
+                trained = train(job, self._training_images(job), self._store.models, device, self._progress)
+                self._progress.say(
+                    f"trained {job.method.text} on {job.noise.id}: {trained.record['steps']} steps in "
+                    f"{duration(trained.record['seconds'])}"
+                )
+                for warning in trained.record["warnings"]:
+                    self._progress.say(f"WARNING: {job.method.text} on {job.noise.id}: {warning}")
+            self._latest = (job.key, trained)
+        return self._latest[1]
+
+    def _training_images(self, job: TrainingJob) -> list[UIntImage]:
+        data = self._experiment.training_set(job.channels)
+        key = f"{data.name}-{job.channels}"
+        if key not in self._images:
+            data.verify()
+            self._images[key] = [to_channels(data.load(image), job.channels) for image in data.images]
+        return self._images[key]
+
+
+def _compute(
+    cell: Cell,
+    stored: StoredCell,
+    missing: Sequence[tuple[str, int]],
+    draws: Draws,
+    networks: _Networks,
+    store: Store,
+    progress: Progress,
+) -> None:
+    trained = networks.get(cell.job) if cell.job is not None else None
+    stored.about = _about(cell, trained)
+    if cell.job is not None:
+        shared = shared_images(networks._experiment.training_set(cell.job.channels), cell.dataset)
+        if shared:
+            stored.about["warnings"].append(f"trained on {shared} images of the test set")
+    network = trained.network if trained else None
+    device = str(cell.identity["device"])
+    saved = time.monotonic()
+    rows = evaluate(
+        cell.method, network, cell.dataset, cell.noise, draws, missing,
+        padding=cell.protocol.padding, seed=cell.seed, device=device,
+    )  # fmt: skip
+    try:
+        with progress.task(f"denoise {cell.title}") as task:
+            for count, row in enumerate(rows, 1):
+                stored.rows[row.image, row.repeat] = row
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    store.write(stored)
+                    saved = time.monotonic()
+                mean = sum(r.psnr for r in stored.rows.values()) / len(stored.rows)
+                task.update(count / len(missing), f"{count}/{len(missing)} mean {mean:.2f} dB")
+    finally:
+        if stored.rows:
+            store.write(stored)
+
+
+def _about(cell: Cell, trained: Trained | None) -> dict[str, object]:
+    method = cell.method
+    about: dict[str, object] = {
+        "text": method.text,
+        "label": method.info.label,
+        "told": sorted(need.value for need in method.told(cell.noise.family)),
+        "baseline": method.info.baseline,
+        "protocol": cell.protocol.fingerprint,
+        "noise_title": cell.noise.title,
+        "dataset_title": cell.dataset.title,
+        "training": "",
+        "warnings": [],
+        "machine": machine(),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    if trained is not None and cell.job is not None:
+        about["training"] = f"{cell.job.recipe.text}, {cell.job.data['name']}"
+        about["training_record"] = {
+            name: trained.record[name] for name in ("steps", "images_seen", "seconds", "parameters")
+        }
+        about["warnings"] = list(trained.record["warnings"])
+    return about
+
+
+def shared_images(training: DataSet, test: DataSet) -> int:
+    """How many images two data sets have in common, by pixels."""
+    if not isinstance(training, FolderSet) or not isinstance(test, FolderSet):
+        return 0
+    return len({entry.pixels for entry in training.entries} & {entry.pixels for entry in test.entries})
+
+
+def train_only(
+    experiment: Experiment, channels: int, store: Store, progress: Progress
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Train every learned method of an experiment for its noises, without evaluating.
+
+    Returns
+    -------
+    weights file by title, and failures as (title, reason)
+    """
+    networks = _Networks(experiment, store, progress)
+    done: dict[str, str] = {}
+    failed: list[tuple[str, str]] = []
+    for method in experiment.methods:
+        for noise in experiment.noises:
+            if not isinstance(method, LearnedMethod):
+                continue
+            job = experiment.job(method, noise, channels)
+            title = f"{method.text} on {noise.id}"
+            try:
+                networks.get(job)
+                done[title] = str(store.models / f"{job.stem}.safetensors")
+            except TrainingFailed as error:
+                failed.append((title, str(error)))
+    return done, failed

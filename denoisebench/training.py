@@ -1,0 +1,467 @@
+"""One training loop for every learned method.
+
+Adam, the paper's learning-rate schedule scaled to the budget, random crops, synthetic noise. Every step draws
+from generators derived from (seed, step), so all methods see the same crops and the same noise, and a training
+that was stopped goes on exactly where it was. Training images stay in memory as uint8.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from denoisebench.errors import TrainingFailed, UserError, unknown
+from denoisebench.images import UIntImage
+from denoisebench.lazy import torch
+from denoisebench.method import Batch, Known, LearnedMethod, Need
+from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
+from denoisebench.progress import Progress
+from denoisebench.provenance import full_digest, machine
+
+CHECKPOINT_SECONDS = 20.0
+# Monitors are mean squares on the 0..1 scale; above this, for so many steps on end, nothing is learned any more.
+DIVERGED, PATIENCE = 10.0, 20
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|min(?:utes?)?)?")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: a number of steps, epochs or minutes."""
+
+    amount: float
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """As it is printed and stored; `parse_budget` reads it back."""
+        unit = self.unit if self.amount != 1 else self.unit.rstrip("s")
+        return f"{self.amount:g} {unit}"
+
+    def steps(self, images: int, batch: int) -> int | None:
+        """Number of optimiser steps, or None for a budget in minutes."""
+        if self.unit == "minutes":
+            return None
+        per_epoch = max(1, images // batch)
+        return max(1, round(self.amount * (per_epoch if self.unit == "epochs" else 1)))
+
+
+def parse_budget(text: str) -> Budget:
+    """Read ``300``, ``300steps``, ``5epochs`` or ``2min``.
+
+    Raises
+    ------
+    UserError
+        Naming the text and the allowed forms.
+    """
+    match = _BUDGET.fullmatch(text.strip().lower())
+    unit = {"s": "steps", "e": "epochs", "m": "minutes"}[((match and match[2]) or "steps")[0]]
+    amount = float(match[1]) if match else 0.0
+    if amount <= 0 or (unit == "steps" and amount != int(amount)):
+        raise UserError(
+            f"Budget {text!r} cannot be read. Allowed: a number above 0 with steps, epochs or min, "
+            "for example 300steps, 5epochs, 10min; or paper."
+        )
+    return Budget(amount, unit)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a training that is not the method, the noise or the images.
+
+    Parameters
+    ----------
+    budget : length
+    batch : crops per step
+    crop : side of a crop in pixels
+    lr : first learning rate of Adam
+    draws : 'fresh' noise in every step, or one 'fixed' noisy copy of each image for the whole training
+    seed : of initialisation, crops and noise
+    """
+
+    budget: Budget
+    batch: int = 4
+    crop: int = 64
+    lr: float = 1e-3
+    draws: str = "fresh"
+    seed: int = 0
+
+    @property
+    def text(self) -> str:
+        """One phrase for a table."""
+        return f"{self.budget.text}, {self.batch}x{self.crop}²" + (", fixed noise" if self.draws == "fixed" else "")
+
+
+#: 100 epochs of 128x128 crops at 3e-4, as Blind2Unblind states.
+PAPER = Recipe(Budget(100, "epochs"), batch=4, crop=128, lr=3e-4)
+
+
+def recipe_from(
+    budget: str, batch: int | None, crop: int | None, lr: float | None, draws: str, seed: int
+) -> Recipe:
+    """The recipe of command-line values; None takes the default, ``paper`` takes `PAPER` as the default.
+
+    Raises
+    ------
+    UserError
+        For a budget, kind of noise, crop or learning rate that is not allowed.
+    """
+    base = PAPER if budget == "paper" else Recipe(parse_budget(budget))
+    if draws not in ("fresh", "fixed"):
+        raise unknown("training noise", draws, ("fresh", "fixed"))
+    if crop is not None and crop % 32:
+        raise UserError(f"--crop {crop}: allowed are multiples of 32.")
+    if lr is not None and not 0 < lr < 1:
+        raise UserError(f"--lr {lr:g}: allowed are values between 0 and 1.")
+    return replace(
+        base, batch=batch or base.batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed
+    )
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training: what decides its outcome, and nothing else.
+
+    Parameters
+    ----------
+    method, noise, recipe : what to train
+    channels : of the images
+    data : name and hash of the training images
+    code : digests of the code that decides the outcome, versions of its libraries
+    device : kind of device ('cpu', 'cuda', 'mps')
+    """
+
+    method: LearnedMethod
+    noise: Noise
+    recipe: Recipe
+    channels: int
+    data: Mapping[str, str]
+    code: Mapping[str, Any]
+    device: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The canonical description that the key is the hash of."""
+        return {
+            "method": self.method.name,
+            "settings": self.method.settings(training_only=True),
+            "noise": self.noise.id,
+            "recipe": asdict(self.recipe),
+            "channels": self.channels,
+            "data": dict(self.data),
+            "code": dict(self.code),
+            "device": self.device,
+        }
+
+    @property
+    def key(self) -> str:
+        """Content address of the trained network."""
+        return full_digest(self.identity)[:16]
+
+    @property
+    def stem(self) -> str:
+        """File name without extension."""
+        return f"{self.method.name}-{self.noise.id}-{'rgb' if self.channels == 3 else 'gray'}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and its record (see `train`)."""
+
+    network: torch.nn.Module
+    record: Mapping[str, Any]
+
+
+def record_of(job: TrainingJob, folder: Path) -> dict[str, Any] | None:
+    """The record of a finished training, or None if there is none; needs no torch."""
+    path = folder / f"{job.stem}.json"
+    if not path.is_file() or not path.with_suffix(".safetensors").is_file():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def load_trained(job: TrainingJob, folder: Path, device: str) -> Trained | None:
+    """The network of a finished training, or None if there is none."""
+    record = record_of(job, folder)
+    if record is None:
+        return None
+    from safetensors.torch import load_file
+
+    network = job.method.build(job.channels)
+    network.load_state_dict(load_file(folder / f"{job.stem}.safetensors"))
+    return Trained(_placed(network, device).eval(), record)
+
+
+def train(
+    job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: str, progress: Progress
+) -> Trained:
+    """Train a network, or go on with one, and store it with its record.
+
+    Parameters
+    ----------
+    job : what to train
+    images : (H, W, C) uint8, in the order of their data set
+    folder : receives ``STEM.safetensors`` and ``STEM.json``; holds ``STEM.ckpt`` meanwhile
+    device : torch device
+    progress : where to show it
+
+    Returns
+    -------
+    The network in evaluation mode, and a record with settings, steps, seconds, curve and warnings.
+
+    Raises
+    ------
+    TrainingFailed
+        The loss became NaN or the outputs left all bounds.
+    """
+    finished = load_trained(job, folder, device)
+    if finished is not None:
+        return finished
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(job, images, folder / f"{job.stem}.ckpt", device)
+    with progress.task(f"train {job.method.text} on {job.noise.id}") as task:
+        while not run.finished:
+            run.step()
+            task.update(run.progress, run.status)
+    return run.store(folder)
+
+
+class _Run:
+    """State of one training: network, optimiser, step, learning curve."""
+
+    def __init__(self, job: TrainingJob, images: Sequence[UIntImage], checkpoint: Path, device: str) -> None:
+        self.job, self.device, self._checkpoint = job, device, checkpoint
+        recipe = job.recipe
+        side = job.method.crop_multiple
+        if recipe.crop % side:
+            raise UserError(
+                f"Crop {recipe.crop} does not suit {job.method.name}: its crops must be multiples of {side}."
+            )
+        self._crops = _Crops(images, recipe, job.noise)
+        self._steps = recipe.budget.steps(len(images), recipe.batch)
+        self._done, self._seconds, self._bad = 0, 0.0, 0
+        self._curve: list[dict[str, float]] = []
+        self._sums: dict[str, torch.Tensor] = {}
+        self._count = 0
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            self.network = _placed(job.method.build(job.channels), device).train()
+        self._optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=recipe.lr, weight_decay=job.method.weight_decay
+        )
+        self._resume()
+        self._saved = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        return self._done > 0 and self.progress >= 1
+
+    @property
+    def progress(self) -> float:
+        """Finished part of the budget."""
+        if self._steps is not None:
+            return self._done / self._steps
+        return min(1.0, self._seconds / (60 * self.job.recipe.budget.amount))
+
+    @property
+    def status(self) -> str:
+        total = f"/{self._steps}" if self._steps else ""
+        last = f" loss {self._curve[-1]['loss']:.4g}" if self._curve else ""
+        return f"step {self._done}{total}{last}"
+
+    def step(self) -> None:
+        """One optimiser step; writes a checkpoint now and then."""
+        start = time.monotonic()
+        after = (self._done + 1) / self._steps if self._steps else max(self.progress, 1e-6)
+        rate = self.job.recipe.lr * learning_rate_factor(after)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        batch = self._batch()
+        self._optimiser.zero_grad(set_to_none=True)
+        loss, monitors = self.job.method.backward(self.network, batch, after)
+        self._optimiser.step()
+        self._done += 1
+        self._watch(loss, monitors, after, rate)
+        self._seconds += time.monotonic() - start
+        if time.monotonic() - self._saved > CHECKPOINT_SECONDS and not self.finished:
+            self._save()
+
+    def _batch(self) -> Batch:
+        job, method = self.job, self.job.method
+        told = method.told(job.noise.family)
+        wanted = 2 if Need.SECOND in told else 1
+        clean, copies = self._crops.take(self._done, self.device, wanted)
+        if not copies:
+            purposes = ("noise", "second")[:wanted]
+            copies = [add_noise_batch(clean, job.noise, self._generator(purpose)) for purpose in purposes]
+        noisy, level = copies[0]
+        values: dict[Need, Any] = {Need.CLEAN: clean, Need.SECOND: copies[-1][0]}
+        known = Known(
+            method.name,
+            told,
+            {Need.FAMILY: job.noise.family, Need.LEVEL: level, Need.RANGED: job.noise.ranged},
+        )
+        layout = torch.channels_last if noisy.shape[1] > 1 else torch.contiguous_format
+        noisy = noisy.contiguous(memory_format=layout)
+        return Batch(noisy, known, self._generator("method"), method.name, told, values)
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return torch_generator_from("training", self.job.recipe.seed, purpose, self._done, device=self.device)
+
+    def _watch(
+        self, loss: torch.Tensor, monitors: Mapping[str, torch.Tensor], progress: float, rate: float
+    ) -> None:
+        for name, value in {"loss": loss, **monitors}.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._count += 1
+        # A value is read off the device only when a point of the curve is due: about 200 points in all.
+        due = max(1, (self._steps or 2000) // 200)
+        if self._count < due and progress < 1:
+            return
+        point = {name: float(total) / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        self._curve.append({"step": self._done, "progress": progress, "lr": rate, **point})
+        if not math.isfinite(point["loss"]):
+            raise TrainingFailed(f"training of {self.job.method.text} diverged: loss is not finite at step {self._done}")
+        watched = [point[name] for name in monitors if name != "lambda"] or [point["loss"]]
+        self._bad = self._bad + 1 if max(watched) > DIVERGED else 0
+        if self._bad >= PATIENCE:
+            raise TrainingFailed(
+                f"training of {self.job.method.text} diverged: mean square {max(watched):.3g} at step {self._done}"
+            )
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "done": self._done,
+            "seconds": self._seconds,
+            "curve": self._curve,
+            "sums": self._sums,
+            "count": self._count,
+        }
+        temporary = self._checkpoint.with_suffix(f".ckpt.{os.getpid()}")
+        torch.save(state, temporary)
+        temporary.replace(self._checkpoint)
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        if not self._checkpoint.is_file():
+            return
+        try:
+            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        except Exception:  # a damaged checkpoint only costs the steps it held
+            return
+        self.network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._done, self._seconds = state["done"], state["seconds"]
+        self._curve, self._sums, self._count = state["curve"], state["sums"], state["count"]
+
+    def store(self, folder: Path) -> Trained:
+        """Write the network and its record, weights first, and drop the checkpoint."""
+        from safetensors.torch import save_file
+
+        job = self.job
+        record: dict[str, Any] = {
+            **job.identity,
+            "budget": job.recipe.text,
+            "steps": self._done,
+            "images_seen": self._done * job.recipe.batch,
+            "seconds": round(self._seconds, 3),
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "warnings": job.method.diagnose(self._curve),
+            "machine": machine(),
+            "curve": self._curve,
+        }
+        weights = {name: value.contiguous().cpu() for name, value in self.network.state_dict().items()}
+        target = folder / f"{job.stem}.safetensors"
+        temporary = target.with_suffix(f".tmp{os.getpid()}")
+        save_file(weights, temporary)
+        temporary.replace(target)
+        write_text(target.with_suffix(".json"), json.dumps(record, indent=1))
+        self._checkpoint.unlink(missing_ok=True)
+        return Trained(self.network.eval(), record)
+
+
+def learning_rate_factor(progress: float) -> float:
+    """The paper's schedule: halved when 20, 40, 60 and 80 % of the training are reached."""
+    return float(0.5 ** min(4, int(progress * 5 + 1e-9)))
+
+
+class _Crops:
+    """Training images, and the crops of every step."""
+
+    def __init__(self, images: Sequence[UIntImage], recipe: Recipe, noise: Noise) -> None:
+        self._recipe, self._noise = recipe, noise
+        self._images = [_at_least(image, recipe.crop) for image in images]
+        self._fixed: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
+
+    def take(
+        self, step: int, device: str, copies: int
+    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
+        """Clean crops of one step (N, C, H, W), and, if noise is fixed, so many noisy copies with levels."""
+        side = self._recipe.crop
+        rng = generator_from("crops", self._recipe.seed, step)
+        windows = []
+        for index in self._choose(step):
+            height, width = self._images[index].shape[:2]
+            top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+            windows.append((index, (slice(top, top + side), slice(left, left + side))))
+        clean = np.stack([self._images[index][window] for index, window in windows])
+        x = _to_tensor(clean, device).float() / 255
+        if self._recipe.draws == "fresh":
+            return x, []
+        noisy = []
+        for copy in range(copies):
+            drawn = [self._fixed_copy(index, copy) for index, _ in windows]
+            crops = np.stack([whole[window] for (whole, _), (_, window) in zip(drawn, windows, strict=True)])
+            levels = torch.tensor([level for _, level in drawn], device=device).view(-1, 1, 1, 1)
+            noisy.append((_to_tensor(crops, device), levels))
+        return x, noisy
+
+    def _choose(self, step: int) -> list[int]:
+        """Images of one step: a fresh permutation per epoch, incomplete batches dropped."""
+        count, batch = len(self._images), self._recipe.batch
+        if count < batch:
+            rng = generator_from("choice", self._recipe.seed, step)
+            return [int(i) for i in rng.integers(count, size=batch)]
+        epoch, position = divmod(step, count // batch)
+        order = generator_from("epoch", self._recipe.seed, epoch).permutation(count)
+        return [int(i) for i in order[position * batch : (position + 1) * batch]]
+
+    def _fixed_copy(self, index: int, copy: int) -> tuple[np.ndarray, float]:
+        if (index, copy) not in self._fixed:
+            rng = generator_from("fixed", self._recipe.seed, self._noise.id, index, copy)
+            draw = add_noise(self._images[index], self._noise, rng)
+            self._fixed[index, copy] = (draw.noisy, draw.level)
+        return self._fixed[index, copy]
+
+
+def _at_least(image: UIntImage, side: int) -> UIntImage:
+    missing = [max(0, side - size) for size in image.shape[:2]]
+    return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else image
+
+
+def _to_tensor(stack: np.ndarray, device: str) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2))).to(device)
+
+
+def _placed(network: torch.nn.Module, device: str) -> torch.nn.Module:
+    # channels_last halves the time of a convolution on a CPU and feeds tensor cores on a GPU.
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,196 @@
+"""BM3D on small crops of a real photograph."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+
+from denoisebench.errors import ContractError, UserError
+from denoisebench.images import FloatImage, UIntImage, to_uint8
+from denoisebench.method import Known, Need
+from denoisebench.methods.bm3d import BM3D
+from denoisebench.metrics import psnr
+from denoisebench.noise import Draw, add_noise, parse_noise
+
+RNG = np.random.default_rng(0)
+BOTH = frozenset({Need.FAMILY, Need.LEVEL})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _package() -> None:
+    pytest.importorskip("bm3d")
+
+
+def face(channels: int, side: int = 96) -> UIntImage:
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])
+
+
+def draw(clean: UIntImage, noise: str) -> Draw:
+    return add_noise(clean, parse_noise(noise), np.random.default_rng(1))
+
+
+def denoise(method: BM3D, noisy: FloatImage, family: str, level: float) -> FloatImage:
+    """As the harness does it: the method is handed what it declared and nothing else."""
+    known = Known("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
+    noisy.flags.writeable = False
+    return method.denoise(noisy, known, RNG)
+
+
+@functools.cache
+def gain(method: BM3D, channels: int, noise: str) -> float:
+    """Decibels above the noisy image."""
+    clean = face(channels)
+    drawn = draw(clean, noise)
+    result = denoise(method, drawn.noisy, parse_noise(noise).family, drawn.level)
+    assert result.shape == clean.shape
+    assert result.dtype == np.float32
+    return psnr(to_uint8(result), clean) - psnr(to_uint8(drawn.noisy), clean)
+
+
+# --- what it is told ---
+
+
+def test_told_is_the_truth() -> None:
+    assert BM3D().told("gauss") == {Need.FAMILY}
+    assert BM3D(sigma="known").told("gauss") == BOTH
+    for method in (BM3D(), BM3D(sigma="known")):
+        assert method.told("poisson") == BOTH
+        assert method.told("gauss") <= method.info.needs
+    assert BM3D.info.needs == BOTH
+
+
+def test_estimate_never_looks_at_the_level(fast: list[float]) -> None:
+    drawn = draw(face(3), "gauss25")
+    known = Known("bm3d", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss", Need.LEVEL: drawn.level})
+    BM3D().denoise(drawn.noisy, known, RNG)
+    with pytest.raises(ContractError, match="noise level"):
+        BM3D(sigma="known").denoise(drawn.noisy, known, RNG)
+    assert 255 * fast[0] == pytest.approx(25, rel=0.05)
+
+
+def test_known_takes_the_level_it_is_told(fast: list[float]) -> None:
+    denoise(BM3D(sigma="known"), draw(face(3), "gauss25").noisy, "gauss", 0.125)
+    assert fast == [0.125]
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Replace the package's filter by the identity; lists the sigma of each call."""
+    import bm3d
+
+    calls: list[float] = []
+
+    def record(image: Any, sigma: float, profile: Any) -> Any:
+        calls.append(sigma)
+        return image
+
+    monkeypatch.setattr(bm3d, "bm3d", record)
+    monkeypatch.setattr(bm3d, "bm3d_rgb", record)
+    return calls
+
+
+# --- how well it does ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("noise", "channels", "least"),
+    [("gauss25", 1, 7.5), ("gauss25", 3, 9.0), ("poisson30", 1, 9.0), ("poisson30", 3, 10.0)],
+)
+def test_beats_the_noisy_image_by_far(noise: str, channels: int, least: float) -> None:
+    assert gain(BM3D(), channels, noise) > least
+
+
+@pytest.mark.slow
+def test_estimated_and_known_sigma_score_alike() -> None:
+    known = BM3D(sigma="known")
+    assert abs(gain(BM3D(), 3, "gauss25") - gain(known, 3, "gauss25")) < 0.2
+
+
+@pytest.mark.slow
+def test_one_thread_repeats_to_the_last_bit() -> None:
+    noisy = draw(face(1, 64), "gauss25").noisy
+    once, twice, several = (denoise(BM3D(threads=n), noisy, "gauss", 0.1) for n in (1, 1, 2))
+    assert np.array_equal(once, twice)
+    np.testing.assert_allclose(several, once, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_poisson_path_is_unbiased_when_the_filter_does_nothing(channels: int, fast: list[float]) -> None:
+    drawn = draw(face(channels), "poisson30")
+    result = denoise(BM3D(), drawn.noisy, "poisson", drawn.level)
+    # The unbiased inverse of a value that was not averaged lies a quarter of a count above it.
+    counts = drawn.noisy > 10 / 30
+    assert np.abs(result - drawn.noisy - 0.25 / 30)[counts].max() < 2e-3
+    # One standard deviation of the stabilised image, mapped to a range of 0.7.
+    assert fast[0] == pytest.approx(0.7 / (2 * np.sqrt(30 * drawn.noisy.max() + 0.375) - 2 * np.sqrt(0.375)))
+
+
+# --- odd images ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (11, 40)])
+def test_tiny_images_are_padded(shape: tuple[int, int]) -> None:
+    noisy = draw(face(3)[: shape[0], : shape[1]], "gauss25").noisy
+    result = denoise(BM3D(sigma="known"), noisy, "gauss", 25 / 255)
+    assert result.shape == noisy.shape
+    assert np.isfinite(result).all()
+
+
+def test_sigma_of_a_tiny_image_cannot_be_estimated() -> None:
+    with pytest.raises(UserError, match=r"noise level of a 8x8 image .* cannot be estimated"):
+        denoise(BM3D(), draw(face(3, 8), "gauss25").noisy, "gauss", 0.1)
+
+
+@pytest.mark.slow
+def test_images_without_colour_or_noise_give_no_nan() -> None:
+    gray = np.repeat(draw(face(1, 32), "gauss25").noisy, 3, axis=2)
+    result = denoise(BM3D(sigma="known"), gray, "gauss", 25 / 255)
+    assert np.isfinite(result).all()
+    assert np.abs(result - gray).max() > 0.01
+    photon = np.zeros((32, 32, 3), np.float32)
+    assert np.array_equal(denoise(BM3D(), photon.copy(), "poisson", 5.0), photon)
+    photon[9, 9, 1] = 1 / 5
+    assert np.isfinite(denoise(BM3D(), photon, "poisson", 5.0)).all()
+    # The Wiener stage shrinks even a flat image by a part in 10^4, which no 8-bit image shows.
+    flat = np.full((32, 32, 3), 0.4, np.float32)
+    assert np.all(to_uint8(denoise(BM3D(sigma="known"), flat, "gauss", 0.1)) == 102)
+
+
+# --- settings and packaging ---
+
+
+def test_settings() -> None:
+    assert BM3D().text == "bm3d"
+    assert BM3D.from_settings({"sigma": "known", "threads": "0"}) == BM3D(sigma="known", threads=0)
+    with pytest.raises(UserError, match="allowed values are estimate, known"):
+        BM3D.from_settings({"sigma": "25"})
+    with pytest.raises(UserError, match=r"bm3d\[threads=-1\]"):
+        BM3D(threads=-1)
+
+
+def test_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[..., Any] = builtins.__import__
+
+    def refuse(name: str, *rest: Any, **named: Any) -> Any:
+        if name == "bm3d":
+            raise ImportError("No module named 'bm3d'")
+        return real(name, *rest, **named)
+
+    monkeypatch.delitem(sys.modules, "bm3d", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(UserError, match="pip install bm3d"):
+        denoise(BM3D(sigma="known"), draw(face(1, 32), "gauss25").noisy, "gauss", 0.1)
+
+
+def test_licence_warns_of_the_closed_package() -> None:
+    assert "closed source, non-commercial" in BM3D.info.licence
+    assert "bm3d" in BM3D.info.packages

@@ -1,0 +1,111 @@
+"""The noise level estimator on real photographs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skimage.data
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from denoisebench.errors import UserError
+from denoisebench.estimation import estimate_sigma
+from denoisebench.images import FloatImage, UIntImage
+
+PHOTOGRAPHS = ["astronaut", "chelsea", "coffee"]
+
+
+def photograph(name: str) -> UIntImage:
+    return np.asarray(getattr(skimage.data, name)())
+
+
+def add(clean: UIntImage, sigma: float, seed: int = 0) -> FloatImage:
+    noise = np.random.default_rng(seed).standard_normal(clean.shape)
+    return (clean / 255 + sigma / 255 * noise).astype(np.float32)
+
+
+def literal(noisy: FloatImage) -> float:
+    """The published steps one by one, over a plain list of 8x8xC patches."""
+    tops, lefts = ([*range(0, side - 7, 3)] for side in noisy.shape[:2])
+    for starts, side in ((tops, noisy.shape[0]), (lefts, noisy.shape[1])):
+        if starts[-1] != side - 8:
+            starts.append(side - 8)
+    patches = np.array([noisy[t : t + 8, s : s + 8].ravel() for t in tops for s in lefts], np.float64)
+    eigenvalues = sorted(np.linalg.eigvalsh(np.cov(patches, rowvar=False, bias=True)))
+    for n in range(len(eigenvalues), 0, -1):
+        tau = float(np.mean(eigenvalues[:n]))
+        if sum(e > tau for e in eigenvalues[:n]) == sum(e < tau for e in eigenvalues[:n]):
+            return tau**0.5
+    raise AssertionError("n = 1 always stops")
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(215, 213, 3), (124, 128, 1)])
+@pytest.mark.parametrize("sigma", [5, 25])
+def test_equals_the_published_steps(height: int, width: int, channels: int, sigma: float) -> None:
+    noisy = add(photograph("coffee")[:height, :width, :channels], sigma)
+    assert estimate_sigma(noisy) == pytest.approx(literal(noisy), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("sigma", [15, 25, 50])
+def test_within_two_percent(name: str, sigma: float) -> None:
+    assert 255 * estimate_sigma(add(photograph(name), sigma)) == pytest.approx(sigma, rel=0.02)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_weak_noise_is_overestimated_by_little(name: str) -> None:
+    # Photographs carry noise of their own: JPEG and sensor noise of 1.8 grey levels make 5 into 5.31.
+    assert 5.0 <= 255 * estimate_sigma(add(photograph(name), 5)) <= (5.0**2 + 1.8**2) ** 0.5
+
+
+def test_joint_channels_beat_one_channel() -> None:
+    noisy = add(photograph("astronaut"), 5)
+    joint, single = estimate_sigma(noisy), estimate_sigma(noisy[:, :, :1])
+    assert abs(255 * joint - 5) < abs(255 * single - 5)
+
+
+def test_clipping_biases_strong_noise_downwards() -> None:
+    noisy = add(photograph("astronaut"), 50)
+    assert estimate_sigma(np.clip(noisy, 0, 1)) < 0.96 * estimate_sigma(noisy)
+
+
+def test_pure_noise_and_scale() -> None:
+    noise = np.random.default_rng(4).standard_normal((512, 768, 3))
+    assert estimate_sigma(noise) == pytest.approx(1.0, abs=0.01)
+    assert estimate_sigma(1000 + 7 * noise) == pytest.approx(7 * estimate_sigma(noise), rel=1e-9)
+
+
+def test_a_constant_image_has_no_noise() -> None:
+    assert estimate_sigma(np.full((200, 200, 3), 0.3, np.float32)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_clean_ramp_has_next_to_none() -> None:
+    ramp = np.linspace(0, 1, 256)[:, None, None] * np.ones((1, 200, 3))
+    assert 255 * estimate_sigma(ramp) < 0.01
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("side", [32, 48, 64, 96, 128, 200])
+def test_small_images_use_smaller_patches(side: int, channels: int) -> None:
+    noise = [np.random.default_rng(seed).standard_normal((side, side, channels)) for seed in range(12)]
+    estimates = np.array([estimate_sigma(each) for each in noise])
+    assert estimates.mean() == pytest.approx(1.0, abs=0.04)
+    assert estimates.std() < 0.1
+
+
+def test_fixed_patches_underestimate_in_small_images() -> None:
+    noise = np.random.default_rng(0).standard_normal((64, 64, 3))
+    assert estimate_sigma(noise, patch=8) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch"), [((16, 16, 3), None), ((8, 8, 1), None), ((40, 40, 3), 8), ((7, 99, 1), 8)]
+)
+def test_too_small_images_are_refused(shape: tuple[int, int, int], patch: int | None) -> None:
+    with pytest.raises(UserError, match=f"{shape[1]}x{shape[0]} image of {shape[2]} channels cannot"):
+        estimate_sigma(np.zeros(shape), patch)
+
+
+def test_speed(benchmark: BenchmarkFixture) -> None:
+    noisy = np.random.default_rng(0).standard_normal((512, 768, 3)).astype(np.float32)
+    benchmark(estimate_sigma, noisy)
+    assert benchmark.stats.stats.min < 0.5

@@ -1,0 +1,73 @@
+"""Make datasets/manifests/*.tsv from a folder that holds the data sets.
+
+Usage: python tools/make_manifests.py DATA_ROOT [NAME ...]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from denoisebench.dataset import FolderSet, entry_of, write_manifest
+from denoisebench.registry import DATASETS
+
+NBR = "github.com/TaoHuang2018/Neighbor2Neighbor @ e66389ebef1e"
+DNCNN = "github.com/cszn/DnCNN @ e93b27812d3f"
+BSDS500 = "github.com/BIDS/BSDS500 @ a04b7c6c3a9f, BSDS500/data/images"
+SKIMAGE = "scikit-image 0.26.0, skimage/data"
+PROVENANCE = {
+    "kodak": f"{NBR}, validation/Kodak",
+    "bsd300": f"{NBR}, validation/BSD300/test; the same pixels as images/test of BSDS300-images.tgz",
+    "set14": f"{NBR}, validation/Set14",
+    "set14_14": f"{NBR}, validation/Set14; bridge and man: {DNCNN}, testsets/Set14",
+    "set12": f"{DNCNN}, testsets/Set12",
+    "bsd68": f"{DNCNN}, testsets/BSD68",
+    "cbsd68": f"{BSDS500}/val, the 68 names of CBSD68 in github.com/cszn/FFDNet",
+    "urban100_subset": "github.com/jbhuang0604/SelfExSR @ 8f6dd8c1d20c, data/Urban100/image_SRF_4",
+    "bsd400": f"{DNCNN}, TrainingCodes/DnCNN_TrainingCodes_v1.0/data/Train400",
+    "bsd400_color": f"{BSDS500}/train and {BSDS500}/test",
+    "samples": SKIMAGE,
+    "samples_train": SKIMAGE,
+}
+#: Sets whose folder holds other images too.
+FILES = {
+    "samples": ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"),
+    "samples_train": (
+        "hubble_deep_field.jpg",
+        "ihc.png",
+        "motorcycle_left.png",
+        "motorcycle_right.png",
+        "retina.jpg",
+    ),
+}
+
+
+class _Found(FolderSet):
+    """Access to what a data set finds in its folder before it has a manifest."""
+
+    def found(self, files: Sequence[str] | None) -> list[Path]:
+        return sorted(
+            (path for path in self._files() if files is None or path.name in files),
+            key=lambda path: path.name,
+        )
+
+
+def make(name: str, root: Path) -> None:
+    """Write the manifest of one data set, refusing a set that is not complete."""
+    kind = DATASETS.get(name)
+    if not issubclass(kind, FolderSet) or kind.manifest is None:
+        return
+    paths = type("Found", (_Found, kind), {})([root]).found(FILES.get(name))
+    if len(paths) != kind.count:
+        raise SystemExit(f"{name}: {len(paths)} images found instead of {kind.count}")
+    comment = f"{kind.title}: {kind.count} images, source {kind.source}\nhashed from {PROVENANCE[name]}"
+    write_manifest(kind.manifest, [entry_of(path) for path in paths], comment)
+    print(f"{name}: {len(paths)} images, {kind.manifest}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    for name in sys.argv[2:] or DATASETS.names():
+        make(name, Path(sys.argv[1]))
