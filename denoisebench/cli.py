@@ -14,7 +14,7 @@ from denoisebench.errors import UserError
 if TYPE_CHECKING:
     from denoisebench.experiment import Experiment
 
-DEFAULT_BUDGET = "300steps"
+DEFAULT_BUDGET = "200steps"
 DEFAULT_OUT = Path("denoisebench-results")
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ TrainData = Annotated[
     str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
 ]
 BudgetText = Annotated[str, typer.Option(help="Training length: 300steps, 5epochs, 10min, or paper.")]
-Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 4).")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 1; paper 4).")]
 Crop = Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")]
 LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
 TrainingNoise = Annotated[
@@ -79,11 +79,13 @@ def run(
     data_root: DataRoot = None,
 ) -> None:
     """Run methods on test sets with synthetic noise and print a table."""
+    from denoisebench.memory import keep_freed_memory
     from denoisebench.progress import for_stderr
     from denoisebench.reports.files import write_reports
     from denoisebench.results import Store
     from denoisebench.runner import run as run_cells
 
+    keep_freed_memory()
     _load_plugins(plugin)
     recipe = (budget, batch, crop, lr, training_noise, seed)
     experiment = _experiment(

@@ -94,6 +94,21 @@ class Experiment:
             raise unknown("padding", self.padding, PADDINGS)
         if self.repeats is not None and self.repeats < 1:
             raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+        if self.draws == "legacy":
+            self._check_legacy()
+
+    def _check_legacy(self) -> None:
+        for dataset in self.datasets:
+            if dataset.name not in LEGACY_ORDER:
+                raise UserError(
+                    f"Legacy draws are defined for {', '.join(LEGACY_ORDER)}, not for {dataset.name!r}. "
+                    "Use --noise-draws counter there."
+                )
+            if (self.repeats or 0) > dataset.paper_repeats:
+                raise UserError(
+                    f"Legacy draws hold {dataset.paper_repeats} repeats of {dataset.name}, not {self.repeats}. "
+                    "Lower --repeats or use --noise-draws counter."
+                )
 
     def draws_source(self) -> Draws:
         """The source of evaluation noise."""

@@ -48,8 +48,9 @@ def read_image(path: Path) -> UIntImage:
     try:
         with Image.open(path) as image:
             mode = image.mode
-            if mode not in ("L", "RGB"):
-                deep = mode.startswith("I")
+            # Pillow narrows 16-bit colour silently; only the raw mode of its tiles tells.
+            deep = mode.startswith("I") or any(";16" in str(tile) for tile in image.tile)
+            if deep or mode not in ("L", "RGB"):
                 why = _MEND.get(mode, "it is a 16- or 32-bit image" if deep else f"its mode is {mode}")
                 raise UserError(f"Image {path} cannot be used: {why}; {_ALLOWED}.")
             pixels = np.asarray(image)

@@ -74,7 +74,7 @@ class Noise:
         return f"{greek}{level}" + (f" ({self.after})" if self.after else "")
 
     def finish(self, noisy: npt.NDArray[np.float64]) -> FloatImage:
-        """Apply what comes after the draw (nothing, clipping, 8-bit quantisation); float64 in, float32 out."""
+        """Apply what comes after the draw (nothing, clipping, quantisation); float64 in, float32 out."""
         if self.after:
             noisy = np.clip(noisy, 0.0, 1.0)
         if self.after == "uint8":

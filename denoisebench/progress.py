@@ -72,7 +72,7 @@ class _LogTask:
             return
         self._last = now
         done, elapsed = fraction - self._first, now - self._start
-        left = f", {duration(elapsed / done * (1 - fraction))} left" if 0 < done and fraction < 1 else ""
+        left = f", {duration(elapsed / done * (1 - fraction))} left" if done > 0 and fraction < 1 else ""
         self._log.say(f"{self._title}: {fraction:4.0%} after {duration(elapsed)}{left}  {text}".rstrip())
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.errors import ContractError, TrainingFailed
+from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Cell, Experiment
+from denoisebench.images import UIntImage, to_channels
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.provenance import machine
 from denoisebench.results import Store, StoredCell
 from denoisebench.training import Trained, TrainingJob, load_trained, record_of, train
-from denoisebench.images import UIntImage, to_channels
 
 SAVE_SECONDS = 1.0
 
@@ -66,10 +67,9 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
             try:
                 _compute(cell, stored, missing, draws, networks, store, progress)
                 outcome.computed += len(missing)
-            except (ContractError, TrainingFailed, RuntimeError, ValueError, ArithmeticError, TypeError,
-                    LookupError, AttributeError, ImportError) as error:  # fmt: skip
-                # One broken method must not cost the others their results; its own rows are kept too.
-                reason = f"{type(error).__name__}: {error}" if not _expected(error) else str(error)
+            except Exception as error:
+                # A plugin may raise anything, and must not cost the others their results; its own rows are kept.
+                reason = _reason(error, cell, store)
                 outcome.failed.append((cell.title, reason))
                 progress.say(f"FAILED: {cell.title}: {reason}")
         if stored.rows:
@@ -77,8 +77,13 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
     return outcome
 
 
-def _expected(error: Exception) -> bool:
-    return isinstance(error, ContractError | TrainingFailed)
+def _reason(error: Exception, cell: Cell, store: Store) -> str:
+    """One sentence for a failed cell; an error that nobody foresaw leaves its traceback in the results folder."""
+    if isinstance(error, ContractError | TrainingFailed | UserError):
+        return str(error)
+    path = store.folder / f"error-{cell.method.name}-{StoredCell(dict(cell.identity)).key}.txt"
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return f"{type(error).__name__}: {error} (traceback in {path})"
 
 
 def _announce(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress) -> None:

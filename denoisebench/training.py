@@ -28,7 +28,8 @@ from denoisebench.progress import Progress
 from denoisebench.provenance import full_digest, machine
 
 CHECKPOINT_SECONDS = 20.0
-# Monitors are mean squares on the 0..1 scale; above this, for so many steps on end, nothing is learned any more.
+# Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
+# learned any more.
 DIVERGED, PATIENCE = 10.0, 20
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|min(?:utes?)?)?")
 
@@ -80,7 +81,7 @@ class Recipe:
     Parameters
     ----------
     budget : length
-    batch : crops per step
+    batch : crops per step; at tiny budgets many small steps beat few large ones
     crop : side of a crop in pixels
     lr : first learning rate of Adam
     draws : 'fresh' noise in every step, or one 'fixed' noisy copy of each image for the whole training
@@ -88,7 +89,7 @@ class Recipe:
     """
 
     budget: Budget
-    batch: int = 4
+    batch: int = 1
     crop: int = 64
     lr: float = 1e-3
     draws: str = "fresh"
@@ -379,7 +380,7 @@ class _Run:
             "seconds": round(self._seconds, 3),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "warnings": job.method.diagnose(self._curve),
-            "machine": machine(),
+            "machine": {**machine(), "threads": torch.get_num_threads()},
             "curve": self._curve,
         }
         weights = {name: value.contiguous().cpu() for name, value in self.network.state_dict().items()}

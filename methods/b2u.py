@@ -18,6 +18,10 @@ default is 4, which made the published numbers; 2 costs a quarter. The loss is L
 (no released code) replaces its first term by mean (lambda d2 - d1)^2 and keeps the eta term. The ``random`` mapper
 is the ablation's: one copy per image and step, one pixel per cell, loss averaged over all elements.
 
+The network is the suite's `unet`: the same layers with He initialisation. PyTorch's default initialisation, which
+the released code uses (``network=unet_b2u``), spends the first hundreds of steps on a plateau: N2C after 300 steps of
+4x64x64 reached 25.8 dB with the former and 21.4 dB with the latter (four Kodak images, sigma 25).
+
 Source: Wang, Liu, Li, Han, Blind2Unblind: Self-Supervised Image Denoising with Visible Blind Spots, CVPR 2022.
 """
 
@@ -31,7 +35,6 @@ from denoisebench.errors import UserError
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import forward_at
-from denoisebench.noise import Noise
 
 # Copies that share one pass: fewer cost less memory at an identical gradient.
 CHUNK = 4
@@ -54,7 +57,6 @@ class B2U(LearnedMethod):
     blend : lambda of the ``mid`` output; none: lambda_f
     """
 
-    network: str = "unet_b2u"
     stride: Literal[2, 4, 8] = 4
     eta: float = 1.0
     lambda_s: float = 2.0
@@ -175,9 +177,6 @@ class B2U(LearnedMethod):
                 f"them {gap:.2g}); training is unstable, lower the learning rate or lambda_f, or use output=dn"
             )
         return problems
-
-    def unsuitable(self, noise: Noise, channels: int) -> str | None:
-        return None  # masks and filler act on each channel alike, whatever their number
 
     def _visible_pass(self, network: torch.nn.Module, noisy: torch.Tensor) -> torch.Tensor:
         if not self.visible:

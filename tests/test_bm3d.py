@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
+from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
 
 from denoisebench.errors import ContractError, UserError
 from denoisebench.images import FloatImage, UIntImage, to_uint8
 from denoisebench.method import Known, Need
-from denoisebench.methods.bm3d import BM3D
 from denoisebench.metrics import psnr
 from denoisebench.noise import Draw, add_noise, parse_noise
 
@@ -29,7 +29,7 @@ def _package() -> None:
 
 
 def face(channels: int, side: int = 96) -> UIntImage:
-    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])  # type: ignore[no-untyped-call]
 
 
 def draw(clean: UIntImage, noise: str) -> Draw:
@@ -40,7 +40,7 @@ def denoise(method: BM3D, noisy: FloatImage, family: str, level: float) -> Float
     """As the harness does it: the method is handed what it declared and nothing else."""
     known = Known("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False
-    return method.denoise(noisy, known, RNG)
+    return np.asarray(method.denoise(noisy, known, RNG))
 
 
 @functools.cache

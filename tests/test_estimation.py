@@ -34,7 +34,7 @@ def literal(noisy: FloatImage) -> float:
     for n in range(len(eigenvalues), 0, -1):
         tau = float(np.mean(eigenvalues[:n]))
         if sum(e > tau for e in eigenvalues[:n]) == sum(e < tau for e in eigenvalues[:n]):
-            return tau**0.5
+            return float(tau**0.5)
     raise AssertionError("n = 1 always stops")
 
 
@@ -68,10 +68,14 @@ def test_clipping_biases_strong_noise_downwards() -> None:
     assert estimate_sigma(np.clip(noisy, 0, 1)) < 0.96 * estimate_sigma(noisy)
 
 
-def test_pure_noise_and_scale() -> None:
+def test_pure_noise() -> None:
     noise = np.random.default_rng(4).standard_normal((512, 768, 3))
     assert estimate_sigma(noise) == pytest.approx(1.0, abs=0.01)
-    assert estimate_sigma(1000 + 7 * noise) == pytest.approx(7 * estimate_sigma(noise), rel=1e-9)
+
+
+def test_estimate_scales_with_the_image_and_ignores_its_mean() -> None:
+    noisy = add(photograph("coffee")[:99, :99], 25).astype(np.float64)
+    assert estimate_sigma(1000 + 7 * noisy) == pytest.approx(7 * estimate_sigma(noisy), rel=1e-9)
 
 
 def test_a_constant_image_has_no_noise() -> None:
@@ -108,4 +112,5 @@ def test_too_small_images_are_refused(shape: tuple[int, int, int], patch: int | 
 def test_speed(benchmark: BenchmarkFixture) -> None:
     noisy = np.random.default_rng(0).standard_normal((512, 768, 3)).astype(np.float32)
     benchmark(estimate_sigma, noisy)
+    assert benchmark.stats is not None
     assert benchmark.stats.stats.min < 0.5

@@ -94,7 +94,6 @@ def test_a_16_bit_gray_png_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "x.png")
 
 
-@pytest.mark.xfail(strict=True, reason="Pillow narrows a 16-bit RGB PNG to 8 bits and calls it RGB")
 def test_a_16_bit_colour_png_is_refused(tmp_path: Path) -> None:
     deep_png(tmp_path / "x.png", 3)
     with pytest.raises(UserError, match="16-"):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import nn
 
 LEVELS = 5
@@ -117,4 +117,5 @@ class UNet(nn.Module):
         return self.last(features)  # type: ignore[no-any-return]
 
     def _act(self, x: torch.Tensor) -> torch.Tensor:
-        return F.leaky_relu(x, self.slope)
+        # In place: every input is a fresh convolution output, and memory traffic is what limits large images.
+        return F.leaky_relu(x, self.slope, inplace=True)
