@@ -51,9 +51,7 @@ class ImageNetVal(FolderSet):
             if min(width, height) >= SMALLEST and max(width, height) <= LARGEST:
                 found.append(Entry(path.name, width, height, 3, "", ""))
         if not found:
-            raise UserError(
-                f"Folder {self.folder} holds no image with both sides in {SMALLEST}..{LARGEST} pixels."
-            )
+            raise UserError(f"Folder {self.folder} holds no image with both sides in {SMALLEST}..{LARGEST} pixels.")
         return found
 
     def load(self, image: str) -> UIntImage:

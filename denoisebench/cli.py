@@ -170,10 +170,10 @@ def train(
 
 @app.command("list")
 def list_command(
-    what: Annotated[str, typer.Argument(help="methods, datasets or noises")] = "methods",
+    what: Annotated[str, typer.Argument(help="methods, datasets, noises or networks")] = "methods",
     plugin: PluginFile = None,
 ) -> None:
-    """List methods, data sets or noises."""
+    """List methods, data sets, noises or networks."""
     from denoisebench import listing
 
     _load_plugins(plugin)
@@ -208,7 +208,8 @@ def check_method(
     failures = 0
     for verdict in check(method):
         failures += not verdict.passed
-        print(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{': ' + verdict.detail if verdict.detail else ''}")
+        detail = f": {verdict.detail}" if verdict.detail else ""
+        print(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
     print(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
     if failures:
         raise typer.Exit(1)
@@ -235,9 +236,7 @@ def data_status(
 
 
 @data_app.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(help="A data set.")], data_root: DataRoot = None
-) -> None:
+def data_fetch(name: Annotated[str, typer.Argument(help="A data set.")], data_root: DataRoot = None) -> None:
     """Download a data set from its official source and check every image."""
     from denoisebench.listing import fetch_dataset
     from denoisebench.progress import for_stderr

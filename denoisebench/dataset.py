@@ -336,9 +336,7 @@ def entry_of(path: Path) -> Entry:
 def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:
     """Write a manifest that `read_manifest` reads."""
     lines = [f"# {line}" for line in comment.splitlines()] + ["\t".join(MANIFEST_COLUMNS)]
-    lines += [
-        "\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries
-    ]
+    lines += ["\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -95,9 +95,7 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
     if not issubclass(kind, FolderSet) or kind.archive is None:
         where = f" and put the files into {root / kind.folders[0]}" if issubclass(kind, FolderSet) else ""
         how = f" {kind.how}" if issubclass(kind, FolderSet) and kind.how else ""
-        raise UserError(
-            f"Data set {kind.name!r} cannot be fetched; get it by hand from {kind.source}{where}.{how}"
-        )
+        raise UserError(f"Data set {kind.name!r} cannot be fetched; get it by hand from {kind.source}{where}.{how}")
     target = root / kind.folders[0]
     if target.is_dir() and any(target.iterdir()):
         _keep(kind, target)

@@ -62,9 +62,7 @@ def read_image(path: Path) -> UIntImage:
         raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         height, width = pixels.shape[:2]
-        raise UserError(
-            f"Image {path} is {width}x{height} pixels; SSIM needs at least {SMALLEST_SIDE} on each side."
-        )
+        raise UserError(f"Image {path} is {width}x{height} pixels; SSIM needs at least {SMALLEST_SIDE} on each side.")
     return np.ascontiguousarray(pixels if pixels.ndim == 3 else pixels[:, :, None])
 
 

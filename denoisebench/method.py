@@ -157,7 +157,7 @@ class Method:
     def text(self) -> str:
         """Canonical text: the name, and in brackets each setting that is not at its default."""
         changed = [
-            f"{field.name}={_show(getattr(self, field.name))}"
+            f"{field.name}={show_value(getattr(self, field.name))}"
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default
         ]
@@ -192,7 +192,10 @@ class Method:
         return cls(**values)
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """A setting as it is written in brackets."""
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.10g}" if isinstance(value, float) else str(value)

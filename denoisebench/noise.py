@@ -158,9 +158,7 @@ def add_noise(clean: UIntImage, noise: Noise, rng: np.random.Generator) -> Draw:
     return Draw(noise.finish(noisy), float(level))
 
 
-def add_noise_batch(
-    clean: torch.Tensor, noise: Noise, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def add_noise_batch(clean: torch.Tensor, noise: Noise, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Noisy copies of a training batch, one level per image.
 
     Parameters
@@ -179,9 +177,7 @@ def add_noise_batch(
         level = level + (noise.high - noise.low) * uniform
     if noise.family == "gauss":
         level = level / 255.0
-        noisy = clean + level * torch.randn(
-            clean.shape, generator=generator, device=clean.device, dtype=clean.dtype
-        )
+        noisy = clean + level * torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
     else:
         noisy = torch.poisson(level * clean, generator=generator) / level
     if noise.after:
@@ -286,9 +282,7 @@ class LegacyDraws:
                     )
                 return index, repeat, list(candidate.images).index(image)
         names = ", ".join(candidate.name for candidate in self._sets)
-        raise UserError(
-            f"Legacy draws are defined for {names}, not for {dataset!r}. Use --noise-draws counter there."
-        )
+        raise UserError(f"Legacy draws are defined for {names}, not for {dataset!r}. Use --noise-draws counter there.")
 
     def _seek(self, target: tuple[int, int, int], noise: Noise) -> None:
         """Move to the last place at or before the target whose generator state is known."""

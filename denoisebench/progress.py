@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 LOG_INTERVAL = 15.0
@@ -26,7 +26,7 @@ class Progress(Protocol):
         """Print one line."""
         ...
 
-    def task(self, title: str) -> contextmanager[Task]:  # type: ignore[valid-type]
+    def task(self, title: str) -> AbstractContextManager[Task]:
         """A context manager that yields a `Task`."""
         ...
 

@@ -47,9 +47,9 @@ def plugin_digest(path: Path) -> str:
     """Digest of a plugin file and of the tools it takes from the package (an estimator, a transform)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {
-        node.module.removeprefix("denoisebench.").replace(".", "/")
+        module.removeprefix("denoisebench.").replace(".", "/")
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("denoisebench.")
+        if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("denoisebench.")
     }
     tools = sorted(imported - _CONTRACT)
     return hashlib.sha256((source_digest(path) + code_digest(tuple(tools))).encode()).hexdigest()

@@ -13,7 +13,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -84,9 +84,7 @@ class Registry(Generic[T]):
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[module_name]
-            raise UserError(
-                f"Plugin file {path} fails on import: {type(error).__name__}: {error}"
-            ) from error
+            raise UserError(f"Plugin file {path} fails on import: {type(error).__name__}: {error}") from error
         plugin = self._only_plugin(module, str(path))
         name = str(getattr(plugin, "name", ""))
         self._register(name, lambda: plugin, f"file {path}")
@@ -100,16 +98,14 @@ class Registry(Generic[T]):
                 if not module.name.startswith("_"):
                     self._register(module.name, self._builtin(module.name), "built in")
             for point in entry_points(group=self._package):
-                origin = f"entry point {point.value}"
-                self._register(point.name, lambda point=point: self._checked(point.load(), origin), origin)
+                self._register(point.name, self._from_entry_point(point), f"entry point {point.value}")
         return self._loaders
 
     def _register(self, name: str, loader: Callable[[], type[T]], origin: str) -> None:
         loaders = self._known() if self._loaders is None else self._loaders
         if name in loaders:
             raise UserError(
-                f"The {self.kind} name {name!r} is taken twice: {self._origins[name]} and {origin}. "
-                "Rename one of them."
+                f"The {self.kind} name {name!r} is taken twice: {self._origins[name]} and {origin}. Rename one of them."
             )
         loaders[name] = loader
         self._origins[name] = origin
@@ -120,6 +116,18 @@ class Registry(Generic[T]):
             if getattr(plugin, "name", None) != name:
                 raise UserError(f"The plugin file {name}.py must define a {self.kind} named {name!r}.")
             return plugin
+
+        return load
+
+    def _from_entry_point(self, point: EntryPoint) -> Callable[[], type[T]]:
+        def load() -> type[T]:
+            where = f"{point.name} (entry point {point.value})"
+            try:
+                return self._checked(point.load(), where)
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserError(f"Plugin {where} fails on import: {type(error).__name__}: {error}") from error
 
         return load
 
@@ -148,7 +156,5 @@ class Registry(Generic[T]):
         return plugin
 
 
-METHODS: Registry[Method] = Registry(
-    "method", "denoisebench.methods", Method, (Method, PlainMethod, LearnedMethod)
-)
+METHODS: Registry[Method] = Registry("method", "denoisebench.methods", Method, (Method, PlainMethod, LearnedMethod))
 DATASETS: Registry[DataSet] = Registry("data set", "denoisebench.datasets", DataSet, (DataSet, FolderSet))

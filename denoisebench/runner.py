@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
@@ -176,9 +177,9 @@ def _compute(
             store.write(stored)
 
 
-def _about(cell: Cell, trained: Trained | None) -> dict[str, object]:
+def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
     method = cell.method
-    about: dict[str, object] = {
+    about: dict[str, Any] = {
         "text": method.text,
         "label": method.info.label,
         "told": sorted(need.value for need in method.told(cell.noise.family)),

@@ -105,9 +105,7 @@ class Recipe:
 PAPER = Recipe(Budget(100, "epochs"), batch=4, crop=128, lr=3e-4)
 
 
-def recipe_from(
-    budget: str, batch: int | None, crop: int | None, lr: float | None, draws: str, seed: int
-) -> Recipe:
+def recipe_from(budget: str, batch: int | None, crop: int | None, lr: float | None, draws: str, seed: int) -> Recipe:
     """The recipe of command-line values; None takes the default, ``paper`` takes `PAPER` as the default.
 
     Raises
@@ -122,9 +120,7 @@ def recipe_from(
         raise UserError(f"--crop {crop}: allowed are multiples of 32.")
     if lr is not None and not 0 < lr < 1:
         raise UserError(f"--lr {lr:g}: allowed are values between 0 and 1.")
-    return replace(
-        base, batch=batch or base.batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed
-    )
+    return replace(base, batch=batch or base.batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -202,9 +198,7 @@ def load_trained(job: TrainingJob, folder: Path, device: str) -> Trained | None:
     return Trained(_placed(network, device).eval(), record)
 
 
-def train(
-    job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: str, progress: Progress
-) -> Trained:
+def train(job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: str, progress: Progress) -> Trained:
     """Train a network, or go on with one, and store it with its record.
 
     Parameters
@@ -318,9 +312,7 @@ class _Run:
     def _generator(self, purpose: str) -> torch.Generator:
         return torch_generator_from("training", self.job.recipe.seed, purpose, self._done, device=self.device)
 
-    def _watch(
-        self, loss: torch.Tensor, monitors: Mapping[str, torch.Tensor], progress: float, rate: float
-    ) -> None:
+    def _watch(self, loss: torch.Tensor, monitors: Mapping[str, torch.Tensor], progress: float, rate: float) -> None:
         for name, value in {"loss": loss, **monitors}.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._count += 1
@@ -332,7 +324,9 @@ class _Run:
         self._sums, self._count = {}, 0
         self._curve.append({"step": self._done, "progress": progress, "lr": rate, **point})
         if not math.isfinite(point["loss"]):
-            raise TrainingFailed(f"training of {self.job.method.text} diverged: loss is not finite at step {self._done}")
+            raise TrainingFailed(
+                f"training of {self.job.method.text} diverged: loss is not finite at step {self._done}"
+            )
         watched = [point[name] for name in monitors if name != "lambda"] or [point["loss"]]
         self._bad = self._bad + 1 if max(watched) > DIVERGED else 0
         if self._bad >= PATIENCE:
@@ -406,9 +400,7 @@ class _Crops:
         self._images = [_at_least(image, recipe.crop) for image in images]
         self._fixed: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
 
-    def take(
-        self, step: int, device: str, copies: int
-    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
+    def take(self, step: int, device: str, copies: int) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
         """Clean crops of one step (N, C, H, W), and, if noise is fixed, so many noisy copies with levels."""
         side = self._recipe.crop
         rng = generator_from("crops", self._recipe.seed, step)

@@ -96,9 +96,7 @@ def generalised_anscombe(values: npt.NDArray[np.floating], gain: float, sigma: f
     return np.asarray(2.0 / gain * np.sqrt(np.maximum(radicand, 0.0)))
 
 
-def inverse_generalised_anscombe(
-    stabilised: npt.NDArray[np.floating], gain: float, sigma: float
-) -> FloatArray:
+def inverse_generalised_anscombe(stabilised: npt.NDArray[np.floating], gain: float, sigma: float) -> FloatArray:
     """Closed-form unbiased inverse of `generalised_anscombe`.
 
     gain * max(0, closed(D) - (sigma/gain)^2), closed being the series of `inverse_anscombe_closed`.

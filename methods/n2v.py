@@ -65,9 +65,7 @@ class N2V(LearnedMethod):
         squared = (prediction - target).square() * inside
         return squared.sum() / inside.sum(), {}
 
-    def hidden(
-        self, noisy: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def hidden(self, noisy: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices of the hidden pixels (N, C, P), and which of them lie inside the crop."""
         count, channels, height, width = noisy.shape
         box = max(1, round((100 / self.perc) ** 0.5))
@@ -83,9 +81,7 @@ class N2V(LearnedMethod):
         x = torch.where(valid, x, box * torch.arange(columns, device=noisy.device))
         return (y * width + x).flatten(2), valid.flatten(2)
 
-    def replacement(
-        self, index: torch.Tensor, shape: torch.Size, generator: torch.Generator
-    ) -> torch.Tensor:
+    def replacement(self, index: torch.Tensor, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
         """Flat indices of the pixels whose values replace the hidden ones."""
         height, width = shape[-2:]
         draws = torch.rand((2, *index.shape), generator=generator, device=index.device)

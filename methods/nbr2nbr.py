@@ -10,7 +10,9 @@ gamma = 2 for synthetic noise.
 
 The network is the suite's `unet`, so that rows differ by their training alone. The released one
 (``network=unet_nbr``: transposed convolutions, initialisation times 0.1) needs a long training: after 300 steps it
-was at 20.4 dB, where `unet` reached 26.1 dB with a quarter of the crops (four Kodak images, sigma 25). Source: Huang, Li, Jia, Lu, Liu, CVPR 2021.
+was at 20.4 dB, where `unet` reached 26.1 dB with a quarter of the crops (four Kodak images, sigma 25).
+
+Source: Huang, Li, Jia, Lu, Liu, CVPR 2021.
 """
 
 from __future__ import annotations

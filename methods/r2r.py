@@ -68,9 +68,7 @@ class R2R(LearnedMethod):
             total += network(noisy + self.alpha * self.recorruption(noisy, known, generator))
         return total / self.passes
 
-    def recorruption(
-        self, noisy: torch.Tensor, known: Known, generator: torch.Generator
-    ) -> torch.Tensor:
+    def recorruption(self, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
         """Noise z with the covariance of the noise in ``noisy``; same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
         if known.family == "gauss":

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
-from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
 
 from denoisebench.errors import ContractError, UserError
 from denoisebench.images import FloatImage, UIntImage, to_uint8
 from denoisebench.method import Known, Need
+from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
 from denoisebench.metrics import psnr
 from denoisebench.noise import Draw, add_noise, parse_noise
 

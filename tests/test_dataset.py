@@ -48,9 +48,7 @@ def root(tmp_path: Path) -> Path:
 def zoo(root: Path) -> type[FolderSet]:
     """The data set of that folder, with a manifest made before a test spoils anything."""
     listing = root / "zoo.tsv"
-    write_manifest(
-        listing, [entry_of(path) for path in list_images(root / "zoo")], "three animals\nfor tests"
-    )
+    write_manifest(listing, [entry_of(path) for path in list_images(root / "zoo")], "three animals\nfor tests")
 
     class Zoo(FolderSet):
         name = "zoo"

@@ -87,9 +87,7 @@ def tiny(originals: Path, server: Server) -> type[FolderSet]:
         count = 2
         archive = Archive(f"{server.url}/tiny.tgz", None, "*images/test/*.jpg", "1 MB")
 
-    server.files["/tiny.tgz"] = packed(
-        {f"BSDS300/images/test/{n}": (originals / n).read_bytes() for n in NAMES}
-    )
+    server.files["/tiny.tgz"] = packed({f"BSDS300/images/test/{n}": (originals / n).read_bytes() for n in NAMES})
     return Tiny
 
 
@@ -120,9 +118,7 @@ def left_in(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir()) if root.is_dir() else []
 
 
-def test_an_archive_is_fetched_checked_and_announced(
-    tiny: type[FolderSet], server: Server, tmp_path: Path
-) -> None:
+def test_an_archive_is_fetched_checked_and_announced(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
     root, said = tmp_path / "new" / "root", list[str]()
     folder = fetch(tiny, root, said.append)
     assert folder == root / "tiny"
@@ -138,9 +134,7 @@ def test_an_archive_is_fetched_checked_and_announced(
     assert "2 images" in said[-1]
 
 
-def test_a_set_that_is_there_is_not_fetched_again(
-    tiny: type[FolderSet], server: Server, tmp_path: Path
-) -> None:
+def test_a_set_that_is_there_is_not_fetched_again(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
     fetch(tiny, tmp_path, lambda line: None)
     said: list[str] = []
     fetch(tiny, tmp_path, said.append)
@@ -150,9 +144,7 @@ def test_a_set_that_is_there_is_not_fetched_again(
 
 def test_a_known_checksum_is_enforced(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with pytest.raises(
-        UserError, match=r"tiny\.tgz has SHA-256 [0-9a-f]{64} instead of 0000.*It was deleted"
-    ):
+    with pytest.raises(UserError, match=r"tiny\.tgz has SHA-256 [0-9a-f]{64} instead of 0000.*It was deleted"):
         fetch(with_archive(tiny, sha256="0" * 64), root, lambda line: None)
     assert left_in(root) == []
     (tmp_path / "copy.tgz").write_bytes(server.files["/tiny.tgz"])
@@ -161,9 +153,7 @@ def test_a_known_checksum_is_enforced(tiny: type[FolderSet], server: Server, tmp
     assert "not known" not in "\n".join(said)
 
 
-def test_a_download_that_was_cut_off_starts_again(
-    tiny: type[FolderSet], server: Server, tmp_path: Path
-) -> None:
+def test_a_download_that_was_cut_off_starts_again(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
     root = tmp_path / "root"
     server.cut = 1000
     with pytest.raises(UserError, match=r"(failed|damaged) .*[Tt]ry again"):
@@ -182,9 +172,7 @@ def test_an_address_that_is_gone_is_named(tiny: type[FolderSet], server: Server,
         fetch(tiny, tmp_path / "root", lambda line: None)
 
 
-def test_something_that_is_no_archive_is_refused(
-    tiny: type[FolderSet], server: Server, tmp_path: Path
-) -> None:
+def test_something_that_is_no_archive_is_refused(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
     server.files["/tiny.tgz"] = b"<html>We moved</html>" * 50
     with pytest.raises(UserError, match=r"tiny\.tgz is damaged"):
         fetch(tiny, tmp_path / "root", lambda line: None)
@@ -249,9 +237,7 @@ def test_a_set_without_an_address_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         fetch(DATASETS.get("urban100"), tmp_path, lambda line: None)
     message = str(caught.value)
-    assert (
-        "'urban100' cannot be fetched; get it by hand from https://github.com/jbhuang0604/SelfExSR" in message
-    )
+    assert "'urban100' cannot be fetched; get it by hand from https://github.com/jbhuang0604/SelfExSR" in message
     assert f"put the files into {tmp_path / 'urban100'}" in message
     assert "Only the *_HR.png files count." in message
 

@@ -88,9 +88,7 @@ def test_other_modes_are_refused_with_the_reason(mode: str, extension: str, why:
 
 def test_a_16_bit_gray_png_is_refused(tmp_path: Path) -> None:
     deep_png(tmp_path / "x.png", 1)
-    with pytest.raises(
-        UserError, match=r"x\.png cannot be used: it is a 16- or 32-bit image; allowed are 8-bit"
-    ):
+    with pytest.raises(UserError, match=r"x\.png cannot be used: it is a 16- or 32-bit image; allowed are 8-bit"):
         read_image(tmp_path / "x.png")
 
 

@@ -72,9 +72,7 @@ def test_ssim_equals_scikit_image(seed: int, height: int, width: int, channels: 
     assert abs(ssim(result, clean) - reference(result, clean)) < 1e-12
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "channels"), [(11, 11, 1), (97, 131, 1), (97, 131, 3), (256, 200, 3)]
-)
+@pytest.mark.parametrize(("height", "width", "channels"), [(11, 11, 1), (97, 131, 1), (97, 131, 3), (256, 200, 3)])
 def test_ssim_of_photographs_equals_scikit_image(height: int, width: int, channels: int) -> None:
     clean = np.asarray(skimage.data.astronaut()[100 : 100 + height, 80 : 80 + width, :channels])  # type: ignore[no-untyped-call]
     noise = np.random.default_rng(5).normal(0, 12, clean.shape)

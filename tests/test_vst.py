@@ -42,9 +42,7 @@ def expectation(mean: float) -> float:
 
 
 @pytest.mark.parametrize(("mean", "forward", "closed", "asymptotic", "algebraic"), MEASURED)
-def test_measured_table(
-    mean: float, forward: float, closed: float, asymptotic: float, algebraic: float
-) -> None:
+def test_measured_table(mean: float, forward: float, closed: float, asymptotic: float, algebraic: float) -> None:
     assert expectation(mean) == pytest.approx(forward, abs=6e-6)
     value = expectation(mean)
     assert inverse_anscombe(one(value))[0] == pytest.approx(mean, abs=1e-5)
@@ -104,9 +102,7 @@ def test_forward_never_takes_a_root_of_a_negative_number() -> None:
 
 
 @pytest.mark.parametrize(("gain", "sigma", "value"), [(0.05, 0.02, 0.5), (2.0, 3.0, 40.0), (1.0, 0.0, 20.0)])
-def test_generalised_form_stabilises_and_inverts_without_bias(
-    gain: float, sigma: float, value: float
-) -> None:
+def test_generalised_form_stabilises_and_inverts_without_bias(gain: float, sigma: float, value: float) -> None:
     rng = np.random.default_rng(3)
     noisy = gain * rng.poisson(value / gain, 400_000) + sigma * rng.standard_normal(400_000)
     stabilised = generalised_anscombe(noisy, gain, sigma)
@@ -119,9 +115,7 @@ def test_generalised_form_contains_the_plain_one() -> None:
     counts = np.array([0.0, 1.0, 7.0, 100.0])
     np.testing.assert_allclose(generalised_anscombe(counts, 1.0, 0.0), anscombe(counts))
     values = anscombe(counts)
-    np.testing.assert_allclose(
-        inverse_generalised_anscombe(values, 1.0, 0.0), inverse_anscombe_closed(values)
-    )
+    np.testing.assert_allclose(inverse_generalised_anscombe(values, 1.0, 0.0), inverse_anscombe_closed(values))
 
 
 @pytest.mark.parametrize(("gain", "sigma"), [(0.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (math.nan, 1.0)])

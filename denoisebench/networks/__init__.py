@@ -55,7 +55,4 @@ def forward_at(
     if special is not None:
         return list(special(x, offsets, stride))
     copies = network(x).chunk(len(offsets))
-    return [
-        copy[:, :, row::stride, column::stride]
-        for copy, (row, column) in zip(copies, offsets, strict=True)
-    ]
+    return [copy[:, :, row::stride, column::stride] for copy, (row, column) in zip(copies, offsets, strict=True)]

@@ -79,9 +79,7 @@ class UNet(nn.Module):
         """(N, C, H, W) to (N, C, H, W)."""
         return self._finish(self._act(self.decoder_b[-1](self._features(x))))
 
-    def forward_at(
-        self, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int
-    ) -> list[torch.Tensor]:
+    def forward_at(self, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int) -> list[torch.Tensor]:
         """See `denoisebench.networks.forward_at`.
 
         The last 3x3 convolution and the 1x1 layers, a third of all multiply-adds, are computed at the kept

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from denoisebench.reports.table import Column, Line, Score, Table
+from denoisebench.reports.table import Line, Score, Table
 from denoisebench.results import StoredCell
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
 
 def _name(line: Line) -> str:
     """The label, with the settings in brackets when they are not the defaults."""
-    name, bracket, settings = line.method.partition("[")
+    _, bracket, settings = line.method.partition("[")
     return line.label + (f" [{settings}" if bracket else "")
 
 
@@ -114,6 +114,3 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
 
 def _tex(text: str) -> str:
     return text.translate(_TEX_SPECIAL)
-
-
-__all__ = ["Column", "latex", "markdown", "scores_csv", "terminal"]

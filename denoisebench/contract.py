@@ -1,0 +1,169 @@
+"""The contract as checks that any method, shipped or a user's own, can be put through."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from denoisebench.evaluation import denoise
+from denoisebench.experiment import find_dataset, parse_method
+from denoisebench.images import UIntImage, to_channels
+from denoisebench.lazy import torch
+from denoisebench.method import Batch, Known, LearnedMethod, Method, Need
+from denoisebench.noise import CounterDraws, Draw, Noise, add_noise_batch, parse_noise, torch_generator_from
+
+NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50")
+_SIDE = 96
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one rule, and for a broken one what was seen."""
+
+    rule: str
+    passed: bool
+    detail: str = ""
+
+
+def check(text: str) -> Iterator[Verdict]:
+    """Put a method through every rule.
+
+    Parameters
+    ----------
+    text : as on the command line; a learned method is checked with an untrained network
+
+    Yields
+    ------
+    Verdict per rule, in order; rules that make no sense after a broken one are left out
+    """
+    method = parse_method(text)
+    yield _verdict("metadata: label and licence are given", partial(_metadata, method))
+    yield _verdict("settings: frozen dataclass, and its text reads back", partial(_settings, method))
+    yield _verdict("needs: told is a subset of info.needs", partial(_needs, method))
+    for channels in method.info.channels:
+        for noise in map(parse_noise, NOISES):
+            where = f"{noise.id}, {'colour' if channels == 3 else 'gray'}"
+            reason = method.unsuitable(noise, channels)
+            if reason:
+                yield Verdict(f"{where}: not for this method ({reason})", True)
+                continue
+            if isinstance(method, LearnedMethod):
+                rule = f"{where}: loss and gradient are finite and reach the network"
+                yield _verdict(rule, partial(_gradient, method, noise, channels))
+            rule = f"{where}: denoises with what it declared, same shape, finite, repeatable"
+            yield _verdict(rule, partial(_denoising, method, noise, channels))
+    if isinstance(method, LearnedMethod):
+        yield _verdict("backward gives the gradient of loss", partial(_same_gradient, method))
+
+
+def _verdict(rule: str, test: Callable[[], str | None]) -> Verdict:
+    try:
+        problem = test()
+    except Exception as error:  # the method under test may raise anything
+        problem = f"{type(error).__name__}: {error}"
+    return Verdict(rule, not problem, problem or "")
+
+
+def _metadata(method: Method) -> str | None:
+    missing = [name for name in ("label", "licence") if not getattr(method.info, name)]
+    return f"info lacks {', '.join(missing)}" if missing else None
+
+
+def _settings(method: Method) -> str | None:
+    if not type(method).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return "the class must be @dataclass(frozen=True)"
+    without = [f.name for f in dataclasses.fields(method) if f.default is dataclasses.MISSING]
+    if without:
+        return f"settings without a default: {', '.join(without)}"
+    return None if parse_method(method.text) == method else f"{method.text} does not read back"
+
+
+def _needs(method: Method) -> str | None:
+    for family in ("gauss", "poisson"):
+        extra = method.told(family) - method.info.needs
+        if extra:
+            return f"told({family!r}) has {', '.join(sorted(extra))} beyond info.needs"
+    return None
+
+
+def _crop(channels: int) -> UIntImage:
+    photograph = find_dataset("samples", ()).load("astronaut")
+    return to_channels(photograph[50 : 50 + _SIDE, 180 : 180 + _SIDE - 19], channels)
+
+
+def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
+    draw = CounterDraws(0).draw("contract", "astronaut", 0, _crop(channels), noise)
+    known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
+    network = _network(method, channels)
+    before = draw.noisy.copy()
+    results = []
+    for _ in range(2):
+        results.append(denoise(method, network, Draw(draw.noisy, draw.level), known, "side", ("contract",)))
+    if not np.array_equal(before, draw.noisy):
+        return "the noisy image was changed in place"
+    if not np.array_equal(results[0], results[1]):
+        return "two calls with the same generator differ; draw only from the generator that is handed over"
+    return None
+
+
+def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
+    for progress in (0.01, 0.5, 1.0):
+        network = _network(method, channels)
+        assert network is not None
+        loss, _ = method.backward(network, _batch(method, noise, channels, torch.float32), progress)
+        if loss.ndim or not torch.isfinite(loss):
+            return f"loss is {loss.tolist()} at progress {progress}"
+        for name, parameter in network.named_parameters():
+            if parameter.grad is None:
+                return f"no gradient for {name} at progress {progress}"
+            if not torch.isfinite(parameter.grad).all():
+                return f"gradient of {name} is not finite at progress {progress}"
+    return None
+
+
+def _same_gradient(method: LearnedMethod) -> str | None:
+    channels, noise = method.info.channels[-1], parse_noise(NOISES[0])
+    gradients = []
+    for overridden in (False, True):
+        network = _network(method, channels)
+        assert network is not None
+        network.double()
+        batch = _batch(method, noise, channels, torch.float64)
+        if overridden:
+            method.backward(network, batch, 0.95)
+        else:
+            method.loss(network, batch, 0.95)[0].backward()  # type: ignore[no-untyped-call]
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    for expected, found in zip(*gradients, strict=True):
+        if not torch.allclose(expected, found, rtol=1e-6, atol=1e-12):
+            return "the gradients differ"
+    return None
+
+
+def _network(method: Method, channels: int) -> torch.nn.Module | None:
+    if not isinstance(method, LearnedMethod):
+        return None
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return method.build(channels)
+
+
+def _batch(method: LearnedMethod, noise: Noise, channels: int, dtype: torch.dtype) -> Batch:
+    side = method.crop_multiple
+    crop = _crop(channels)[:side, :side]
+    clean = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].to(dtype) / 255
+    noisy, level = add_noise_batch(clean, noise, torch_generator_from("contract"))
+    second, _ = add_noise_batch(clean, noise, torch_generator_from("contract", 2))
+    told = method.told(noise.family)
+    values = {Need.CLEAN: clean, Need.SECOND: second}
+    known = Known(method.name, told, _facts(noise, level))
+    return Batch(noisy, known, torch_generator_from("contract", 3), method.name, told, values)
+
+
+def _facts(noise: Noise, level: Any) -> dict[Need, Any]:
+    return {Need.FAMILY: noise.family, Need.LEVEL: level, Need.RANGED: noise.ranged}

@@ -1,0 +1,94 @@
+"""What there is: methods, data sets, noises and networks, as text for the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from denoisebench.dataset import cache_root, data_roots
+from denoisebench.errors import UserError, unknown
+from denoisebench.method import LearnedMethod, show_value
+from denoisebench.networks import NETWORKS
+from denoisebench.noise import EXAMPLES, FORMS, parse_noise
+from denoisebench.progress import Progress
+from denoisebench.registry import DATASETS, METHODS
+
+
+def text_of(what: str) -> str:
+    """A listing of 'methods', 'datasets', 'noises' or 'networks'."""
+    kinds = {"methods": _methods, "datasets": _datasets, "noises": _noises, "networks": _networks}
+    if what not in kinds:
+        raise unknown("listing", what, kinds)
+    return kinds[what]()
+
+
+def _methods() -> str:
+    lines = []
+    for name in METHODS.names():
+        kind = METHODS.get(name)
+        info = kind.info
+        settings = ", ".join(f"{f.name}={show_value(f.default)}" for f in dataclasses.fields(kind))
+        needs = ", ".join(sorted(need.value for need in info.needs)) or "nothing"
+        way = "one training for all images" if issubclass(kind, LearnedMethod) else "no training"
+        lines.append(f"{name}  ({info.label}; {METHODS.origin(name)})")
+        lines += [f"    {info.paper}"] if info.paper else []
+        lines.append(f"    told: {needs}; {way}")
+        lines += [f"    settings: {settings}"] if settings else []
+        lines.append(f"    licence: {info.licence}")
+    return "\n".join(lines)
+
+
+def _datasets() -> str:
+    rows = []
+    for name in DATASETS.names():
+        kind = DATASETS.get(name)
+        count = getattr(kind, "count", "?")
+        rows.append((name, kind.title, str(count), {1: "gray", 3: "colour"}[kind.channels], str(kind.paper_repeats)))
+    note = (
+        "Any folder of images is a data set too. Where they are and whether they are intact: denoisebench data status."
+    )
+    return _columns(("name", "title", "images", "kind", "paper repeats"), rows) + "\n\n" + note
+
+
+def _noises() -> str:
+    rows = [(text, parse_noise(text).title) for text in EXAMPLES.split(", ")]
+    return f"Forms: {FORMS}.\nsigma in 8-bit grey levels, lambda in photons at white.\n\n" + _columns(
+        ("example", "meaning"), rows
+    )
+
+
+def _networks() -> str:
+    return _columns(("network", "what it is"), [(name, text) for name, (text, _) in NETWORKS.items()])
+
+
+def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    from tabulate import tabulate
+
+    return str(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))
+
+
+def data_status(names: Sequence[str], data_root: Path | None) -> str:
+    """One line per data set: present, missing or damaged, and what to do about it."""
+    from denoisebench.fetch import status
+
+    lines = []
+    for found in status(names or DATASETS.names(), data_roots(data_root)):
+        where = f"  {found.folder}" if found.folder else ""
+        lines.append(f"{found.state:8} {found.name:16} {found.images:4} images{where}")
+        # Without names this is an overview; the way to get a missing set is told when it is asked for.
+        if found.message and (names or found.state == "damaged"):
+            lines.append(f"         {found.message}")
+    return "\n".join(lines)
+
+
+def fetch_dataset(name: str, data_root: Path | None, progress: Progress) -> str:
+    """Fetch a data set into ``--data-root`` or the user cache, and say where it is."""
+    from denoisebench.fetch import fetch
+
+    root = data_root or cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to {root} ({error.strerror}). Choose a folder with --data-root.") from None
+    return f"{name} is in {fetch(DATASETS.get(name), root, progress.say)}"

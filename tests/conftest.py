@@ -1,0 +1,134 @@
+"""Shared fixtures: folders of tiny images, tiny plugins, and the command line run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent, indent
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from denoisebench import cli, provenance
+from denoisebench.registry import DATASETS, METHODS, Registry
+
+PLAIN = '''\
+"""A plugin for tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from denoisebench.method import Info, Need, PlainMethod
+
+
+@dataclass(frozen=True)
+class Toy(PlainMethod):
+    shift: float = 0.0
+    count: int = 1
+    mode: Literal["a", "b"] = "a"
+
+    name = "{name}"
+    info = Info(label="{name}", licence="test")
+
+    def denoise(self, noisy, known, rng):
+{body}
+'''
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> None:
+    """Smooth pseudo-random picture of (width, height)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).convert(mode).save(path)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Make a folder of images: name, count, size (width, height), Pillow mode."""
+
+    def make(name: str = "pictures", count: int = 2, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        for index in range(count):
+            write_image(folder / f"im{index}.png", index, size, mode)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a plugin of one plain method whose ``denoise`` has the given body."""
+
+    def make(name: str = "toy", body: str = "return noisy + self.shift") -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(PLAIN.format(name=name, body=indent(dedent(body), " " * 8)), encoding="utf-8")
+        return path
+
+    return make
+
+
+def forget_plugins() -> None:
+    """Bring both registries back to the state of a new process."""
+    registries: tuple[Registry, ...] = (METHODS, DATASETS)  # type: ignore[type-arg]
+    for registry in registries:
+        registry._loaders = None
+        registry._origins.clear()
+        registry._classes.clear()
+    for cached in (provenance.source_digest, provenance.code_digest, provenance.plugin_digest):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def fresh_registry() -> object:
+    """Registries without the plugins of other tests, before and after."""
+    forget_plugins()
+    yield
+    forget_plugins()
+
+
+@pytest.fixture
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data set on this machine but those inside installed packages."""
+    monkeypatch.setenv("DENOISEBENCH_DATA", str(tmp_path / "no-data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-cache"))
+
+
+@pytest.fixture
+def command(no_data: None, fresh_registry: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Run the command in this process, as a new process would."""
+    # It changes the allocator for the rest of the process.
+    monkeypatch.setattr("denoisebench.memory.keep_freed_memory", lambda: True)
+
+    def call(*arguments: object) -> Ran:
+        forget_plugins()
+        out, err = io.StringIO(), io.StringIO()
+        monkeypatch.setattr(sys, "argv", ["denoisebench", *map(str, arguments)])
+        code: object = 0
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = end.code or 0
+        assert isinstance(code, int)
+        return Ran(code, out.getvalue(), err.getvalue())
+
+    return call

@@ -1,0 +1,645 @@
+"""The command line, end to end: what a user types, sees and finds on disk."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Command = Callable[..., Any]
+MakeFolder = Callable[..., Path]
+MakePlugin = Callable[..., Path]
+
+COLUMNS = ["method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds"]
+HEAVY = ("torch", "pandas", "matplotlib")
+
+LEARNED = '''\
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from denoisebench.method import Info, LearnedMethod
+
+
+@dataclass(frozen=True)
+class Small(LearnedMethod):
+    """One convolution, so that a training takes no time."""
+
+    name = "small"
+    info = Info(label="Small", licence="test", multiple=32)
+
+    def build(self, channels):
+        return torch.nn.Conv2d(channels, channels, 3, padding=1)
+
+    def loss(self, network, batch, progress):
+        return (network(batch.noisy) - batch.noisy).square().mean(), {}
+'''
+
+
+@pytest.fixture
+def learned(tmp_path: Path) -> Path:
+    """A learned method whose network is one convolution."""
+    path = tmp_path / "small.py"
+    path.write_text(LEARNED, encoding="utf-8")
+    return path
+
+
+def scores(folder: Path) -> list[dict[str, str]]:
+    with (folder / "scores.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def cell_times(folder: Path) -> Mapping[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").iterdir()}
+
+
+def real(arguments: list[str], cwd: Path, code: str = "") -> subprocess.CompletedProcess[str]:
+    """The command, or Python code around it, in a process of its own."""
+    environment = {**os.environ, "DENOISEBENCH_DATA": str(cwd / "none"), "XDG_CACHE_HOME": str(cwd / "none")}
+    start = [sys.executable, "-c", code] if code else [str(Path(sys.executable).with_name("denoisebench"))]
+    return subprocess.run([*start, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+
+
+# --- a run and its files ---
+
+
+@pytest.mark.slow
+def test_the_real_command_writes_table_and_scores_and_a_second_run_computes_nothing(
+    image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    arguments = ["run", "--methods", "toy[shift=0.1],toy", "--plugin", str(plugin_file()), "--noise", "gauss25,gauss5_50"]
+    arguments += ["--datasets", str(image_folder()), "--repeats", "2", "--out", "out", "--device", "cpu"]
+    first = real(arguments, tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "Noisy input" in first.stdout
+    assert "toy [shift=0.1]" in first.stdout
+    assert "Gaussian σ=25" in first.stdout
+    out = tmp_path / "out"
+    assert {"scores.csv", "table.md", "table.tex", "cells"} <= {path.name for path in out.iterdir()}
+    rows = scores(out)
+    assert list(rows[0])[: len(COLUMNS)] == COLUMNS
+    assert len(rows) == 3 * 2 * 2 * 2
+    assert {row["method"] for row in rows} == {"identity", "toy[shift=0.1]", "toy"}
+    assert {row["repeat"] for row in rows} == {"0", "1"}
+    assert all(8 < float(row["psnr"]) < 60 and 0 < float(row["ssim"]) < 1 for row in rows)
+
+    times = cell_times(out)
+    probe = (
+        "import sys\nfrom denoisebench.cli import main\n"
+        "try:\n    main()\nfinally:\n"
+        f"    print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    second = real(arguments, tmp_path, probe)
+    assert second.returncode == 0, second.stderr
+    assert "HEAVY []" in second.stdout, "a fully stored run must not wait for heavy imports"
+    assert "0 to compute" in second.stderr
+    assert cell_times(out) == times
+    assert scores(out) == rows
+    assert second.stdout.replace("HEAVY []\n", "") == first.stdout
+
+
+def test_help_and_listings_start_without_heavy_imports(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom denoisebench.cli import main\n"
+        "for words in (['--help'], ['run', '--help'], ['list', 'noises'], ['list', 'methods'], ['data', 'where']):\n"
+        "    sys.argv = ['denoisebench', *words]\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        assert not end.code, words\n"
+        f"    print('HEAVY', words, [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    result = real([], tmp_path, code)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("HEAVY")]
+    assert len(lines) == 5
+    assert all(line.endswith("[]") for line in lines), lines
+
+
+def test_a_cached_run_in_this_process_leaves_everything_untouched(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    arguments = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "out")
+    first = command(*arguments)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    second = command(*arguments)
+    after = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert first.out == second.out
+    assert before == after
+
+
+def test_more_repeats_only_add_rows(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    arguments = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "out")
+    command(*arguments)
+    few = scores(tmp_path / "out")
+    assert "4 images" not in command(*arguments, "--repeats", "3").out
+    many = scores(tmp_path / "out")
+    assert (len(few), len(many)) == (2, 6)
+    assert many[:2] == few
+    assert len(cell_times(tmp_path / "out")) == 1
+
+
+def test_a_learned_method_is_trained_on_the_spot_and_says_so(
+    command: Command, image_folder: MakeFolder, learned: Path, tmp_path: Path
+) -> None:
+    arguments = ("run", "--plugin", learned, "--methods", "small", "--datasets", image_folder(), "--device", "cpu")
+    arguments += ("--train-data", image_folder("training"), "--budget", "2steps", "--crop", "32", "--out", tmp_path / "o")
+    first = command(*arguments)
+    assert first.code == 0, first.err
+    assert "no trained network for small on gauss25: training it now, 2 steps, 1x32²" in first.err
+    assert "on training" in first.err
+    assert "--budget" in first.err
+    assert "trained small on gauss25: 2 steps in" in first.err
+    assert "| 2 steps, 1x32², training" in first.out
+    assert {row["training"] for row in scores(tmp_path / "o")} == {"", "2 steps, 1x32², training"}
+    models = {path.suffix: path.stat().st_mtime_ns for path in (tmp_path / "o" / "models").iterdir()}
+    assert set(models) == {".json", ".safetensors"}
+    second = command(*arguments)
+    assert "training it now" not in second.err
+    assert models == {path.suffix: path.stat().st_mtime_ns for path in (tmp_path / "o" / "models").iterdir()}
+    longer = command(*arguments, "--budget", "3steps")
+    assert "| 2 steps, 1x32², training" not in longer.out
+    assert "| 3 steps, 1x32², training" in longer.out
+    table = (tmp_path / "o" / "table.md").read_text(encoding="utf-8")
+    assert "2 steps" in table
+    assert "3 steps" in table
+
+
+@pytest.mark.slow
+def test_a_built_in_method_trains_and_runs_at_a_tiny_budget(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    ran = command(
+        "run", "--methods", "n2c,b2u[stride=2]", "--datasets", image_folder(count=1), "--train-data",
+        image_folder("training"), "--budget", "2steps", "--crop", "32", "--device", "cpu", "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert ran.err.count("training it now, 2 steps") == 2
+    assert ran.out.count("2 steps, 1x32²") == 2
+    assert "clean images" in ran.out
+    assert "single or ranged level" in ran.out
+
+
+def test_train_prepares_what_run_then_finds(
+    command: Command, image_folder: MakeFolder, learned: Path, tmp_path: Path
+) -> None:
+    common = ("--plugin", learned, "--methods", "small", "--train-data", image_folder("training"), "--device", "cpu")
+    common += ("--budget", "2steps", "--crop", "32", "--out", tmp_path / "o")
+    trained = command("train", *common)
+    assert trained.code == 0, trained.err
+    path = Path(trained.out.strip().partition(": ")[2])
+    assert path.is_file()
+    ran = command("run", *common, "--datasets", image_folder())
+    assert ran.code == 0, ran.err
+    assert "training it now" not in ran.err
+
+
+def test_training_without_a_learned_method_is_refused(command: Command, tmp_path: Path) -> None:
+    ran = command("train", "--methods", "identity", "--out", tmp_path / "o")
+    assert ran.code == 2
+    assert "Nothing to train" in ran.err
+
+
+# --- interruptions and failures ---
+
+
+def test_an_interrupted_run_keeps_its_rows_and_goes_on(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    body = f"""
+        from pathlib import Path
+        log = Path({str(tmp_path / "log")!r})
+        text = log.read_text() if log.exists() else ""
+        log.write_text(text + "x")
+        if len(text) == 2:
+            raise KeyboardInterrupt
+        return noisy
+    """
+    arguments = ("run", "--methods", "toy", "--plugin", plugin_file(body=body), "--datasets", image_folder(count=4))
+    arguments += ("--out", tmp_path / "o")
+    stopped = command(*arguments)
+    assert stopped.code == 130
+    assert "the same command goes on there" in stopped.err
+    assert "Traceback" not in stopped.err
+    resumed = command(*arguments)
+    assert resumed.code == 0, resumed.err
+    assert "toy on pictures with gauss25: 2 images" in resumed.err
+    assert "identity on" not in resumed.err
+    assert (tmp_path / "log").read_text() == "x" * 5
+    assert [row["image"] for row in scores(tmp_path / "o") if row["method"] == "toy"] == ["im0", "im1", "im2", "im3"]
+
+
+def test_a_plugin_that_raises_fails_its_own_cell_only(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    broken = plugin_file("broken", "raise RuntimeError('out of\\nideas')")
+    ran = command(
+        "run", "--methods", "broken,toy", "--plugin", broken, "--plugin", plugin_file(),
+        "--datasets", image_folder(), "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert ran.code == 1
+    assert "RuntimeError: out of ideas" in ran.err
+    assert "Traceback" not in ran.err + ran.out
+    assert {row["method"] for row in scores(tmp_path / "o")} == {"identity", "toy"}
+    (trace,) = (tmp_path / "o").glob("error-broken-*.txt")
+    assert "Traceback" in trace.read_text(encoding="utf-8")
+    assert str(trace) in ran.err
+
+
+def test_rows_computed_before_a_failure_reach_the_reports(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    folder = image_folder()
+    command("run", "--methods", "identity", "--datasets", folder, "--out", tmp_path / "o")
+    marker = tmp_path / "seen"
+    body = f"""
+        from pathlib import Path
+        if Path({str(marker)!r}).exists():
+            raise RuntimeError("enough")
+        Path({str(marker)!r}).touch()
+        return noisy
+    """
+    plugin = plugin_file(body=body)
+    ran = command("run", "--methods", "toy", "--plugin", plugin, "--datasets", folder, "--out", tmp_path / "o")
+    assert ran.code == 1
+    assert [row["method"] for row in scores(tmp_path / "o")] == ["identity", "identity", "toy"]
+
+
+def test_reports_left_behind_by_an_interruption_are_made_anew(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    folder, out = image_folder(), tmp_path / "o"
+    command("run", "--methods", "identity", "--datasets", folder, "--out", out)
+    toy, stop = plugin_file("toy"), plugin_file("stop", "raise KeyboardInterrupt")
+    both = ("--plugin", toy, "--plugin", stop, "--datasets", folder, "--out", out)
+    assert command("run", "--methods", "toy,stop", *both).code == 130
+    ran = command("run", "--methods", "toy", *both)
+    assert ran.code == 0
+    assert "0 to compute" in ran.err
+    assert {row["method"] for row in scores(out)} == {"identity", "toy"}
+
+
+def test_report_makes_the_three_files_again_to_the_byte(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    ran = command(
+        "run", "--methods", "toy[shift=0.05],toy[count=2],toy", "--plugin", plugin_file(), "--noise",
+        "gauss25,poisson30", "--datasets", image_folder(), "--out", out,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    names = ("scores.csv", "table.md", "table.tex")
+    before = {name: (out / name).read_bytes() for name in names}
+    for name in names:
+        (out / name).unlink()
+    reported = command("report", out)
+    assert reported.code == 0, reported.err
+    assert {name: (out / name).read_bytes() for name in names} == before
+    assert reported.out == before["table.md"].decode()
+
+
+# --- unusual images that are fine ---
+
+
+def test_odd_sizes_and_gray_folders_work(
+    command: Command, image_folder: MakeFolder, learned: Path, tmp_path: Path
+) -> None:
+    odd = image_folder("odd", size=(45, 37))
+    gray = image_folder("gray", size=(33, 41), mode="L")
+    ran = command(
+        "run", "--plugin", learned, "--methods", "small", "--datasets", f"{odd},{gray}", "--train-data",
+        image_folder("training"), "--budget", "1step", "--crop", "32", "--device", "cpu", "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert ran.err.count("training it now") == 2
+    rows = scores(tmp_path / "o")
+    assert {(row["method"], row["dataset"]) for row in rows} == {
+        (method, dataset) for method in ("identity", "small") for dataset in ("odd", "gray")
+    }
+
+
+def test_square_padding_is_a_protocol_of_its_own(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    arguments = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o")
+    command(*arguments)
+    assert "padding square" in command(*arguments, "--padding", "square").out
+    table = (tmp_path / "o" / "table.md").read_text(encoding="utf-8")
+    assert table.splitlines()[0].count("(protocol ") == 2
+
+
+# --- bad input: exit code 2, one sentence, no traceback ---
+
+
+def bad_images(kind: str, folder: Path) -> None:
+    path = folder / f"{kind}.png"
+    rgb = np.full((40, 48, 3), 90, np.uint8)
+    if kind == "corrupt":
+        path.write_bytes(b"\x89PNG\r\n\x1a\n but not really")
+    elif kind == "deep":
+        Image.fromarray(np.full((40, 48), 1000, np.uint16)).save(path)
+    elif kind == "palette":
+        Image.fromarray(rgb).convert("P").save(path)
+    elif kind == "alpha":
+        Image.fromarray(rgb).convert("RGBA").save(path)
+    elif kind == "tiny":
+        Image.fromarray(rgb[:10]).save(path)
+    elif kind == "gray":
+        Image.fromarray(rgb[:, :, 0]).save(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("corrupt", "corrupt"),
+        ("deep", "16-"),
+        ("palette", "palette"),
+        ("alpha", "alpha"),
+        ("tiny", "at least 11"),
+        ("gray", "mixes gray and colour"),
+    ],
+)
+def test_a_bad_image_is_named(kind: str, words: str, command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    folder = image_folder()
+    bad_images(kind, folder)
+    ran = command("run", "--methods", "identity", "--datasets", folder, "--out", tmp_path / "o")
+    refused(ran, words, f"{kind}.png")
+    assert not list(tmp_path.glob("o/cells/*"))
+
+
+def refused(ran: Any, *words: str) -> None:
+    assert ran.code == 2, ran.err
+    assert "Traceback" not in ran.err
+    assert ran.out == ""
+    for word in words:
+        assert word in ran.err
+    errors = [line for line in ran.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert ran.err.strip().splitlines()[-1] == errors[0]
+
+
+BAD_VALUES: dict[str, tuple[list[str], list[str]]] = {
+    "unknown method": (["--methods", "b2uu"], ["'b2uu'", "Did you mean 'b2u'?", "nbr2nbr"]),
+    "unknown setting": (["--methods", "b2u[strid=2]"], ["'strid'", "Did you mean 'stride'?", "lambda_f"]),
+    "setting of a method without any": (["--methods", "identity[a=1]"], ["identity", "no settings", "a=1"]),
+    "value that is not allowed": (["--methods", "b2u[stride=3]"], ["stride=3", "2, 4, 8"]),
+    "value of another type": (["--methods", "b2u[eta=high]"], ["eta=high", "finite number"]),
+    "value out of range": (["--methods", "b2u[ramp_start=1.5]"], ["ramp_start=1.5", "[0, 1)"]),
+    "infinite value": (["--methods", "b2u[eta=inf]"], ["eta=inf"]),
+    "setting without a value": (["--methods", "b2u[eta]"], ["'eta'", "key=value"]),
+    "setting given twice": (["--methods", "b2u[eta=1,eta=2]"], ["'eta'", "twice"]),
+    "unknown network": (["--methods", "b2u[network=unett]"], ["'unett'", "Did you mean 'unet'?"]),
+    "unclosed bracket": (["--methods", "b2u[eta=1"], ["not closed", "b2u[eta=1"]),
+    "bracket too many": (["--methods", "b2u]"], ["do not match", "b2u]"]),
+    "nested brackets": (["--methods", "b2u[eta=[1]]"], ["do not match"]),
+    "text after a bracket": (["--methods", "b2u[eta=1]x"], ["b2u[eta=1]x", "cannot be read"]),
+    "empty entry": (["--methods", "b2u,,n2v"], ["empty entry", "b2u,,n2v"]),
+    "no method at all": (["--methods", ""], ["empty entry"]),
+    "no data set at all": (["--datasets", ""], ["empty entry"]),
+    "noise that is no noise": (["--noise", "gauss-5"], ["'gauss-5'", "gaussA_B", "poissonA"]),
+    "noise range upside down": (["--noise", "gauss50_5"], ["'gauss50_5'"]),
+    "unknown data set": (["--datasets", "kodac"], ["'kodac'", "Did you mean 'kodak'?", "folder of images"]),
+    "no repeats": (["--repeats", "0"], ["--repeats", "'0'", "paper"]),
+    "repeats that are no number": (["--repeats", "x"], ["--repeats", "'x'"]),
+    "repeats in superscript": (["--repeats", "²"], ["--repeats", "'²'"]),
+    "budget that cannot be read": (["--budget", "foo"], ["'foo'", "300steps", "paper"]),
+    "budget of nothing": (["--budget", "0steps"], ["'0steps'"]),
+    "crop that does not fit": (["--crop", "50"], ["--crop 50", "multiples of 32"]),
+    "learning rate out of range": (["--lr", "2"], ["--lr 2"]),
+    "unknown training noise": (["--training-noise", "stale"], ["'stale'", "fixed, fresh"]),
+    "unknown device": (["--device", "xpu"], ["'xpu'", "cpu", "cuda"]),
+    "unknown draws": (["--noise-draws", "foo"], ["'foo'", "counter", "legacy"]),
+    "unknown padding": (["--padding", "foo"], ["'foo'", "side", "square"]),
+    "legacy draws of another set": (["--noise-draws", "legacy"], ["'pictures'", "kodak, bsd300, set14"]),
+    "data root that is no folder": (["--data-root", "/nowhere"], ["--data-root /nowhere"]),
+    "training data that do not exist": (["--train-data", "nosuchset"], ["'nosuchset'"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_VALUES)
+def test_a_bad_value_is_named_with_what_is_allowed(
+    case: str, command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    arguments, words = BAD_VALUES[case]
+    given: dict[str, object] = {"--methods": "identity", "--datasets": image_folder(), "--out": tmp_path / "o"}
+    given |= dict(zip(arguments[::2], arguments[1::2], strict=True))
+    refused(command("run", *(part for pair in given.items() for part in pair)), *words)
+    assert not (tmp_path / "o" / "table.md").exists()
+
+
+def test_an_empty_or_missing_folder_is_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    common = ("run", "--methods", "identity", "--out", tmp_path / "o", "--datasets")
+    refused(command(*common, tmp_path / "empty"), str(tmp_path / "empty"), "holds no image")
+    refused(command(*common, tmp_path / "absent"), str(tmp_path / "absent"), "folder of images")
+    (tmp_path / "file.png").touch()
+    refused(command(*common, tmp_path / "file.png"), "is a file")
+
+
+def test_two_folders_of_one_name_are_refused(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    one, two = image_folder("a/same"), image_folder("b/same")
+    ran = command("run", "--methods", "identity", "--datasets", f"{one},{two}", "--out", tmp_path / "o")
+    refused(ran, "'same'", "rename")
+
+
+def test_a_missing_data_set_tells_where_to_get_it_and_where_to_put_it(command: Command, tmp_path: Path) -> None:
+    ran = command("run", "--methods", "identity", "--datasets", "kodak", "--out", tmp_path / "o")
+    refused(ran, "http://r0k.us/graphics/kodak/", str(tmp_path / "no-data" / "kodak"), "--data-root", "data fetch kodak")
+
+
+def test_an_unwritable_results_folder_is_named(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = command("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "file" / "o")
+    refused(ran, str(tmp_path / "file" / "o"), "--out")
+
+
+def test_a_report_on_a_folder_without_results_is_refused(command: Command, tmp_path: Path) -> None:
+    refused(command("report", tmp_path), str(tmp_path), "no results")
+    (tmp_path / "cells").mkdir()
+    refused(command("report", tmp_path), str(tmp_path), "no finished results")
+
+
+def test_a_damaged_result_file_is_named_and_nothing_is_overwritten(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    arguments = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o")
+    command(*arguments)
+    (cell,) = (tmp_path / "o" / "cells").iterdir()
+    cell.write_text(cell.read_text(encoding="utf-8")[:-40], encoding="utf-8")
+    before = cell.read_bytes()
+    refused(command(*arguments), str(cell), "damaged", "Move it away")
+    refused(command("report", tmp_path / "o"), str(cell), "damaged")
+    assert cell.read_bytes() == before
+
+
+# --- plugins given by file ---
+
+
+BAD_PLUGINS = {
+    "fails on import": ("import no_such_module_here\n", ["fails on import", "ModuleNotFoundError"]),
+    "leaves on import": ("raise SystemExit(0)\n", ["fails on import", "SystemExit"]),
+    "has a syntax error": ("def (:\n", ["fails on import", "SyntaxError"]),
+    "holds no method": ("x = 1\n", ["exactly one method", "not 0"]),
+    "holds two methods": (
+        "from denoisebench.method import Info, PlainMethod\n"
+        "class A(PlainMethod):\n    name = 'a'\n    info = Info(label='A')\n"
+        "class B(PlainMethod):\n    name = 'b'\n    info = Info(label='B')\n",
+        ["exactly one method", "not 2"],
+    ),
+    "has no metadata": (
+        "from denoisebench.method import PlainMethod\nclass A(PlainMethod):\n    name = 'a'\n",
+        ["lacks its metadata", "Info(label=...)"],
+    ),
+    "takes a name that is taken": (
+        "from denoisebench.method import Info, PlainMethod\n"
+        "class A(PlainMethod):\n    name = 'b2u'\n    info = Info(label='A')\n",
+        ["'b2u'", "taken twice", "built in"],
+    ),
+    "has a setting without a default": (
+        "from dataclasses import dataclass\nfrom denoisebench.method import Info, PlainMethod\n"
+        "@dataclass(frozen=True)\nclass A(PlainMethod):\n    width: float\n    name = 'a'\n    info = Info(label='A')\n",
+        ["'width'", "default"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PLUGINS)
+@pytest.mark.parametrize("way", ["run", "check-method"])
+def test_a_bad_plugin_file_is_named(case: str, way: str, command: Command, tmp_path: Path) -> None:
+    text, words = BAD_PLUGINS[case]
+    path = tmp_path / "plugin_under_test.py"
+    path.write_text(text, encoding="utf-8")
+    arguments = ("run", "--plugin", path, "--methods", "identity", "--out", tmp_path / "o")
+    refused(command(*(arguments if way == "run" else ("check-method", path))), str(path), *words)
+
+
+def test_a_plugin_file_that_does_not_exist_is_named(command: Command, tmp_path: Path) -> None:
+    refused(command("run", "--plugin", tmp_path / "no.py"), str(tmp_path / "no.py"), "does not exist")
+    refused(command("check-method", tmp_path / "no.py"), str(tmp_path / "no.py"), "does not exist")
+    (tmp_path / "notes.txt").touch()
+    refused(command("run", "--plugin", tmp_path / "notes.txt"), "notes.txt", "not a Python file")
+
+
+def test_a_plugin_that_refuses_its_settings_is_quoted(
+    command: Command, plugin_file: MakePlugin, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    path = plugin_file(body="return noisy\ndef __post_init__(self):\n    if self.count > 3: raise ValueError('at most 3')")
+    path.write_text(path.read_text().replace("        def __post", "    def __post").replace("            if", "        if"))
+    arguments = ("run", "--plugin", path, "--datasets", image_folder(), "--out", tmp_path / "o", "--methods")
+    assert command(*arguments, "toy[count=3]").code == 0
+    refused(command(*arguments, "toy[count=4]"), "toy", "at most 3")
+
+
+def test_a_plugin_may_build_on_a_built_in_method(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    path = tmp_path / "derived.py"
+    path.write_text(
+        "from dataclasses import dataclass\nfrom denoisebench.method import Info\n"
+        "from denoisebench.methods.identity import Identity\n"
+        "@dataclass(frozen=True)\nclass Derived(Identity):\n"
+        "    name = 'derived'\n    info = Info(label='Derived', licence='x')\n",
+        encoding="utf-8",
+    )
+    ran = command(
+        "run", "--plugin", path, "--methods", "derived", "--datasets", image_folder(), "--out", tmp_path / "o"
+    )
+    assert ran.code == 0, ran.err
+    assert "Derived" in ran.out
+
+
+# --- new-method and check-method ---
+
+
+@pytest.mark.parametrize("kind", ["plain", "learned"])
+def test_a_new_method_keeps_the_contract_and_runs(
+    kind: str, command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    made = command("new-method", "my_try", "--kind", kind, "--folder", tmp_path)
+    assert made.code == 0, made.err
+    path = tmp_path / "my_try.py"
+    assert str(path) in made.out
+    checked = command("check-method", path)
+    assert checked.code == 0, checked.out
+    assert "FAIL" not in checked.out
+    assert "my_try: keeps the contract" in checked.out
+    if kind == "plain":
+        ran = command(
+            "run", "--plugin", path, "--methods", "my_try", "--datasets", image_folder(), "--out", tmp_path / "o"
+        )
+        assert ran.code == 0, ran.err
+        assert "my_try" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("b2u", "taken"), ("Big", "lower-case"), ("a-b", "lower-case"), ("for", "not allowed"), ("äh", "not allowed")],
+)
+def test_a_name_that_cannot_be_used_is_refused(name: str, words: str, command: Command, tmp_path: Path) -> None:
+    refused(command("new-method", name, "--folder", tmp_path), repr(name), words)
+    assert not list(tmp_path.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", ["none", "_1a", "info", "true"])
+def test_odd_but_allowed_names_give_a_file_that_loads(name: str, command: Command, tmp_path: Path) -> None:
+    command("new-method", name, "--folder", tmp_path)
+    listed = command("list", "methods", "--plugin", tmp_path / f"{name}.py")
+    assert listed.code == 0, listed.err
+    assert f"{name}  ({name}; file" in listed.out
+
+
+def test_new_method_overwrites_nothing_and_names_bad_places(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("precious", encoding="utf-8")
+    refused(command("new-method", "mine", "--folder", tmp_path), "mine.py", "exists already")
+    assert (tmp_path / "mine.py").read_text(encoding="utf-8") == "precious"
+    refused(command("new-method", "mine", "--folder", tmp_path / "absent"), "does not exist")
+    refused(command("new-method", "other", "--kind", "deep", "--folder", tmp_path), "'deep'", "learned, plain")
+
+
+def test_check_method_says_which_rule_is_broken(command: Command, plugin_file: MakePlugin) -> None:
+    ran = command("check-method", plugin_file(body="return noisy * np.nan"))
+    assert ran.code == 1
+    assert "FAIL" in ran.out
+    assert "not finite" in ran.out
+    assert "PASS  metadata" in ran.out
+    assert "rules broken" in ran.out
+
+
+# --- the rest ---
+
+
+def test_lists_name_what_there_is(command: Command, plugin_file: MakePlugin) -> None:
+    methods = command("list", "methods", "--plugin", plugin_file()).out
+    assert "b2u  (B2U; built in)" in methods
+    assert "toy  (toy; file" in methods
+    assert "shift=0, count=1, mode=a" in methods
+    assert "told: clean images" in methods
+    assert "kodak" in command("list", "datasets").out
+    assert "gaussA_B" in command("list", "noises").out
+    assert "unet_nbr" in command("list", "networks").out
+    refused(command("list", "noise"), "'noise'", "Did you mean 'noises'?")
+
+
+def test_data_where_and_status_point_to_the_folders(command: Command, tmp_path: Path) -> None:
+    assert str(tmp_path / "no-data") in command("data", "where").out
+    assert command("data", "where", "--data-root", tmp_path).out.strip() == str(tmp_path)
+    status = command("data", "status", "samples", "kodak").out
+    assert "samples" in status
+    assert "http://r0k.us/graphics/kodak/" in status
+
+
+def test_version_is_printed(command: Command) -> None:
+    from denoisebench import __version__
+
+    assert command("version").out.strip() == f"denoisebench {__version__}"
+
+
+def test_typer_mistakes_end_with_code_two(command: Command) -> None:
+    for arguments in (["run", "--crop", "20"], ["run", "--nonsense"], ["nonsense"], ["run", "--seed", "x"]):
+        ran = command(*arguments)
+        assert ran.code == 2, arguments
+        assert "Traceback" not in ran.err
