@@ -14,7 +14,7 @@ from denoisebench.errors import UserError
 if TYPE_CHECKING:
     from denoisebench.experiment import Experiment
 
-DEFAULT_BUDGET = "200steps"
+DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
 
 app = typer.Typer(
@@ -81,7 +81,7 @@ def run(
     """Run methods on test sets with synthetic noise and print a table."""
     from denoisebench.memory import keep_freed_memory
     from denoisebench.progress import for_stderr
-    from denoisebench.reports.files import write_reports
+    from denoisebench.reports.files import outdated, write_reports
     from denoisebench.results import Store
     from denoisebench.runner import run as run_cells
 
@@ -99,7 +99,7 @@ def run(
         print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
         raise typer.Exit(130) from None
     if outcome.cells:
-        if outcome.computed or not (out / "table.md").is_file():
+        if outcome.computed or outdated(store):
             write_reports(store)
         notes = [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
         notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
@@ -151,7 +151,7 @@ def train(
         raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
     _load_plugins(plugin)
     recipe = (budget, batch, crop, lr, training_noise, seed)
-    experiment = _experiment(methods, noise, "", recipe, train_data, data_root, device)
+    experiment = _experiment(methods, noise, None, recipe, train_data, data_root, device)
     store = Store(out)
     try:
         done, failed = train_only(experiment, channels, store, for_stderr())
@@ -247,7 +247,7 @@ def data_fetch(name: Annotated[str, typer.Argument(help="A data set.")], data_ro
 def _experiment(
     methods: str,
     noise: str,
-    datasets: str,
+    datasets: str | None,
     recipe: tuple[str, int | None, int | None, float | None, str, int],
     train_data: str,
     data_root: Path | None,
@@ -266,7 +266,7 @@ def _experiment(
     return texts.Experiment(
         methods=texts.parse_methods(methods),
         noises=texts.parse_noises(noise),
-        datasets=texts.parse_datasets(datasets, roots) if datasets else [],
+        datasets=texts.parse_datasets(datasets, roots) if datasets is not None else [],
         recipe=recipe_from(*recipe),
         repeats=texts.parse_repeats(repeats),
         train_data=None if train_data == "auto" else texts.find_dataset(train_data, roots),

@@ -75,7 +75,9 @@ def _metadata(method: Method) -> str | None:
 
 
 def _settings(method: Method) -> str | None:
-    if not type(method).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    # Looked up in the class itself: an undecorated one inherits the base's, and its fields are no settings.
+    parameters = vars(type(method)).get("__dataclass_params__")
+    if parameters is None or not parameters.frozen:
         return "the class must be @dataclass(frozen=True)"
     without = [f.name for f in dataclasses.fields(method) if f.default is dataclasses.MISSING]
     if without:

@@ -260,7 +260,7 @@ def parse_repeats(text: str) -> int | None:
     """Read ``--repeats``: a number from 1, or ``paper`` (None) for the paper's number of each set."""
     if text == "paper":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UserError(f"--repeats {text!r}: allowed are whole numbers from 1, or paper (10/3/20).")
     return int(text)
 

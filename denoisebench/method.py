@@ -189,7 +189,10 @@ class Method:
                     raise UserError(f"Method {cls.name!r} has no settings, but {key}={text} was given.")
                 raise unknown(f"setting of {cls.name}", key, known)
             values[key] = _parse(f"{cls.name}[{key}={text}]", text, hints[key])
-        return cls(**values)
+        try:
+            return cls(**values)
+        except ValueError as error:  # a plugin's own way to refuse a value
+            raise UserError(f"Method {cls.name!r} refuses its settings: {error}") from error
 
 
 def show_value(value: Any) -> str:
@@ -198,7 +201,10 @@ def show_value(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
 
 
 def _parse(where: str, text: str, kind: Any) -> Any:

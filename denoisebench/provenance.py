@@ -14,7 +14,6 @@ from typing import Any
 
 import denoisebench
 
-_PACKAGE = Path(denoisebench.__file__).parent
 # Modules whose code decides a score, or a trained network; the rest can change without making results stale.
 EVALUATION = ("noise", "images", "metrics", "evaluation")
 TRAINING = ("noise", "training", "networks", "networks/unet")
@@ -37,20 +36,31 @@ def source_digest(path: Path) -> str:
 @cache
 def code_digest(modules: tuple[str, ...]) -> str:
     """One digest for some modules of the package, named as `EVALUATION` does."""
-    paths = [_PACKAGE / f"{name}.py" for name in modules]
-    paths = [path if path.is_file() else path.with_suffix("") / "__init__.py" for path in paths]
+    paths = [path for name in modules if (path := _file_of(name)) is not None]
     return hashlib.sha256("".join(map(source_digest, paths)).encode()).hexdigest()
+
+
+def _file_of(module: str) -> Path | None:
+    """The file of a module of the package, wherever the package has its parts (``methods/`` may lie beside it)."""
+    for root in denoisebench.__path__:
+        for path in (Path(root) / f"{module}.py", Path(root) / module / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
 
 
 @cache
 def plugin_digest(path: Path) -> str:
     """Digest of a plugin file and of the tools it takes from the package (an estimator, a transform)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = {
-        module.removeprefix("denoisebench.").replace(".", "/")
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (module := node.module or "").startswith("denoisebench.")
-    }
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # The second form is a module in ``from denoisebench import vst``, and mostly no file at all.
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    imported = {name.split(".", 1)[1].replace(".", "/") for name in names if name.startswith("denoisebench.")}
     tools = sorted(imported - _CONTRACT)
     return hashlib.sha256((source_digest(path) + code_digest(tuple(tools))).encode()).hexdigest()
 

@@ -7,6 +7,7 @@ is an entry point of the group ``denoisebench.methods`` or ``denoisebench.datase
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -82,7 +83,7 @@ class Registry(Generic[T]):
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             raise UserError(f"Plugin file {path} fails on import: {type(error).__name__}: {error}") from error
         plugin = self._only_plugin(module, str(path))
@@ -93,13 +94,21 @@ class Registry(Generic[T]):
     def _known(self) -> dict[str, Callable[[], type[T]]]:
         if self._loaders is None:
             self._loaders = {}
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                if not module.name.startswith("_"):
-                    self._register(module.name, self._builtin(module.name), "built in")
-            for point in entry_points(group=self._package):
-                self._register(point.name, self._from_entry_point(point), f"entry point {point.value}")
+            try:
+                self._discover()
+            except UserError:
+                self._loaders = None
+                self._origins.clear()
+                raise
         return self._loaders
+
+    def _discover(self) -> None:
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                self._register(module.name, self._builtin(module.name), "built in")
+        for point in entry_points(group=self._package):
+            self._register(point.name, self._from_entry_point(point), f"entry point {point.value}")
 
     def _register(self, name: str, loader: Callable[[], type[T]], origin: str) -> None:
         loaders = self._known() if self._loaders is None else self._loaders
@@ -126,7 +135,7 @@ class Registry(Generic[T]):
                 return self._checked(point.load(), where)
             except UserError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise UserError(f"Plugin {where} fails on import: {type(error).__name__}: {error}") from error
 
         return load
@@ -153,6 +162,9 @@ class Registry(Generic[T]):
             raise UserError(f"Plugin {where} is not a subclass of denoisebench.{self._base.__name__}.")
         if issubclass(plugin, Method) and not isinstance(getattr(plugin, "info", None), Info):
             raise UserError(f"Method plugin {where} lacks its metadata: set `info = Info(label=...)`.")
+        for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
+            if setting.init and setting.default is dataclasses.MISSING:
+                raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
         return plugin
 
 

@@ -65,14 +65,15 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
         if missing:
             draws = draws or experiment.draws_source()
             progress.say(f"[{number}/{len(cells)}] {cell.title}: {len(missing)} images")
+            before = len(stored.rows)
             try:
                 _compute(cell, stored, missing, draws, networks, store, progress)
-                outcome.computed += len(missing)
             except Exception as error:
                 # A plugin may raise anything, and must not cost the others their results; its own rows are kept.
                 reason = _reason(error, cell, store)
                 outcome.failed.append((cell.title, reason))
                 progress.say(f"FAILED: {cell.title}: {reason}")
+            outcome.computed += len(stored.rows) - before
         if stored.rows:
             outcome.cells.append(stored)
     return outcome
@@ -84,7 +85,7 @@ def _reason(error: Exception, cell: Cell, store: Store) -> str:
         return str(error)
     path = store.folder / f"error-{cell.method.name}-{StoredCell(dict(cell.identity)).key}.txt"
     path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return f"{type(error).__name__}: {error} (traceback in {path})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())} (traceback in {path})"
 
 
 def _announce(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress) -> None:

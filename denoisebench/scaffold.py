@@ -83,7 +83,7 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
     templates = {"plain": _PLAIN, "learned": _LEARNED}
     if kind not in templates:
         raise unknown("kind of method", kind, templates)
-    if not name.isidentifier() or keyword.iskeyword(name) or not name.islower():
+    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or not name.islower():
         raise UserError(f"Method name {name!r} is not allowed: use lower-case letters, digits and _.")
     if name in METHODS.names():
         raise UserError(f"The method name {name!r} is taken ({METHODS.origin(name)}). Choose another.")
@@ -92,7 +92,9 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
         raise UserError(f"File {path} exists already. Choose another name or folder.")
     if not folder.is_dir():
         raise UserError(f"Folder {folder} does not exist.")
-    class_name = "".join(part.capitalize() for part in name.split("_")) or "Mine"
+    class_name = "".join(part.capitalize() for part in name.split("_"))
+    if not class_name.isidentifier() or keyword.iskeyword(class_name):
+        class_name = f"Method{class_name}"
     try:
         path.write_text(templates[kind].format(NAME=name, CLASS=class_name), encoding="utf-8")
     except OSError as error:

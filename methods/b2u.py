@@ -57,7 +57,7 @@ class B2U(LearnedMethod):
     blend : lambda of the ``mid`` output; none: lambda_f
     """
 
-    stride: Literal[2, 4, 8] = 4
+    stride: Literal[2, 4, 8] = 2
     eta: float = 1.0
     lambda_s: float = 2.0
     lambda_f: float = 20.0

@@ -17,7 +17,7 @@ from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
     global_masks,
     random_mask,
 )
-from denoisebench.networks import build_network
+from denoisebench.networks.unet import UNet
 
 Point = dict[str, float]
 
@@ -36,9 +36,10 @@ def image(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 def unet(channels: int = 1) -> nn.Module:
+    """The U-Net with random weights and few channels."""
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        return build_network("unet", channels, channels).double()
+        return UNet(channels, channels, width=8, init="he").double()
 
 
 class Gain(nn.Module):

@@ -77,8 +77,8 @@ def real(arguments: list[str], cwd: Path, code: str = "") -> subprocess.Complete
 def test_the_real_command_writes_table_and_scores_and_a_second_run_computes_nothing(
     image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
 ) -> None:
-    arguments = ["run", "--methods", "toy[shift=0.1],toy", "--plugin", str(plugin_file()), "--noise", "gauss25,gauss5_50"]
-    arguments += ["--datasets", str(image_folder()), "--repeats", "2", "--out", "out", "--device", "cpu"]
+    arguments = ["run", "--methods", "toy[shift=0.1],toy", "--plugin", str(plugin_file())]
+    arguments += ["--noise", "gauss25,gauss5_50", "--datasets", str(image_folder()), "--repeats", "2", "--out", "out"]
     first = real(arguments, tmp_path)
     assert first.returncode == 0, first.stderr
     assert "Noisy input" in first.stdout
@@ -151,7 +151,8 @@ def test_a_learned_method_is_trained_on_the_spot_and_says_so(
     command: Command, image_folder: MakeFolder, learned: Path, tmp_path: Path
 ) -> None:
     arguments = ("run", "--plugin", learned, "--methods", "small", "--datasets", image_folder(), "--device", "cpu")
-    arguments += ("--train-data", image_folder("training"), "--budget", "2steps", "--crop", "32", "--out", tmp_path / "o")
+    arguments += ("--train-data", image_folder("training"), "--budget", "2steps", "--crop", "32")
+    arguments += ("--out", tmp_path / "o")
     first = command(*arguments)
     assert first.code == 0, first.err
     assert "no trained network for small on gauss25: training it now, 2 steps, 1x32²" in first.err
@@ -365,7 +366,9 @@ def bad_images(kind: str, folder: Path) -> None:
         ("gray", "mixes gray and colour"),
     ],
 )
-def test_a_bad_image_is_named(kind: str, words: str, command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+def test_a_bad_image_is_named(
+    kind: str, words: str, command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
     folder = image_folder()
     bad_images(kind, folder)
     ran = command("run", "--methods", "identity", "--datasets", folder, "--out", tmp_path / "o")
@@ -450,7 +453,9 @@ def test_two_folders_of_one_name_are_refused(command: Command, image_folder: Mak
 
 def test_a_missing_data_set_tells_where_to_get_it_and_where_to_put_it(command: Command, tmp_path: Path) -> None:
     ran = command("run", "--methods", "identity", "--datasets", "kodak", "--out", tmp_path / "o")
-    refused(ran, "http://r0k.us/graphics/kodak/", str(tmp_path / "no-data" / "kodak"), "--data-root", "data fetch kodak")
+    refused(
+        ran, "http://r0k.us/graphics/kodak/", str(tmp_path / "no-data" / "kodak"), "--data-root", "data fetch kodak"
+    )
 
 
 def test_an_unwritable_results_folder_is_named(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
@@ -503,7 +508,8 @@ BAD_PLUGINS = {
     ),
     "has a setting without a default": (
         "from dataclasses import dataclass\nfrom denoisebench.method import Info, PlainMethod\n"
-        "@dataclass(frozen=True)\nclass A(PlainMethod):\n    width: float\n    name = 'a'\n    info = Info(label='A')\n",
+        "@dataclass(frozen=True)\nclass A(PlainMethod):\n"
+        "    width: float\n    name = 'a'\n    info = Info(label='A')\n",
         ["'width'", "default"],
     ),
 }
@@ -529,8 +535,9 @@ def test_a_plugin_file_that_does_not_exist_is_named(command: Command, tmp_path: 
 def test_a_plugin_that_refuses_its_settings_is_quoted(
     command: Command, plugin_file: MakePlugin, image_folder: MakeFolder, tmp_path: Path
 ) -> None:
-    path = plugin_file(body="return noisy\ndef __post_init__(self):\n    if self.count > 3: raise ValueError('at most 3')")
-    path.write_text(path.read_text().replace("        def __post", "    def __post").replace("            if", "        if"))
+    path = plugin_file()
+    refusal = "    def __post_init__(self):\n        if self.count > 3:\n            raise ValueError('at most 3')\n"
+    path.write_text(path.read_text(encoding="utf-8") + "\n" + refusal, encoding="utf-8")
     arguments = ("run", "--plugin", path, "--datasets", image_folder(), "--out", tmp_path / "o", "--methods")
     assert command(*arguments, "toy[count=3]").code == 0
     refused(command(*arguments, "toy[count=4]"), "toy", "at most 3")

@@ -8,6 +8,15 @@ from denoisebench.results import Store
 from denoisebench.training import write_text
 
 
+def outdated(store: Store) -> bool:
+    """Whether a cell was written after the reports, as after an interruption, or there are no reports."""
+    reports = [store.folder / name for name in ("scores.csv", "table.md", "table.tex")]
+    if not all(path.is_file() for path in reports):
+        return True
+    written = min(path.stat().st_mtime_ns for path in reports)
+    return any(path.stat().st_mtime_ns > written for path in store.cells.glob("*.json"))
+
+
 def write_reports(store: Store) -> Table:
     """Make the reports of a results folder anew from its cells."""
     cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))

@@ -22,7 +22,8 @@ _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
 _LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underline]"}
 _TEX_SPECIAL = str.maketrans(
-    {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
+    {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
+     "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
      "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "×": r"$\times$"}
 )  # fmt: skip
 
@@ -36,6 +37,7 @@ def markdown(table: Table) -> str:
         [_name(line), line.told, line.training, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"]
         for line in table.lines
     ]
+    body, (heads,) = [[[text.replace("|", r"\|") for text in row] for row in rows] for rows in (body, [heads])]
     text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
     legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
     return "\n".join([text, "", legend, "", *(f"- {note}" for note in table.notes)]) + "\n"
@@ -61,18 +63,19 @@ def latex(table: Table) -> str:
 
 def terminal(table: Table) -> rich.table.Table:
     """The table for a terminal, as rich draws it."""
+    from rich.markup import escape
     from rich.table import Table as Grid
 
-    grid = Grid(caption="\n".join(table.notes), caption_justify="left")
+    grid = Grid(caption=escape("\n".join(table.notes)), caption_justify="left")
     for head in _FIXED:
         grid.add_column(head)
     for column in table.columns:
-        grid.add_column(table.titles[column], justify="center")
+        grid.add_column(escape(table.titles[column]), justify="center")
     grid.add_column("s/image", justify="right")
     for line in table.lines:
-        name = _name(line).replace("[", r"\[")
         seconds = f"{table.seconds[line]:.2f}"
-        grid.add_row(name, line.told, line.training, *_cells(table, line, _RICH), seconds)
+        texts = (escape(text) for text in (_name(line), line.told, line.training))
+        grid.add_row(*texts, *_cells(table, line, _RICH), seconds)
     return grid
 
 

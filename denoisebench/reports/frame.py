@@ -1,0 +1,44 @@
+"""Scores as a pandas table, for notebooks and statistics of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from denoisebench.reports.render import scores_csv
+from denoisebench.reports.table import current
+from denoisebench.results import Store
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def scores_frame(folder: Path | str) -> pandas.DataFrame:
+    """The scores of a results folder, one line per (method, noise, data set, image, repeat).
+
+    Parameters
+    ----------
+    folder : as given to ``--out``
+
+    Returns
+    -------
+    Columns as in scores.csv: psnr in dB, ssim, seconds per image, level (sigma on the 0..1 scale, or lambda).
+    Average only within one value of ``protocol``: rows of different protocols are not comparable.
+
+    Raises
+    ------
+    UserError
+        The folder holds no results, or a damaged file.
+
+    Examples
+    --------
+    >>> scores = scores_frame("denoisebench-results")  # doctest: +SKIP
+    >>> scores.groupby(["protocol", "method"]).psnr.mean()  # doctest: +SKIP
+    """
+    import io
+
+    import pandas
+
+    cells, _ = current(list(Store(Path(folder), create=False).all()))
+    # An empty cell means "told nothing" or "not trained", not a missing value.
+    return pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False)

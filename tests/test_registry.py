@@ -1,0 +1,200 @@
+"""Plugins are found without being imported, and named clearly when they cannot be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from denoisebench.dataset import DataSet
+from denoisebench.errors import UserError
+from denoisebench.method import Method
+from denoisebench.registry import DATASETS, METHODS
+
+pytestmark = pytest.mark.usefixtures("fresh_registry")
+MakePlugin = Callable[..., Path]
+MakeDistribution = Callable[[str, str], Path]
+
+CLASS = """\
+from denoisebench.method import Info, PlainMethod
+
+class {name}(PlainMethod):
+    name = "{name}"
+    info = Info(label="{name}")
+"""
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeDistribution]:
+    """Install a package that has entry points and one module."""
+    modules: list[str] = []
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def make(points: str, code: str) -> Path:
+        module = f"fake_plugins_{len(modules)}"
+        modules.append(module)
+        info = site / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        text = points.replace("MODULE", module)
+        (info / "entry_points.txt").write_text(f"[denoisebench.methods]\n{text}\n")
+        (site / f"{module}.py").write_text(code)
+        return site
+
+    yield make
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def test_names_are_known_without_importing_a_plugin(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom denoisebench.registry import METHODS, DATASETS\n"
+        "assert 'b2u' in METHODS.names() and 'kodak' in DATASETS.names()\n"
+        "plugins = [m for m in sys.modules if m.startswith(('denoisebench.methods.', 'denoisebench.datasets.'))]\n"
+        "assert not plugins, plugins\n"
+        "METHODS.get('n2v')\n"
+        "plugins = [m for m in sys.modules if m.startswith('denoisebench.methods.')]\n"
+        "assert plugins == ['denoisebench.methods.n2v'], plugins\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_built_in_plugins_are_the_files_in_the_two_folders() -> None:
+    root = Path(__file__).parents[1]
+    assert METHODS.names() == sorted(path.stem for path in (root / "methods").glob("*.py"))
+    assert DATASETS.names() == sorted(path.stem for path in (root / "datasets").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_built_in_method_loads_under_its_name(name: str) -> None:
+    kind = METHODS.get(name)
+    assert issubclass(kind, Method)
+    assert kind.name == name
+    assert METHODS.origin(name) == "built in"
+    assert kind().text == name
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_every_built_in_data_set_loads_under_its_name(name: str) -> None:
+    kind = DATASETS.get(name)
+    assert issubclass(kind, DataSet)
+    assert kind.name == name
+    assert kind.channels in (1, 3)
+    assert kind.source
+    assert kind.licence
+
+
+def test_built_in_plugins_never_import_each_other() -> None:
+    root = Path(__file__).parents[1]
+    for path in [*(root / "methods").glob("*.py"), *(root / "datasets").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        for word in ("denoisebench.methods", "denoisebench.datasets", "denoisebench.runner", "denoisebench.cli"):
+            assert word not in text, f"{path} mentions {word}"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_all() -> None:
+    with pytest.raises(UserError, match=r"Unknown method 'b2v'\. Did you mean '(b2u|n2v)'\?.*Allowed: .*r2r"):
+        METHODS.get("b2v")
+    with pytest.raises(UserError, match=r"Unknown data set 'kodax'\. Did you mean 'kodak'\?"):
+        DATASETS.get("kodax")
+
+
+# --- files ---
+
+
+def test_a_file_is_registered_under_the_methods_name(plugin_file: MakePlugin) -> None:
+    path = plugin_file("toy")
+    assert METHODS.add_file(path) == "toy"
+    assert "toy" in METHODS.names()
+    assert str(path) in METHODS.origin("toy")
+    assert METHODS.get("toy")().text == "toy"
+
+
+def test_a_name_is_given_only_once(plugin_file: MakePlugin, tmp_path: Path) -> None:
+    path = plugin_file("toy")
+    METHODS.add_file(path)
+    copy = tmp_path / "copy.py"
+    copy.write_text(path.read_text())
+    with pytest.raises(UserError, match="'toy' is taken twice") as caught:
+        METHODS.add_file(copy)
+    assert str(path) in str(caught.value)
+    assert str(copy) in str(caught.value)
+
+
+def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = set(sys.modules)
+    names = METHODS.names()
+    path = tmp_path / "broken.py"
+    path.write_text("1 / 0")
+    with pytest.raises(UserError, match=r"broken\.py fails on import: ZeroDivisionError: division by zero"):
+        METHODS.add_file(path)
+    assert set(sys.modules) == before
+    assert METHODS.names() == names
+
+
+# --- entry points ---
+
+
+def test_an_entry_point_is_found_and_imported_only_when_asked_for(distribution: MakeDistribution) -> None:
+    distribution("guest = MODULE:guest", CLASS.format(name="guest"))
+    assert "guest" in METHODS.names()
+    assert "fake_plugins_0" not in sys.modules
+    assert METHODS.origin("guest") == "entry point fake_plugins_0:guest"
+    assert METHODS.get("guest").name == "guest"
+    assert "fake_plugins_0" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("points", "code", "words"),
+    [
+        ("guest = MODULE:guest", "import not_there_at_all", "fails on import: ModuleNotFoundError"),
+        ("guest = MODULE:absent", "", "fails on import: AttributeError"),
+        ("guest = MODULE:guest", "guest = 3", "is not a subclass of denoisebench.Method"),
+        ("guest = MODULE:guest", CLASS.format(name="guest").replace("info =", "other ="), "lacks its metadata"),
+        ("guest = MODULE:other", CLASS.format(name="other"), "named 'guest'"),
+    ],
+)
+def test_a_broken_entry_point_is_one_clear_error_and_hurts_nobody_else(
+    points: str, code: str, words: str, distribution: MakeDistribution
+) -> None:
+    distribution(points, code)
+    assert METHODS.get("identity").name == "identity"
+    with pytest.raises(UserError, match="guest") as caught:
+        METHODS.get("guest")
+    assert words in str(caught.value)
+
+
+def test_an_entry_point_may_not_take_a_built_in_name(distribution: MakeDistribution) -> None:
+    distribution("b2u = MODULE:b2u", CLASS.format(name="b2u"))
+    for _ in range(2):
+        with pytest.raises(UserError, match="'b2u' is taken twice: built in and entry point fake_plugins_0:b2u"):
+            METHODS.names()
+
+
+def test_two_distributions_may_not_share_a_name(distribution: MakeDistribution) -> None:
+    distribution("guest = MODULE:guest", CLASS.format(name="guest"))
+    distribution("guest = MODULE:guest", CLASS.format(name="guest"))
+    with pytest.raises(UserError, match="'guest' is taken twice"):
+        METHODS.names()
+
+
+def test_an_entry_point_method_runs_from_the_command_line(
+    distribution: MakeDistribution, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    body = CLASS.format(name="guest") + "    def denoise(self, noisy, known, rng):\n        return noisy * 0.5\n"
+    site = distribution("guest = MODULE:guest", body)
+    result = subprocess.run(
+        [sys.executable, "-m", "denoisebench.cli", "run", "--methods", "guest", "--datasets", str(image_folder()),
+         "--out", str(tmp_path / "o")],
+        env={**os.environ, "PYTHONPATH": str(site)}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "guest" in result.stdout
