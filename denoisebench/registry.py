@@ -132,11 +132,15 @@ class Registry(Generic[T]):
         def load() -> type[T]:
             where = f"{point.name} (entry point {point.value})"
             try:
-                return self._checked(point.load(), where)
+                plugin = self._checked(point.load(), where)
             except UserError:
                 raise
             except (Exception, SystemExit) as error:
                 raise UserError(f"Plugin {where} fails on import: {type(error).__name__}: {error}") from error
+            name = getattr(plugin, "name", None)
+            if name != point.name:
+                raise UserError(f"Plugin {where} must be a {self.kind} named {point.name!r}, not {name!r}.")
+            return plugin
 
         return load
 

@@ -45,7 +45,7 @@ class Budget:
     def text(self) -> str:
         """As it is printed and stored; `parse_budget` reads it back."""
         unit = self.unit if self.amount != 1 else self.unit.rstrip("s")
-        return f"{self.amount:g} {unit}"
+        return f"{np.format_float_positional(self.amount, trim='-')} {unit}"
 
     def steps(self, images: int, batch: int) -> int | None:
         """Number of optimiser steps, or None for a budget in minutes."""
@@ -66,7 +66,7 @@ def parse_budget(text: str) -> Budget:
     match = _BUDGET.fullmatch(text.strip().lower())
     unit = {"s": "steps", "e": "epochs", "m": "minutes"}[((match and match[2]) or "steps")[0]]
     amount = float(match[1]) if match else 0.0
-    if amount <= 0 or (unit == "steps" and amount != int(amount)):
+    if not 0 < amount < math.inf or (unit == "steps" and amount != int(amount)):
         raise UserError(
             f"Budget {text!r} cannot be read. Allowed: a number above 0 with steps, epochs or min, "
             "for example 300steps, 5epochs, 10min; or paper."
@@ -243,7 +243,7 @@ class _Run:
             )
         self._crops = _Crops(images, recipe, job.noise)
         self._steps = recipe.budget.steps(len(images), recipe.batch)
-        self._done, self._seconds, self._bad = 0, 0.0, 0
+        self._done, self._seconds = 0, 0.0
         self._curve: list[dict[str, float]] = []
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
@@ -285,8 +285,8 @@ class _Run:
         loss, monitors = self.job.method.backward(self.network, batch, after)
         self._optimiser.step()
         self._done += 1
-        self._watch(loss, monitors, after, rate)
         self._seconds += time.monotonic() - start
+        self._watch(loss, monitors, after, rate)
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS and not self.finished:
             self._save()
 
@@ -318,7 +318,7 @@ class _Run:
         self._count += 1
         # A value is read off the device only when a point of the curve is due: about 200 points in all.
         due = max(1, (self._steps or 2000) // 200)
-        if self._count < due and progress < 1:
+        if self._count < due and not self.finished:
             return
         point = {name: float(total) / self._count for name, total in self._sums.items()}
         self._sums, self._count = {}, 0
@@ -327,11 +327,9 @@ class _Run:
             raise TrainingFailed(
                 f"training of {self.job.method.text} diverged: loss is not finite at step {self._done}"
             )
-        watched = [point[name] for name in monitors if name != "lambda"] or [point["loss"]]
-        self._bad = self._bad + 1 if max(watched) > DIVERGED else 0
-        if self._bad >= PATIENCE:
+        if len(self._curve) >= PATIENCE and all(_excess(point) > DIVERGED for point in self._curve[-PATIENCE:]):
             raise TrainingFailed(
-                f"training of {self.job.method.text} diverged: mean square {max(watched):.3g} at step {self._done}"
+                f"training of {self.job.method.text} diverged: mean square {_excess(point):.3g} at step {self._done}"
             )
 
     def _save(self) -> None:
@@ -390,6 +388,12 @@ class _Run:
 def learning_rate_factor(progress: float) -> float:
     """The paper's schedule: halved when 20, 40, 60 and 80 % of the training are reached."""
     return float(0.5 ** min(4, int(progress * 5 + 1e-9)))
+
+
+def _excess(point: Mapping[str, float]) -> float:
+    """The largest monitor of a point of the curve, or its loss if nothing is monitored."""
+    monitors = [value for name, value in point.items() if name not in ("step", "progress", "lr", "loss", "lambda")]
+    return max(monitors, default=point["loss"])
 
 
 class _Crops:

@@ -87,8 +87,8 @@ class B2U(LearnedMethod):
     def __post_init__(self) -> None:
         if self.ramp_start is not None and not 0 <= self.ramp_start < 1:
             raise UserError(f"b2u[ramp_start={self.ramp_start:g}]: allowed values lie in [0, 1).")
-        if min(self.eta, self.lambda_s, self.lambda_f) < 0:
-            raise UserError("b2u: eta, lambda_s and lambda_f must not be negative.")
+        if min(self.eta, self.lambda_s, self.lambda_f, self.blend or 0.0) < 0:
+            raise UserError("b2u: eta, lambda_s, lambda_f and blend must not be negative.")
 
     def told(self, family: str) -> frozenset[Need]:
         return self.info.needs if self.ramp_start is None and self.visible else frozenset()

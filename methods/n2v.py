@@ -63,7 +63,7 @@ class N2V(LearnedMethod):
         masked = flat.scatter(2, index, values).view_as(noisy)
         prediction = network(masked).flatten(2).gather(2, index)
         squared = (prediction - target).square() * inside
-        return squared.sum() / inside.sum(), {}
+        return squared.sum() / inside.sum().clamp(min=1), {}
 
     def hidden(self, noisy: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices of the hidden pixels (N, C, P), and which of them lie inside the crop."""

@@ -375,7 +375,6 @@ def test_a_bad_setting_is_a_user_error(settings: dict[str, str], message: str) -
         B2U.from_settings(settings)
 
 
-@pytest.mark.xfail(strict=True, reason="a negative blend is accepted; -1 divides by zero")
 def test_a_negative_blend_is_a_user_error() -> None:
     with pytest.raises(UserError):
         B2U.from_settings({"output": "mid", "blend": "-1"})

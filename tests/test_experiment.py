@@ -70,7 +70,7 @@ def test_commas_split_only_outside_brackets(text: str, parts: list[str]) -> None
 
 @pytest.mark.parametrize("text", ["", ",", "a,", ",a", "a,,b", "a[b=1", "a]", "]a[", "a[b[c]]", " , "])
 def test_a_list_that_cannot_be_split_is_quoted(text: str) -> None:
-    with pytest.raises(UserError, match="empty entry|match|not closed") as caught:
+    with pytest.raises(UserError, match=r"empty entry|match|not closed") as caught:
         split_list(text)
     assert repr(text) in str(caught.value)
 

@@ -159,7 +159,7 @@ def test_an_entry_point_is_found_and_imported_only_when_asked_for(distribution: 
         ("guest = MODULE:absent", "", "fails on import: AttributeError"),
         ("guest = MODULE:guest", "guest = 3", "is not a subclass of denoisebench.Method"),
         ("guest = MODULE:guest", CLASS.format(name="guest").replace("info =", "other ="), "lacks its metadata"),
-        ("guest = MODULE:other", CLASS.format(name="other"), "named 'guest'"),
+        ("guest = MODULE:other", CLASS.format(name="other"), "must be a method named 'guest', not 'other'"),
     ],
 )
 def test_a_broken_entry_point_is_one_clear_error_and_hurts_nobody_else(

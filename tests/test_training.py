@@ -161,7 +161,6 @@ def test_the_text_of_a_budget_reads_back(budget: Budget) -> None:
     assert parse_budget(budget.text) == budget
 
 
-@pytest.mark.xfail(strict=True, reason="text has six digits: 1108200 steps, the paper's number, prints 1.1082e+06")
 @pytest.mark.parametrize(
     "budget", [Budget(1_108_200, "steps"), Budget(1_000_001, "steps"), Budget(0.00001, "epochs")], ids=str
 )
@@ -180,7 +179,6 @@ def test_any_text_is_a_budget_above_zero_or_a_user_error(text: str) -> None:
     assert budget.unit in ("steps", "epochs", "minutes")
 
 
-@pytest.mark.xfail(strict=True, raises=OverflowError, reason="a number beyond the floats ends in OverflowError")
 def test_a_number_beyond_all_bounds_is_a_user_error() -> None:
     with pytest.raises(UserError):
         parse_budget("9" * 400)
@@ -442,12 +440,11 @@ def test_outputs_that_leave_all_bounds_fail_the_training(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("eager_checkpoints")
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="a checkpoint forgets how long it has gone wrong")
 def test_a_stop_does_not_hide_a_divergence(tmp_path: Path) -> None:
     method = Tiny(always=monitoring(fidelity=100.0))
     with pytest.raises(Stopped):
         train(job_of(method, budget="30steps"), photos(), tmp_path, "cpu", StoppingAfter(15))
-    with pytest.raises(TrainingFailed, match="at step 20$"):
+    with pytest.raises(TrainingFailed, match=r"at step 20$"):
         run(tmp_path, method, budget="30steps")
 
 
@@ -747,13 +744,11 @@ def test_a_budget_in_minutes_ends_after_its_time(tmp_path: Path) -> None:
     assert 0.5 < progress[-1] <= 1
 
 
-@pytest.mark.xfail(strict=True, reason="the last steps of a budget in minutes never reach the curve")
 def test_the_curve_of_a_budget_in_minutes_reaches_its_end(tmp_path: Path) -> None:
     trained = run(tmp_path, Tiny(always=slowly), budget="0.002min")
     assert trained.record["curve"][-1]["step"] == trained.record["steps"]
 
 
-@pytest.mark.xfail(strict=True, reason="the last steps of a budget in minutes are not watched")
 def test_a_loss_that_is_not_finite_fails_a_training_in_minutes_too(tmp_path: Path) -> None:
     def spoilt_slowly(loss: torch.Tensor) -> Terms:
         return spoilt(slowly(loss)[0])

@@ -1,0 +1,301 @@
+"""A whole run: what is skipped, what fails, what is stored, and what is warned about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from denoisebench import runner
+from denoisebench.dataset import AnyFolder
+from denoisebench.errors import UserError
+from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
+from denoisebench.images import FloatImage
+from denoisebench.lazy import torch
+from denoisebench.method import Batch, Info, Known, LearnedMethod, PlainMethod
+from denoisebench.progress import Quiet
+from denoisebench.results import Store
+from denoisebench.runner import run, shared_images, train_only
+from denoisebench.training import Budget, Recipe
+
+pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
+MakeFolder = Callable[..., Path]
+CALLS: list[str] = []
+
+
+class Listener(Quiet):
+    """Keeps what is said and shown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.tasks: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @contextmanager
+    def task(self, title: str) -> Iterator[Any]:
+        self.tasks.append(title)
+        with super().task(title) as task:
+            yield task
+
+
+@dataclass(frozen=True)
+class ColourOnly(PlainMethod):
+    name = "colour"
+    info = Info(label="Colour", channels=(3,))
+
+    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        CALLS.append("colour")
+        return noisy
+
+
+@dataclass(frozen=True)
+class Fragile(PlainMethod):
+    """Fails on the image whose turn is ``after``."""
+
+    after: int = 0
+    name = "fragile"
+    info = Info(label="Fragile")
+
+    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        CALLS.append("fragile")
+        if len(CALLS) > self.after:
+            raise RuntimeError("no\nmore")
+        return noisy
+
+
+@dataclass(frozen=True)
+class Small(LearnedMethod):
+    """One convolution."""
+
+    scale: float = 1.0
+    shown: str = "a"
+    name = "small"
+    info = Info(label="Small", multiple=32)
+    inference_only = frozenset({"shown"})
+
+    def build(self, channels: int) -> torch.nn.Module:
+        return torch.nn.Conv2d(channels, channels, 3, padding=1)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, progress: float) -> Any:
+        CALLS.append("loss")
+        return self.scale * (network(batch.noisy) - batch.noisy).square().mean(), {}
+
+
+@dataclass(frozen=True)
+class Explodes(Small):
+    name = "explodes"
+    info = Info(label="Explodes", multiple=32)
+
+    def loss(self, network: torch.nn.Module, batch: Batch, progress: float) -> Any:
+        return network(batch.noisy).mean() * float("nan"), {}
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    CALLS.clear()
+
+
+@pytest.fixture
+def base(image_folder: MakeFolder) -> Experiment:
+    """identity on two pictures."""
+    return Experiment(
+        methods=parse_methods("identity"),
+        noises=parse_noises("gauss25"),
+        datasets=[AnyFolder(image_folder())],
+        recipe=Recipe(Budget(2, "steps"), crop=32),
+        train_data=AnyFolder(image_folder("training", size=(41, 40))),
+    )
+
+
+def identity() -> Any:
+    return parse_method("identity")
+
+
+# --- skipping and failing ---
+
+
+def test_a_cell_that_does_not_suit_is_skipped_with_its_reason_and_the_rest_completes(
+    base: Experiment, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    gray = AnyFolder(image_folder("gray", mode="L"))
+    listener = Listener()
+    experiment = replace(base, methods=[identity(), ColourOnly()], datasets=[gray, base.datasets[0]])
+    outcome = run(experiment, Store(tmp_path), listener)
+    assert outcome.skipped == [("colour on gray with gauss25", "takes images of 3 channels, not 1")]
+    assert outcome.failed == []
+    titles = [(cell.about["text"], cell.identity["protocol"]["dataset"]) for cell in outcome.cells]
+    assert titles == [("identity", "gray"), ("identity", "pictures"), ("colour", "pictures")]
+    assert CALLS == ["colour"] * 2
+    assert "skipped: colour on gray with gauss25: takes images of 3 channels, not 1" in listener.lines
+
+
+def test_a_failing_method_keeps_its_rows_and_the_rest_completes(
+    base: Experiment, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    experiment = replace(base, methods=[Fragile(after=1), identity()], datasets=[AnyFolder(image_folder("a", count=3))])
+    store = Store(tmp_path / "o")
+    outcome = run(experiment, store, Quiet())
+    ((title, reason),) = outcome.failed
+    assert title == "fragile[after=1] on a with gauss25"
+    assert reason.startswith("RuntimeError: no more (traceback in ")
+    assert outcome.computed == 1 + 3
+    assert [len(cell.rows) for cell in outcome.cells] == [1, 3]
+    assert {len(cell.rows) for cell in store.all()} == {1, 3}
+    (trace,) = store.folder.glob("error-fragile-*.txt")
+    assert 'raise RuntimeError("no\\nmore")' in trace.read_text(encoding="utf-8")
+
+
+def test_a_failed_cell_goes_on_where_it_stopped(base: Experiment, tmp_path: Path) -> None:
+    experiment = replace(base, methods=[Fragile(after=1)])
+    first = run(experiment, Store(tmp_path / "o"), Quiet())
+    CALLS.clear()
+    second = run(experiment, Store(tmp_path / "o"), Quiet())
+    assert (first.computed, second.computed) == (1, 1)
+    assert CALLS == ["fragile"]
+    assert second.failed == []
+    assert list(second.cells[0].rows) == [("im0", 0), ("im1", 0)]
+
+
+def test_a_training_that_diverges_fails_its_cell_only(base: Experiment, tmp_path: Path) -> None:
+    store = Store(tmp_path / "o")
+    outcome = run(replace(base, methods=[Explodes(), Small(), identity()]), store, Quiet())
+    ((title, reason),) = outcome.failed
+    assert title == "explodes on pictures with gauss25"
+    assert "loss is not finite at step 1" in reason
+    assert [cell.about["text"] for cell in outcome.cells] == ["small", "identity"]
+    assert not list(store.folder.glob("error-*")), "a known failure needs no traceback"
+
+
+def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Path) -> None:
+    class Damaged(AnyFolder):
+        def verify(self) -> None:
+            raise UserError("Image x was altered")
+
+    damaged = Damaged(base.datasets[0].folder)  # type: ignore[attr-defined]
+    damaged.name = "damaged"
+    store = Store(tmp_path / "o")
+    with pytest.raises(UserError, match="altered"):
+        run(replace(base, datasets=[base.datasets[0], damaged]), store, Quiet())
+    assert list(store.all()) == []
+
+
+# --- storing and resuming ---
+
+
+def test_a_stored_run_computes_nothing(base: Experiment, tmp_path: Path) -> None:
+    experiment = replace(base, methods=[identity(), ColourOnly(), Small()])
+    first = run(experiment, Store(tmp_path / "o"), Quiet())
+    CALLS.clear()
+    listener = Listener()
+    second = run(experiment, Store(tmp_path / "o"), listener)
+    assert (first.computed, second.computed) == (6, 0)
+    assert CALLS == []
+    assert listener.tasks == []
+    assert first.cells == second.cells
+    assert len(listener.lines) == 1
+    assert "3 cells: 0 to compute, 3 stored or skipped" in listener.lines[0]
+
+
+def test_only_missing_repeats_are_computed(base: Experiment, tmp_path: Path) -> None:
+    experiment = replace(base, methods=[ColourOnly()])
+    run(experiment, Store(tmp_path / "o"), Quiet())
+    before = run(experiment, Store(tmp_path / "o"), Quiet()).cells[0].rows
+    outcome = run(replace(experiment, repeats=3), Store(tmp_path / "o"), Quiet())
+    assert outcome.computed == 4
+    assert list(outcome.cells[0].rows)[:2] == [("im0", 0), ("im1", 0)]
+    assert {key: outcome.cells[0].rows[key] for key in before} == before
+    assert len(list(Store(tmp_path / "o").all())) == 1
+
+
+def test_rows_are_saved_while_a_cell_is_running(
+    base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SAVE_SECONDS", -1.0)
+    sizes: list[int] = []
+    store = Store(tmp_path / "o")
+    write = store.write
+    monkeypatch.setattr(store, "write", lambda cell: (sizes.append(len(cell.rows)), write(cell)))
+    run(replace(base, repeats=2), store, Quiet())
+    assert sizes == [1, 2, 3, 4, 4]
+
+
+def test_an_interruption_is_passed_on_with_the_rows_stored(base: Experiment, tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Stop(PlainMethod):
+        name = "stop"
+        info = Info(label="Stop")
+
+        def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+            CALLS.append("stop")
+            if len(CALLS) == 2:
+                raise KeyboardInterrupt
+            return noisy
+
+    store = Store(tmp_path / "o")
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(base, methods=[Stop()]), store, Quiet())
+    assert [list(cell.rows) for cell in store.all()] == [[("im0", 0)]]
+
+
+# --- training ---
+
+
+def test_trainings_are_announced_once_before_the_first_cell(
+    base: Experiment, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    listener = Listener()
+    experiment = replace(
+        base,
+        methods=[identity(), Small(), Small(shown="b"), Small(scale=2.0)],
+        datasets=[base.datasets[0], AnyFolder(image_folder("more"))],
+    )
+    run(experiment, Store(tmp_path / "o"), listener)
+    announced = [index for index, line in enumerate(listener.lines) if "training it now" in line]
+    assert announced == [1, 2]
+    assert "no trained network for small on gauss25: training it now, 2 steps, 1x32²" in listener.lines[1]
+    assert "small[scale=2]" in listener.lines[2]
+    assert "on training" in listener.lines[1]
+    assert CALLS == ["loss"] * 4, "settings of inference share one training"
+    assert sum(task.startswith("train") for task in listener.tasks) == 2
+
+
+def test_the_table_can_tell_budget_and_training_set(base: Experiment, tmp_path: Path) -> None:
+    outcome = run(replace(base, methods=[Small(), identity()]), Store(tmp_path / "o"), Quiet())
+    small, plain = outcome.cells
+    assert small.about["training"] == "2 steps, 1x32², training"
+    assert small.about["training_record"]["steps"] == 2
+    assert plain.about["training"] == ""
+    assert small.about["told"] == []
+
+
+def test_training_on_test_images_is_warned_about(base: Experiment, tmp_path: Path) -> None:
+    clean = run(replace(base, methods=[Small()]), Store(tmp_path / "a"), Quiet())
+    assert clean.cells[0].about["warnings"] == []
+    mixed = run(replace(base, methods=[Small()], train_data=base.datasets[0]), Store(tmp_path / "b"), Quiet())
+    assert mixed.cells[0].about["warnings"] == ["trained on 2 images of the test set"]
+
+
+def test_shared_images_are_found_by_their_pixels(image_folder: MakeFolder, tmp_path: Path) -> None:
+    one, other = image_folder("one"), image_folder("other", size=(50, 40))
+    assert shared_images(AnyFolder(one), AnyFolder(other)) == 0
+    (other / "renamed.png").write_bytes((one / "im1.png").read_bytes())
+    assert shared_images(AnyFolder(one), AnyFolder(other)) == 1
+
+
+def test_train_only_trains_learned_methods_and_collects_failures(base: Experiment, tmp_path: Path) -> None:
+    store = Store(tmp_path / "o")
+    experiment = replace(base, methods=[identity(), Explodes(), Small()], datasets=[])
+    done, failed = train_only(experiment, 3, store, Quiet())
+    assert list(done) == ["small on gauss25"]
+    assert Path(done["small on gauss25"]).is_file()
+    assert [title for title, _ in failed] == ["explodes on gauss25"]
+    CALLS.clear()
+    assert train_only(experiment, 3, store, Quiet())[0] == done
+    assert CALLS == []
