@@ -97,7 +97,7 @@ def _announce(experiment: Experiment, cells: Sequence[Cell], store: Store, progr
             continue
         open_cells += 1
         if cell.job is not None and record_of(cell.job, store.models) is None:
-            jobs[cell.job.key] = cell.job
+            jobs.setdefault(cell.job.key, cell.job)
     progress.say(
         f"{len(cells)} cells: {open_cells} to compute, {len(cells) - open_cells} stored or skipped. "
         f"Results go to {store.folder}"

@@ -132,9 +132,9 @@ def test_a_name_is_given_only_once(plugin_file: MakePlugin, tmp_path: Path) -> N
 def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     before = set(sys.modules)
     names = METHODS.names()
-    path = tmp_path / "broken.py"
+    path = tmp_path / "unlucky.py"
     path.write_text("1 / 0")
-    with pytest.raises(UserError, match=r"broken\.py fails on import: ZeroDivisionError: division by zero"):
+    with pytest.raises(UserError, match=r"unlucky\.py fails on import: ZeroDivisionError: division by zero"):
         METHODS.add_file(path)
     assert set(sys.modules) == before
     assert METHODS.names() == names

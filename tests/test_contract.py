@@ -1,0 +1,188 @@
+"""Every shipped method keeps the contract, and a broken one is told which rule it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from denoisebench.contract import NOISES, Verdict, check
+from denoisebench.errors import UserError
+from denoisebench.registry import METHODS
+
+pytestmark = pytest.mark.usefixtures("fresh_registry")
+MakePlugin = Callable[..., Path]
+# Its 50 passes run the same lines 50 times.
+FASTER = {"r2r": "r2r[passes=3]"}
+
+
+def failures(text: str) -> list[Verdict]:
+    return [verdict for verdict in check(text) if not verdict.passed]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS.names())
+def test_a_built_in_method_keeps_the_contract(name: str) -> None:
+    if name == "bm3d":
+        pytest.importorskip("bm3d")
+    verdicts = list(check(FASTER.get(name, name)))
+    assert [f"{verdict.rule}: {verdict.detail}" for verdict in verdicts if not verdict.passed] == []
+    for noise in NOISES:
+        for kind in ("colour", "gray"):
+            assert any(verdict.rule.startswith(f"{noise}, {kind}: denoises") for verdict in verdicts)
+
+
+@pytest.mark.slow
+def test_settings_are_checked_with_the_method() -> None:
+    assert failures("b2u[stride=2,output=mid]") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "rule", "words"),
+    [
+        ("noisy[0] = 0\nreturn noisy", "denoises", "read-only"),
+        ("noisy.flags.writeable = True\nnoisy[0] = 0\nreturn noisy", "denoises", "changed in place"),
+        ("return noisy * np.nan", "denoises", "not finite"),
+        ("return noisy[1:]", "denoises", "shape"),
+        ("return noisy[:, :, 0]", "denoises", "shape"),
+        ("return noisy + np.random.default_rng().normal()", "denoises", "two calls with the same generator differ"),
+        ("return noisy * known.level", "denoises", "Need.LEVEL"),
+        ("raise KeyError('gone')", "denoises", "KeyError: 'gone'"),
+    ],
+)
+def test_a_broken_denoiser_fails_every_denoising_rule_and_no_other(
+    body: str, rule: str, words: str, plugin_file: MakePlugin
+) -> None:
+    METHODS.add_file(plugin_file("toy", body))
+    broken = failures("toy")
+    assert len(broken) == 2 * len(NOISES)
+    assert all(rule in verdict.rule and words in verdict.detail for verdict in broken)
+
+
+def test_seeded_randomness_is_allowed(plugin_file: MakePlugin) -> None:
+    METHODS.add_file(plugin_file("toy", "return noisy + 0.01 * rng.standard_normal(noisy.shape)"))
+    assert failures("toy") == []
+
+
+PLAIN = """
+    from dataclasses import dataclass
+    from denoisebench.method import Info, Need, PlainMethod
+
+    {decorator}
+    class Toy(PlainMethod):
+        width: float = 1.0
+        name = "toy"
+        info = Info({info})
+
+        {told}
+
+        def denoise(self, noisy, known, rng):
+            return noisy
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "words"),
+    [
+        ({"decorator": ""}, "settings", "@dataclass(frozen=True)"),
+        ({"info": "label='Toy'"}, "metadata", "lacks licence"),
+        ({"info": "label='', licence='x'"}, "metadata", "lacks label"),
+        ({"told": "def told(self, family): return frozenset({Need.CLEAN})"}, "needs", "clean images"),
+    ],
+)
+def test_a_broken_declaration_fails_its_own_rule(change: dict[str, str], rule: str, words: str, tmp_path: Path) -> None:
+    parts = {"decorator": "@dataclass(frozen=True)", "info": "label='Toy', licence='x'", "told": ""} | change
+    path = tmp_path / "toy.py"
+    path.write_text(dedent(PLAIN).format(**parts), encoding="utf-8")
+    METHODS.add_file(path)
+    (broken,) = failures("toy")
+    assert broken.rule.startswith(rule)
+    assert words in broken.detail
+
+
+def test_an_error_while_asking_whether_a_method_suits_is_a_verdict(tmp_path: Path) -> None:
+    parts = {"decorator": "@dataclass(frozen=True)", "info": "label='Toy', licence='x'"}
+    parts["told"] = "def unsuitable(self, noise, channels): return 1 / 0"
+    path = tmp_path / "toy.py"
+    path.write_text(dedent(PLAIN).format(**parts), encoding="utf-8")
+    METHODS.add_file(path)
+    broken = failures("toy")
+    assert len(broken) == 2 * len(NOISES)
+    assert {verdict.detail for verdict in broken} == {"ZeroDivisionError: division by zero"}
+
+
+def test_a_class_that_cannot_be_made_frozen_is_refused_on_import(tmp_path: Path) -> None:
+    path = tmp_path / "toy.py"
+    parts = {"decorator": "@dataclass", "info": "label='Toy', licence='x'", "told": ""}
+    path.write_text(dedent(PLAIN).format(**parts), encoding="utf-8")
+    with pytest.raises(UserError, match="cannot inherit non-frozen dataclass from a frozen one"):
+        METHODS.add_file(path)
+
+
+LEARNED = """
+    from dataclasses import dataclass
+    import torch
+    from denoisebench.method import Info, LearnedMethod, Need
+
+    @dataclass(frozen=True)
+    class Toy(LearnedMethod):
+        name = "toy"
+        info = Info(label="Toy", licence="x", multiple=32)
+
+        def build(self, channels):
+            return {network}
+
+        def loss(self, network, batch, progress):
+            {loss}
+
+        {more}
+"""
+CONVOLUTION = "torch.nn.Conv2d(channels, channels, 3, padding=1)"
+GOOD_LOSS = "return (network(batch.noisy) - batch.noisy).square().mean(), {}"
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "words"),
+    [
+        ({}, "", ""),
+        ({"loss": "return (network(batch.noisy) - batch.clean).square().mean(), {}"}, "loss", "Need.CLEAN"),
+        ({"loss": "return (network(batch.noisy) - batch.second).square().mean(), {}"}, "loss", "Need.SECOND"),
+        ({"loss": "return network(batch.noisy).mean() * batch.known.level, {}"}, "loss", "Need.LEVEL"),
+        ({"loss": "return network(batch.noisy).mean() * float('nan'), {}"}, "loss", "nan"),
+        ({"loss": "return (network(batch.noisy) - batch.noisy).square(), {}"}, "loss", ""),
+        (
+            {"network": f"torch.nn.ModuleList([{CONVOLUTION}, {CONVOLUTION}])",
+             "loss": "return network[0](batch.noisy).square().mean(), {}",
+             "more": "def denoise(self, network, noisy, known, generator): return network[0](noisy)"},
+            "loss and gradient", "no gradient for 1.weight",
+        ),
+        (
+            {"more": "def denoise(self, network, noisy, known, generator): return noisy + torch.rand(())"},
+            "denoises", "two calls with the same generator differ",
+        ),
+        (
+            {"more": "def denoise(self, network, noisy, known, generator): return network(noisy)[..., :-1]"},
+            "denoises", "shape",
+        ),
+        (
+            {"more": "def backward(self, network, batch, progress):\n"
+             "        loss, monitors = self.loss(network, batch, progress)\n"
+             "        (1.001 * loss).backward()\n"
+             "        return loss.detach(), monitors"},
+            "backward gives the gradient of loss", "differ",
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_learned_method_fails_the_right_rule(
+    change: dict[str, str], rule: str, words: str, tmp_path: Path
+) -> None:
+    parts = {"network": CONVOLUTION, "loss": GOOD_LOSS, "more": ""} | change
+    path = tmp_path / "toy.py"
+    path.write_text(dedent(LEARNED).format(**parts), encoding="utf-8")
+    METHODS.add_file(path)
+    broken = failures("toy")
+    assert bool(broken) == bool(rule)
+    assert all(rule in verdict.rule for verdict in broken)
+    assert all(words in verdict.detail for verdict in broken if "backward" not in verdict.rule or "backward" in rule)

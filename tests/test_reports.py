@@ -1,0 +1,289 @@
+"""Tables: what is averaged, what is marked, and that every format shows the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from denoisebench.evaluation import Protocol, Row
+from denoisebench.method import Need
+from denoisebench.reports.files import outdated, write_reports
+from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal
+from denoisebench.reports.table import Table, build_table, current
+from denoisebench.results import Store, StoredCell
+
+
+def cell(
+    text: str,
+    psnr: float | Sequence[float] = 30.0,
+    ssim: float = 0.8,
+    *,
+    told: Sequence[Need] = (),
+    baseline: bool = False,
+    training: str = "",
+    noise: str = "gauss25",
+    dataset: str = "kodak",
+    title: str = "",
+    written: str = "2025-01-01T00:00:00Z",
+    warnings: Sequence[str] = (),
+    code: str = "1",
+    **protocol: str,
+) -> StoredCell:
+    values = [psnr] if isinstance(psnr, float | int) else list(psnr)
+    rows = [Row(f"im{index}", 0, value, ssim, 0.5, 0.1) for index, value in enumerate(values)]
+    settled = Protocol(dataset, "hash", noise, protocol.pop("draws", "counter-0"), **protocol)
+    about: dict[str, Any] = {
+        "text": text,
+        "label": text.partition("[")[0].upper(),
+        "told": [need.value for need in told],
+        "baseline": baseline,
+        "protocol": settled.fingerprint,
+        "noise_title": f"Gaussian σ={noise[5:]}",
+        "dataset_title": title or dataset.capitalize(),
+        "training": training,
+        "warnings": list(warnings),
+        "written": written,
+    }
+    identity = {"method": text, "protocol": settled.__dict__ | {}, "code": code}
+    return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})
+
+
+def marks(table: Table, what: str) -> dict[str, str]:
+    return {line.method: getattr(score, f"{what}_mark") for (line, _), score in table.scores.items()}
+
+
+def grid(text: str) -> list[list[str]]:
+    """The cells of a Markdown table."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if "---" not in line]
+
+
+# --- ranking ---
+
+
+def test_best_and_second_are_marked_among_methods_that_saw_no_clean_image() -> None:
+    table = build_table(
+        [
+            cell("identity", 60.0, 0.99, baseline=True),
+            cell("n2c", 50.0, 0.98, told=[Need.CLEAN]),
+            cell("a", 30.0, 0.7),
+            cell("b", 32.0, 0.6, told=[Need.FAMILY, Need.LEVEL]),
+            cell("c", 31.0, 0.8, told=[Need.SECOND]),
+        ]
+    )
+    assert marks(table, "psnr") == {"identity": "", "n2c": "", "a": "", "b": "best", "c": "second"}
+    assert marks(table, "ssim") == {"identity": "", "n2c": "", "a": "second", "b": "", "c": "best"}
+
+
+def test_what_looks_equal_is_ranked_equal() -> None:
+    table = build_table([cell("a", 30.001), cell("b", 29.996), cell("c", 29.0), cell("d", 28.0)])
+    assert marks(table, "psnr") == {"a": "best", "b": "best", "c": "second", "d": ""}
+    assert marks(table, "ssim") == {"a": "best", "b": "best", "c": "best", "d": "best"}
+
+
+def test_a_single_competitor_is_not_called_best() -> None:
+    table = build_table([cell("identity", baseline=True), cell("a"), cell("n2c", told=[Need.CLEAN])])
+    assert set(marks(table, "psnr").values()) == {""}
+
+
+def test_each_column_is_ranked_for_itself() -> None:
+    cells = [cell("a", 30.0), cell("b", 29.0), cell("a", 25.0, noise="gauss50"), cell("b", 26.0, noise="gauss50")]
+    table = build_table(cells)
+    best = {(line.method, column.noise) for (line, column), s in table.scores.items() if s.psnr_mark == "best"}
+    assert best == {("a", "gauss25"), ("b", "gauss50")}
+
+
+def test_infinity_is_best_and_printed() -> None:
+    table = build_table([cell("a", float("inf")), cell("b", 30.0)])
+    assert marks(table, "psnr") == {"a": "best", "b": "second"}
+    assert "**inf**" in markdown(table)
+
+
+# --- what is averaged ---
+
+
+def test_a_score_is_the_mean_over_rows_not_over_pixels() -> None:
+    table = build_table([cell("a", [30.0, 33.0, 36.0])])
+    (score,) = table.scores.values()
+    assert (score.psnr, score.rows) == (33.0, 3)
+    assert "mean of 3 scored images" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"draws": "counter-1"}, {"padding": "square"}, {"rounding": "none"}, {"metrics": "other"}]
+)
+def test_rows_of_different_protocols_are_never_averaged(change: dict[str, str]) -> None:
+    table = build_table([cell("a", 30.0), cell("a", 34.0, **change)])  # type: ignore[arg-type]
+    assert len(table.columns) == 2
+    assert sorted(score.psnr for score in table.scores.values()) == [30.0, 34.0]
+    assert len(set(table.titles.values())) == 2
+    assert all(column.protocol in table.titles[column] for column in table.columns)
+
+
+def test_titles_stay_short_where_they_are_unambiguous() -> None:
+    table = build_table([cell("a"), cell("a", noise="gauss50")])
+    assert list(table.titles.values()) == ["Kodak, Gaussian σ=25", "Kodak, Gaussian σ=50"]
+
+
+def test_lines_are_told_apart_by_settings_and_training() -> None:
+    cells = [cell("a"), cell("a[x=1]"), cell("a", training="2 steps"), cell("a", training="3 steps")]
+    assert len(build_table(cells).lines) == 4
+    assert [row[0] for row in grid(markdown(build_table(cells)))] == ["Method", "A", "A [x=1]", "A", "A"]
+    assert [row[2] for row in grid(markdown(build_table(cells)))[1:]] == ["none", "none", "2 steps", "3 steps"]
+
+
+def test_older_results_of_a_line_are_left_out_with_a_note() -> None:
+    old, new = cell("a", 20.0, code="1"), cell("a", 30.0, code="2", written="2025-06-01T00:00:00Z")
+    for cells in ([old, new], [new, old]):
+        table = build_table(cells)
+        assert [score.psnr for score in table.scores.values()] == [30.0]
+        assert table.notes[-1].startswith("1 older results of the same lines")
+        assert current(cells) == ([new], 1)
+    assert not any("older" in note for note in build_table([new]).notes)
+
+
+def test_the_baseline_comes_first_and_the_rest_in_order() -> None:
+    table = build_table([cell("b"), cell("a"), cell("identity", baseline=True)])
+    assert [line.method for line in table.lines] == ["identity", "b", "a"]
+
+
+def test_a_missing_result_is_an_empty_place() -> None:
+    table = build_table([cell("a"), cell("b"), cell("a", noise="gauss50")])
+    rows = grid(markdown(table))
+    assert rows[2][4] == ""
+    assert rows[1][4] != ""
+
+
+def test_notes_warn_of_unequal_numbers_and_of_trouble() -> None:
+    table = build_table([cell("a", [30.0, 31.0]), cell("b", 30.0, warnings=["it parted"])], ["Skipped: x."])
+    assert "mean of 1 to 2 scored images" in table.notes[0]
+    assert "different numbers of images" in table.notes[1]
+    assert "WARNING: b: it parted." in table.notes
+    assert table.notes[-1] == "Skipped: x."
+
+
+def test_the_table_says_what_each_method_was_told() -> None:
+    table = build_table([cell("a"), cell("b", told=[Need.FAMILY, Need.LEVEL])])
+    assert [row[1] for row in grid(markdown(table))] == ["Told", "nothing", "noise model, noise level"]
+
+
+def test_seconds_are_the_mean_over_all_rows_of_a_line() -> None:
+    table = build_table([cell("a", [30.0, 31.0]), cell("a", noise="gauss50")])
+    assert list(table.seconds.values()) == [0.5]
+
+
+# --- formats ---
+
+NASTY = r"50%_of & #1 {x} $y^2~ \z | [v]"
+
+
+def nasty() -> Table:
+    return build_table(
+        [
+            cell("a[mode=x_1,p=50]", 30.0, training="1 step, 1x32², a&b", title=NASTY),
+            cell("b", 31.5, title=NASTY, warnings=[NASTY + " [/b] [bold]"]),
+            cell("n2c", 33.0, told=[Need.CLEAN], title=NASTY),
+            cell("b", 30.0, noise="gauss50", title="Plain"),
+        ],
+        ["FAILED: x: KeyError: [/tmp/y] (traceback in [/z])."],
+    )
+
+
+def test_markdown_marks_and_escapes() -> None:
+    text = markdown(nasty())
+    rows = grid(text)
+    assert {len(row) for row in rows} == {6}
+    assert rows[0][3].replace(r"\|", "|") == f"{NASTY}, Gaussian σ=25"
+    assert rows[1][3] == "<u>30.00</u>/**0.800**"
+    assert rows[2][3] == "**31.50**/**0.800**"
+    assert rows[3][3] == "33.00/0.800"
+    assert text.endswith("\n")
+    assert "among methods that saw no clean image" in text
+
+
+def test_latex_is_well_formed() -> None:
+    text = latex(nasty())
+    code = [re.sub(r"(?<!\\)%.*", "", line) for line in text.splitlines()]
+    bare = re.sub(r"\\[\\{}&%#_$]", "", "\n".join(code))
+    depth = 0
+    for character in bare:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    assert bare.count("$") % 2 == 0
+    columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
+    assert columns is not None
+    rows = [line for line in code if line.endswith(r"\\")]
+    assert len(rows) == 1 + 3
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns[1]) - 1}
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(rule) == 1
+    outside = re.sub(r"\$[^$]*\$", "", bare)
+    assert not set("^~#_|σλ∈×²") & set(outside.replace("|", "").replace(r"\^{}", "").replace(r"\~{}", ""))
+    assert r"\textbf{31.50}/\textbf{0.800}" in text
+    assert r"\underline{30.00}" in text
+
+
+def test_latex_notes_are_comments() -> None:
+    before, _, _ = latex(nasty()).partition(r"\begin{tabular}")
+    assert all(line.startswith("%") for line in before.splitlines())
+    assert "older" not in before
+    assert "mean of 1 scored images" in before
+
+
+def test_the_terminal_shows_brackets_as_they_are() -> None:
+    console = Console(width=240, record=True, file=io.StringIO())
+    console.print(terminal(nasty()))
+    shown = console.export_text()
+    for text in ("A [mode=x_1,p=50]", "[v]", "KeyError: [/tmp/y]", "31.50/0.800", "[bold]"):
+        assert text in shown
+
+
+def test_scores_hold_one_line_per_row_with_enough_digits() -> None:
+    cells = [cell("a[x=1,y=2]", [30.123456, float("inf")], told=[Need.FAMILY, Need.LEVEL]), cell("b", 20.0)]
+    rows = list(csv.DictReader(io.StringIO(scores_csv(cells))))
+    assert list(rows[0]) == list(SCORE_COLUMNS)
+    assert [(row["method"], row["image"]) for row in rows] == [
+        ("a[x=1,y=2]", "im0"),
+        ("a[x=1,y=2]", "im1"),
+        ("b", "im0"),
+    ]
+    assert [float(row["psnr"]) for row in rows] == [30.123456, float("inf"), 20.0]
+    assert rows[0]["told"] == "noise model; noise level"
+    assert rows[0]["cell"] == cells[0].key
+    assert {row["noise"] for row in rows} == {"gauss25"}
+
+
+# --- files ---
+
+
+def test_the_files_show_everything_in_the_folder_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for stored in (cell("a", 20.0, code="0", written="2024-01-01T00:00:00Z"), cell("a"), cell("b", noise="gauss50")):
+        store.write(stored)
+    table = write_reports(store)
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == markdown(table)
+    assert (tmp_path / "table.tex").read_text(encoding="utf-8") == latex(table)
+    with (tmp_path / "scores.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted((row["method"], row["psnr"]) for row in rows) == [("a", "30.000000"), ("b", "30.000000")]
+
+
+def test_reports_are_outdated_as_soon_as_a_cell_is_newer(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(cell("a"))
+    assert outdated(store)
+    write_reports(store)
+    assert not outdated(store)
+    store.write(cell("b"))
+    assert outdated(store)
+    write_reports(store)
+    (tmp_path / "table.tex").unlink()
+    assert outdated(store)
