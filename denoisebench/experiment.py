@@ -168,7 +168,10 @@ class Experiment:
         }
         count = dataset.paper_repeats if self.repeats is None else self.repeats
         wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
-        skip = method.unsuitable(noise, dataset.channels) or ""
+        try:
+            skip = method.unsuitable(noise, dataset.channels) or ""
+        except Exception as error:  # a plugin may raise anything, and must not cost the others their results
+            skip = f"its unsuitable() raised {type(error).__name__}: {error}"
         return Cell(method, noise, dataset, protocol, job, self.seed, wanted, identity, skip)
 
 

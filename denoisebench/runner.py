@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from denoisebench.dataset import DataSet, FolderSet
@@ -18,7 +19,7 @@ from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.provenance import machine
 from denoisebench.results import Store, StoredCell
-from denoisebench.training import Trained, TrainingJob, load_trained, record_of, train
+from denoisebench.training import Recipe, Trained, TrainingJob, load_trained, record_of, train
 
 SAVE_SECONDS = 1.0
 
@@ -189,17 +190,27 @@ def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
         "noise_title": cell.noise.title,
         "dataset_title": cell.dataset.title,
         "training": "",
-        "warnings": [],
+        "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
         "machine": machine(),
-        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        # Reports list cells in this order, so cells of one second must differ.
+        "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     if trained is not None and cell.job is not None:
-        about["training"] = f"{cell.job.recipe.text}, {cell.job.data['name']}"
+        about["training"] = training_text(cell.job)
         about["training_record"] = {
             name: trained.record[name] for name in ("steps", "images_seen", "seconds", "parameters")
         }
-        about["warnings"] = list(trained.record["warnings"])
+        about["warnings"] += trained.record["warnings"]
     return about
+
+
+def training_text(job: TrainingJob) -> str:
+    """One phrase for a table: length, crops and data, and what differs from the usual recipe."""
+    usual, recipe = Recipe(job.recipe.budget), job.recipe
+    parts = [recipe.text, job.data["name"]]
+    parts += [f"lr {recipe.lr:g}"] if recipe.lr != usual.lr else []
+    parts += [f"seed {recipe.seed}"] if recipe.seed != usual.seed else []
+    return ", ".join(parts)
 
 
 def shared_images(training: DataSet, test: DataSet) -> int:

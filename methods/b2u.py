@@ -16,9 +16,9 @@ Cost per training image: s^2 masked passes forward and backward and one pass wit
 Paper and code disagree on the cell: 2 in the paper's text (4 copies), 4 in every released script (16 copies), which
 made the published numbers. The default is 2, because it is the better use of a short training: at equal images seen 4
 gains 0.17 dB (29.70 against 29.53 dB after 1500 steps of 4x64x64, four photographs) for 3.4 times the time. Give
-``stride=4`` to repeat the released method. The loss is L_A everywhere, as released; L_B (no released code) replaces its
-first term by mean (lambda d2 - d1)^2 and keeps the eta term. The ``random`` mapper is the ablation's: one copy per image
-and step, one pixel per cell, loss averaged over all elements.
+``stride=4`` to repeat the released method. The loss is L_A everywhere, as released; L_B (no released code) replaces
+its first term by mean (lambda d2 - d1)^2 and keeps the eta term. The ``random`` mapper is the ablation's: one copy per
+image and step, one pixel per cell, loss averaged over all elements.
 
 The network is the suite's `unet`: the same layers with He initialisation. PyTorch's default initialisation, which
 the released code uses (``network=unet_b2u``), spends the first hundreds of steps on a plateau: N2C after 300 steps of

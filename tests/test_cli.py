@@ -299,6 +299,7 @@ def test_report_makes_the_three_files_again_to_the_byte(
     assert ran.code == 0, ran.err
     names = ("scores.csv", "table.md", "table.tex")
     before = {name: (out / name).read_bytes() for name in names}
+    assert ran.out.startswith(before["table.md"].decode()), "the files keep the order of the command"
     for name in names:
         (out / name).unlink()
     reported = command("report", out)

@@ -19,6 +19,7 @@ from denoisebench.images import FloatImage
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, PlainMethod
 from denoisebench.progress import Quiet
+from denoisebench.reports.table import build_table
 from denoisebench.results import Store
 from denoisebench.runner import run, shared_images, train_only
 from denoisebench.training import Budget, Recipe
@@ -299,3 +300,22 @@ def test_train_only_trains_learned_methods_and_collects_failures(base: Experimen
     CALLS.clear()
     assert train_only(experiment, 3, store, Quiet())[0] == done
     assert CALLS == []
+
+
+# --- known gaps ---
+
+
+def test_two_learning_rates_are_two_lines_of_the_table(base: Experiment, tmp_path: Path) -> None:
+    store = Store(tmp_path / "o")
+    for rate in (1e-3, 1e-4):
+        run(replace(base, methods=[Small()], recipe=replace(base.recipe, lr=rate)), store, Quiet())
+    assert len(build_table(list(store.all())).lines) == 2
+
+
+def test_an_error_while_planning_a_cell_fails_that_cell_only(base: Experiment, tmp_path: Path) -> None:
+    class Confused(ColourOnly):
+        def unsuitable(self, noise: Any, channels: int) -> str | None:
+            raise RuntimeError("confused")
+
+    outcome = run(replace(base, methods=[Confused(), identity()]), Store(tmp_path / "o"), Quiet())
+    assert [cell.about["text"] for cell in outcome.cells] == ["identity"]

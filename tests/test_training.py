@@ -710,9 +710,7 @@ def test_all_methods_see_the_same_noisy_crops(tmp_path: Path) -> None:
     assert len(seen) >= 5
     reference = seen["n2c"]
     assert all(
-        torch.equal(ours, theirs)
-        for crops in seen.values()
-        for ours, theirs in zip(crops, reference, strict=True)
+        torch.equal(ours, theirs) for crops in seen.values() for ours, theirs in zip(crops, reference, strict=True)
     )
 
 

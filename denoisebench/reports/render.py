@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
-    "level", "told", "training", "protocol", "cell",
+    "level", "told", "training", "training_noise", "protocol", "cell",
 )  # fmt: skip
 _FIXED = ("Method", "Told", "Training")
 _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
@@ -86,12 +86,14 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
     writer.writerow(SCORE_COLUMNS)
     for cell in cells:
         about, protocol = cell.about, cell.identity["protocol"]
+        training = cell.identity.get("training")
+        training_noise = training["recipe"]["draws"] if training else ""
         for row in cell.rows.values():
             writer.writerow(
                 (
                     about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}", f"{row.level:.8g}",
-                    "; ".join(about["told"]), about["training"], about["protocol"], cell.key,
+                    "; ".join(about["told"]), about["training"], training_noise, about["protocol"], cell.key,
                 )
             )  # fmt: skip
     return out.getvalue()

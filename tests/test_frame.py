@@ -1,0 +1,30 @@
+"""The pandas view of a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from denoisebench.errors import UserError
+from denoisebench.evaluation import Row
+from denoisebench.reports.frame import scores_frame
+from denoisebench.results import Store, StoredCell
+
+
+def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Path) -> None:
+    about = {"text": "toy[a=1]", "label": "Toy", "told": [], "training": "", "protocol": "abc", "written": "2026"}
+    identity = {"protocol": {"noise": "gauss25", "dataset": "samples"}}
+    cell = StoredCell(identity, about)
+    cell.rows = {("x", r): Row("x", r, 30.0 + r, 0.9, 0.5, 25 / 255) for r in range(2)}
+    Store(tmp_path).write(cell)
+    frame = scores_frame(tmp_path)
+    assert list(frame.method) == ["toy[a=1]"] * 2
+    assert list(frame.repeat) == [0, 1]
+    assert frame.psnr.mean() == pytest.approx(30.5)
+    assert list(frame.told) == ["", ""]
+
+
+def test_a_folder_without_results_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no results"):
+        scores_frame(tmp_path / "nothing")
