@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import skimage.data
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from denoisebench.errors import UserError
 from denoisebench.estimation import estimate_sigma
@@ -107,10 +106,3 @@ def test_fixed_patches_underestimate_in_small_images() -> None:
 def test_too_small_images_are_refused(shape: tuple[int, int, int], patch: int | None) -> None:
     with pytest.raises(UserError, match=f"{shape[1]}x{shape[0]} image of {shape[2]} channels cannot"):
         estimate_sigma(np.zeros(shape), patch)
-
-
-def test_speed(benchmark: BenchmarkFixture) -> None:
-    noisy = np.random.default_rng(0).standard_normal((512, 768, 3)).astype(np.float32)
-    benchmark(estimate_sigma, noisy)
-    assert benchmark.stats is not None
-    assert benchmark.stats.stats.min < 0.5

@@ -1,4 +1,4 @@
-"""Scoring must not be slower than scikit-image; run with ``pytest --benchmark-only tests/benchmarks``."""
+"""Scoring must not be slower than scikit-image; run with ``pytest tests/benchmarks``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from denoisebench.estimation import estimate_sigma
 from denoisebench.metrics import UIntImage, psnr, ssim
 
 
@@ -36,3 +37,8 @@ def test_scikit_image(benchmark: BenchmarkFixture, pair: tuple[UIntImage, UIntIm
         return float(peak_signal_noise_ratio(*pair)), float(similarity)  # type: ignore[no-untyped-call]
 
     benchmark(score)
+
+
+def test_noise_level_estimator(benchmark: BenchmarkFixture) -> None:
+    noisy = np.random.default_rng(0).standard_normal((512, 768, 3)).astype(np.float32)
+    benchmark(estimate_sigma, noisy)
