@@ -37,10 +37,7 @@ from typing import Literal
 from denoisebench.errors import UserError
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
-from denoisebench.networks import forward_at
-
-# Copies that share one pass: fewer cost less memory at an identical gradient.
-CHUNK = 4
+from denoisebench.networks import copies_per_pass, forward_at
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ class B2U(LearnedMethod):
         if self.output == "exp":
             return network(noisy)  # type: ignore[no-any-return]
         blind = torch.empty_like(noisy)
-        for offsets, outputs in self._blind_passes(network, noisy, chunk=1):
+        for offsets, outputs in self._blind_passes(network, noisy):
             for (row, column), pixels in zip(offsets, outputs, strict=True):
                 blind[..., row :: self.stride, column :: self.stride] = pixels
         if self.output == "dn":
@@ -188,10 +185,11 @@ class B2U(LearnedMethod):
             return network(noisy)  # type: ignore[no-any-return]
 
     def _blind_passes(
-        self, network: torch.nn.Module, noisy: torch.Tensor, chunk: int = CHUNK
+        self, network: torch.nn.Module, noisy: torch.Tensor
     ) -> Iterator[tuple[list[tuple[int, int]], list[torch.Tensor]]]:
         cell = [(row, column) for row in range(self.stride) for column in range(self.stride)]
         filled = fill(noisy)
+        chunk = copies_per_pass(noisy, len(cell))
         for start in range(0, len(cell), chunk):
             offsets = cell[start : start + chunk]
             copies = noisy.repeat(len(offsets), 1, 1, 1)

@@ -11,6 +11,11 @@ from collections.abc import Sequence
 from denoisebench.errors import unknown
 from denoisebench.lazy import torch
 
+# On a CPU more pixels per pass only spill the caches: 16 copies of 4x128x128 one by one take 6.3 s, by eights 6.8 s.
+_CPU_PIXELS = 65536
+# Activations of the U-Net that a gradient keeps, with room for what the passes need meanwhile.
+_BYTES_PER_PIXEL = 8192
+
 NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
     "unet": ("nearest upsampling, slope 0.1, He initialisation (Laine19)", {"init": "he"}),
     "unet_b2u": ("nearest upsampling, slope 0.1, PyTorch's default initialisation (B2U)", {"init": "default"}),
@@ -56,3 +61,12 @@ def forward_at(
         return list(special(x, offsets, stride))
     copies = network(x).chunk(len(offsets))
     return [copy[:, :, row::stride, column::stride] for copy, (row, column) in zip(copies, offsets, strict=True)]
+
+
+def copies_per_pass(x: torch.Tensor, copies: int) -> int:
+    """How many copies of a batch (N, C, H, W) to put into one pass with gradient, for speed and for memory."""
+    pixels = x.shape[0] * x.shape[-2] * x.shape[-1]
+    room = _CPU_PIXELS
+    if x.device.type == "cuda":
+        room = torch.cuda.mem_get_info(x.device)[0] // _BYTES_PER_PIXEL
+    return max(1, min(copies, room // pixels))

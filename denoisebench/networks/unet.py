@@ -17,7 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from denoisebench.networks import fast
+
 LEVELS = 5
+_FAST_TYPES = (torch.float32, torch.float64)
 
 
 class UNet(nn.Module):
@@ -32,7 +35,13 @@ class UNet(nn.Module):
     init : PyTorch's default; He normal with a linear last layer; or He normal (slope ignored) times 0.1
 
     Input and output are (N, C, H, W) with H and W multiples of 32.
+
+    Attributes
+    ----------
+    plain : compute with PyTorch's layers alone, as the reference that `denoisebench.networks.fast` is tested against
     """
+
+    plain = False
 
     def __init__(
         self,
@@ -77,7 +86,7 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) to (N, C, H, W)."""
-        return self._finish(self._act(self.decoder_b[-1](self._features(x))))
+        return self._finish(self._conv(self.decoder_b[-1], self._features(x)))
 
     def forward_at(self, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int) -> list[torch.Tensor]:
         """See `denoisebench.networks.forward_at`.
@@ -86,8 +95,13 @@ class UNet(nn.Module):
         pixels only: as a convolution of that stride on a view that starts at the offset.
         """
         last3: nn.Conv2d = self.decoder_b[-1]  # type: ignore[assignment]
+        features = self._features(x)
+        if self._fast(x):
+            weight, bias = last3.weight, last3.bias
+            pixels = fast.conv3x3_at(features, weight, bias, self.slope, offsets, stride)  # type: ignore[arg-type]
+            return list(self._finish(pixels).chunk(len(offsets)))
         kept = []
-        for copy, (row, column) in zip(self._features(x).chunk(len(offsets)), offsets, strict=True):
+        for copy, (row, column) in zip(features.chunk(len(offsets)), offsets, strict=True):
             window = F.pad(copy, (1, 1, 1, 1))[:, :, row:, column:]
             kept.append(F.conv2d(window, last3.weight, last3.bias, stride=stride))
         height, width = x.shape[-2] // stride, x.shape[-1] // stride
@@ -97,17 +111,31 @@ class UNet(nn.Module):
 
     def _features(self, x: torch.Tensor) -> torch.Tensor:
         skips = [x]
-        out = self._act(self.encoder[0](x))
+        out = self._conv(self.encoder[0], x)
         for level in range(1, LEVELS + 1):
-            out = F.max_pool2d(self._act(self.encoder[level](out)), 2)
+            out = F.max_pool2d(self._conv(self.encoder[level], out), 2)
             skips.append(out)
-        out = self._act(self.encoder[LEVELS + 1](out))
+        out = self._conv(self.encoder[LEVELS + 1], out)
         for level in range(LEVELS):
             if level:
-                out = self._act(self.decoder_b[level - 1](out))
-            out = torch.cat([self.up[level](out), skips[LEVELS - 1 - level]], dim=1)
-            out = self._act(self.decoder_a[level](out))
+                out = self._conv(self.decoder_b[level - 1], out)
+            out = self._up_conv(level, out, skips[LEVELS - 1 - level])
         return out
+
+    def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if self._fast(x):
+            return fast.conv3x3(x, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
+        return self._act(layer(x))
+
+    def _up_conv(self, level: int, low: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        layer = self.decoder_a[level]
+        if self._fast(low) and isinstance(self.up[level], nn.Upsample):
+            return fast.up_conv3x3(low, skip, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
+        return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
+
+    def _fast(self, x: torch.Tensor) -> bool:
+        pixels = x.shape[0] * x.shape[2] * x.shape[3]
+        return not self.plain and pixels >= fast.MIN_PIXELS and x.device.type == "cpu" and x.dtype in _FAST_TYPES
 
     def _finish(self, features: torch.Tensor) -> torch.Tensor:
         for layer in self.head:

@@ -1,0 +1,108 @@
+"""The layers for a CPU against PyTorch's own: outputs and every gradient, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from denoisebench.networks import build_network, fast
+
+SLOPE = 0.1
+Layer = Callable[..., torch.Tensor]
+
+
+def tensor(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def plain_up(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    joined = torch.cat([F.interpolate(low, scale_factor=2, mode="nearest"), skip], dim=1)
+    return F.leaky_relu(F.conv2d(joined, weight, bias, padding=1), SLOPE)
+
+
+def compare(one: Layer, other: Layer, *inputs: torch.Tensor) -> None:
+    results = []
+    for layer in (one, other):
+        leaves = [value.clone().requires_grad_() for value in inputs]
+        out = layer(*leaves)
+        out.backward(tensor(*out.shape, seed=9))
+        results.append([out.detach(), *[leaf.grad for leaf in leaves]])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (2, 16, 33, 35), (1, 20, 40, 30), (3, 16, 1, 2), (2, 5, 64, 32)])
+def test_a_convolution_is_pytorchs(shape: tuple[int, ...]) -> None:
+    compare(
+        lambda x, w, b: fast.conv3x3(x, w, b, SLOPE),
+        lambda x, w, b: F.leaky_relu(F.conv2d(x, w, b, padding=1), SLOPE),
+        tensor(*shape, seed=1), tensor(7, shape[1], 3, 3, seed=2), tensor(7, seed=3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 1, 1), (2, 16, 17, 19), (1, 24, 32, 32), (3, 4, 2, 5)])
+@pytest.mark.parametrize("skipped", [1, 3, 16])
+def test_a_convolution_after_upsampling_is_pytorchs(shape: tuple[int, ...], skipped: int) -> None:
+    count, channels, height, width = shape
+    compare(
+        lambda *inputs: fast.up_conv3x3(*inputs, SLOPE),
+        plain_up,
+        tensor(*shape, seed=1), tensor(count, skipped, 2 * height, 2 * width, seed=4),
+        tensor(6, channels + skipped, 3, 3, seed=2), tensor(6, seed=3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+def test_a_convolution_at_some_pixels_is_that_part_of_the_whole(stride: int) -> None:
+    offsets = [(0, 0), (stride - 1, 0), (1, stride - 1)]
+
+    def plain(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        whole = F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE).chunk(3)
+        return torch.cat([w[:, :, r::stride, c::stride] for w, (r, c) in zip(whole, offsets, strict=True)])
+
+    compare(
+        lambda *inputs: fast.conv3x3_at(*inputs, SLOPE, offsets, stride),
+        plain,
+        tensor(6, 5, 16, 24, seed=1), tensor(7, 5, 3, 3, seed=2), tensor(7, seed=3),
+    )  # fmt: skip
+
+
+def test_folding_saves_five_of_nine_multiply_adds() -> None:
+    weight = tensor(6, 5, 3, 3, seed=1)
+    folded = fast._fold(weight)
+    assert folded.shape == (24, 5, 2, 2)
+    assert folded[0].numel() * 4 / (4 * weight[0].numel()) == pytest.approx(4 / 9)
+    torch.testing.assert_close(folded.view(4, 6, 5, 4).sum(-1), weight.sum((2, 3)).expand(4, 6, 5))
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_nbr"])
+@pytest.mark.parametrize("size", [(2, 3, 64, 96), (1, 3, 32, 32)])
+def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = build_network(name, 3, 3).double()
+    results = []
+    for plain in (False, True):
+        network.plain = plain  # type: ignore[assignment]
+        network.zero_grad()
+        x = tensor(*size, seed=1).requires_grad_()
+        network(x).square().mean().backward()
+        results.append([x.grad, *[parameter.grad for parameter in network.parameters()]])
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_float32_gradients_agree_to_rounding() -> None:
+    torch.manual_seed(0)
+    network = build_network("unet", 3, 3)
+    x = tensor(2, 3, 64, 64, seed=1).float()
+    gradients = []
+    for dtype, plain in ((torch.float64, True), (torch.float32, False)):
+        network.to(dtype).plain = plain  # type: ignore[assignment]
+        network.zero_grad()
+        network(x.to(dtype)).square().mean().backward()
+        gradients.append(torch.cat([parameter.grad.double().flatten() for parameter in network.parameters()]))
+    exact, mine = gradients
+    assert float((mine - exact).norm() / exact.norm()) < 1e-5
