@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
+DEFAULT_WEIGHTS = Path("denoisebench-weights")
+NO_RECIPE = (None, None, None, None, "fresh", 0)
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -26,6 +28,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(weights_app, name="weights")
 
 Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'.")]
 Noises = Annotated[str, typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B.")]
@@ -33,7 +37,13 @@ Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of im
 TrainData = Annotated[
     str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
 ]
-BudgetText = Annotated[str, typer.Option(help="Training length: 300steps, 5epochs, 10min, or paper.")]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(help=f"Training length: 300steps, 5epochs, 10min, or paper; {DEFAULT_BUDGET} if none is given."),
+]
+WeightFolders = Annotated[
+    list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
+]
 Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 1; paper 4).")]
 Crop = Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")]
 LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
@@ -43,6 +53,8 @@ TrainingNoise = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of noise, training and methods.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
+Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
+WeightsOut = Annotated[Path, typer.Option(help="Folder of weights, made if it does not exist.")]
 PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
 
@@ -64,8 +76,9 @@ def run(
     noise: Noises = "gauss25",
     datasets: Datasets = "samples",
     repeats: Annotated[str, typer.Option(help="Noise draws per image, or paper (10/3/20).")] = "1",
+    weights: WeightFolders = None,
     train_data: TrainData = "auto",
-    budget: BudgetText = DEFAULT_BUDGET,
+    budget: BudgetText = None,
     batch: Batch = None,
     crop: Crop = None,
     lr: LearningRate = None,
@@ -78,7 +91,10 @@ def run(
     plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Run methods on test sets with synthetic noise and print a table."""
+    """Run methods on test sets with synthetic noise and print a table.
+
+    Learned methods use trained networks that fit; any option of training makes them train anew.
+    """
     from denoisebench.memory import keep_freed_memory
     from denoisebench.progress import for_stderr
     from denoisebench.reports.files import outdated, write_reports
@@ -90,7 +106,7 @@ def run(
     recipe = (budget, batch, crop, lr, training_noise, seed)
     experiment = _experiment(
         methods, noise, datasets, recipe, train_data, data_root, device,
-        repeats=repeats, draws=noise_draws, padding=padding,
+        repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [],
     )  # fmt: skip
     store = Store(out)
     try:
@@ -129,9 +145,9 @@ def report(folder: Annotated[Path, typer.Argument(help="A results folder.")]) ->
 def train(
     methods: Methods,
     noise: Noises = "gauss25",
-    channels: Annotated[int, typer.Option(help="3 for colour, 1 for gray.")] = 3,
+    channels: Channels = 3,
     train_data: TrainData = "auto",
-    budget: BudgetText = DEFAULT_BUDGET,
+    budget: BudgetText = None,
     batch: Batch = None,
     crop: Crop = None,
     lr: LearningRate = None,
@@ -147,8 +163,7 @@ def train(
     from denoisebench.results import Store
     from denoisebench.runner import train_only
 
-    if channels not in (1, 3):
-        raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
+    _check_channels(channels)
     _load_plugins(plugin)
     recipe = (budget, batch, crop, lr, training_noise, seed)
     experiment = _experiment(methods, noise, None, recipe, train_data, data_root, device)
@@ -244,37 +259,168 @@ def data_fetch(name: Annotated[str, typer.Argument(help="A data set.")], data_ro
     print(fetch_dataset(name, data_root, for_stderr()))
 
 
+@weights_app.command("list")
+def weights_list(weights: WeightFolders = None) -> None:
+    """List trained networks: what for, how trained, scores."""
+    from denoisebench import listing
+
+    print(listing.weights_text(weights or []))
+
+
+@weights_app.command("verify")
+def weights_verify(weights: WeightFolders = None) -> None:
+    """Compare every file with its listed SHA-256."""
+    from denoisebench.weights import verify_folder, weights_folders
+
+    bad = 0
+    for folder in weights_folders(weights or []):
+        for name, verdict in verify_folder(folder):
+            bad += verdict != "intact"
+            print(f"{verdict:>8}  {folder / name}")
+    if bad:
+        raise typer.Exit(1)
+
+
+@weights_app.command("train")
+def weights_train(
+    methods: Methods,
+    noise: Noises = "gauss25",
+    channels: Channels = 3,
+    train_data: TrainData = "auto",
+    budget: BudgetText = None,
+    batch: Batch = None,
+    crop: Crop = None,
+    lr: LearningRate = None,
+    training_noise: TrainingNoise = "fresh",
+    seed: Seed = 0,
+    device: Device = "auto",
+    time_limit: Annotated[float | None, typer.Option(help="Minutes for all of them; a later call goes on.")] = None,
+    out: WeightsOut = DEFAULT_WEIGHTS,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Train networks one after the other and write them as weights; noise by noise, methods in the order given."""
+    from denoisebench.memory import keep_freed_memory
+    from denoisebench.progress import for_stderr
+    from denoisebench.publish import train_weights
+
+    keep_freed_memory()
+    _load_plugins(plugin)
+    recipe = (budget, batch, crop, lr, training_noise, seed)
+    experiment = _experiment(methods, noise, None, recipe, train_data, data_root, device)
+    _check_channels(channels)
+    limit = None if time_limit is None else 60 * time_limit
+    try:
+        done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. Checkpoints are in {out}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    for title, weights in done.items():
+        print(f"{title}: {weights.path}")
+    for title, reason in unfinished:
+        print(f"not finished: {title}: {reason}", file=sys.stderr)
+    if unfinished:
+        raise typer.Exit(1)
+
+
+@weights_app.command("export")
+def weights_export(
+    results: Annotated[Path, typer.Argument(help="A results folder with trained networks in models/.")],
+    out: WeightsOut = DEFAULT_WEIGHTS,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Turn the finished trainings of a results folder into weights."""
+    from denoisebench.progress import for_stderr
+    from denoisebench.publish import export
+
+    _load_plugins(plugin)
+    records = sorted((results / "models").glob("*.json"))
+    if not records:
+        raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
+    experiment = _experiment("identity", "gauss25", None, NO_RECIPE, "auto", data_root, "cpu")
+    for record in records:
+        print(export(record, out, experiment, for_stderr()).path)
+
+
+@weights_app.command("score")
+def weights_score(
+    results: Annotated[Path, typer.Argument(help="A results folder made with these weights.")],
+    out: WeightsOut = DEFAULT_WEIGHTS,
+) -> None:
+    """Copy the mean scores of a results folder into the records of the weights that made them."""
+    from denoisebench.publish import record_scores
+
+    said = record_scores(out, results)
+    if not said:
+        raise UserError(f"No score in {results} was made with weights of {out}.")
+    print("\n".join(said))
+
+
+@weights_app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A .pth of the released Blind2Unblind or Neighbor2Neighbor code.")],
+    method: Annotated[str, typer.Option(help="What it was trained as, e.g. 'b2u[stride=4]'.")],
+    noise: Annotated[str, typer.Option(help="Noise id it was trained for.")],
+    out: WeightsOut = DEFAULT_WEIGHTS,
+) -> None:
+    """Turn a released checkpoint into weights, without unpickling anything but tensors."""
+    from denoisebench.experiment import parse_method
+    from denoisebench.method import LearnedMethod
+    from denoisebench.publish import import_released
+    from denoisebench.weights import settings_text
+
+    found = parse_method(method)
+    if not isinstance(found, LearnedMethod):
+        raise UserError(f"Method {method!r} is not trained, so it has no weights.")
+    weights = import_released(file, found, noise, out)
+    print(f"{weights.path}\nUse it with --weights {out} --methods '{settings_text(weights)}'.")
+
+
+def _check_channels(channels: int) -> None:
+    if channels not in (1, 3):
+        raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
+
+
 def _experiment(
     methods: str,
     noise: str,
     datasets: str | None,
-    recipe: tuple[str, int | None, int | None, float | None, str, int],
+    recipe: tuple[str | None, int | None, int | None, float | None, str, int],
     train_data: str,
     data_root: Path | None,
     device: str,
     repeats: str = "1",
     draws: str = "counter",
     padding: str = "side",
+    weights: list[Path] | None = None,
 ) -> Experiment:
     from denoisebench import experiment as texts
     from denoisebench.dataset import data_roots
     from denoisebench.training import recipe_from
+    from denoisebench.weights import Shelf, weights_folders
 
     if data_root is not None and not data_root.is_dir():
         raise UserError(f"--data-root {data_root} is not a folder.")
     roots = data_roots(data_root)
+    budget, batch, crop, lr, training_noise, seed = recipe
+    asked = any(value is not None for value in (budget, batch, crop, lr))
+    own = weights is None or asked or train_data != "auto" or training_noise != "fresh"
+    if own and weights:
+        raise UserError("--weights names trained networks, and the options of training ask for new ones; drop one.")
     return texts.Experiment(
         methods=texts.parse_methods(methods),
         noises=texts.parse_noises(noise),
         datasets=texts.parse_datasets(datasets, roots) if datasets is not None else [],
-        recipe=recipe_from(*recipe),
+        recipe=recipe_from(budget or DEFAULT_BUDGET, batch, crop, lr, training_noise, seed),
         repeats=texts.parse_repeats(repeats),
         train_data=None if train_data == "auto" else texts.find_dataset(train_data, roots),
         draws=draws,
-        seed=recipe[-1],
+        seed=seed,
         padding=padding,
         device=texts.resolve_device(device),
         roots=roots,
+        shelf=None if own else Shelf(weights_folders(weights or [])),
     )
 
 

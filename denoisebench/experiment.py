@@ -15,9 +15,10 @@ from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.method import LearnedMethod, Method
 from denoisebench.networks import check_network
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
-from denoisebench.provenance import EVALUATION, TRAINING, code_digest, plugin_digest, versions
+from denoisebench.provenance import EVALUATION, NETWORKS, TRAINING, code_digest, plugin_digest, versions
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.training import Recipe, TrainingJob
+from denoisebench.weights import Shelf, Weights
 
 DRAWS = ("counter", "legacy")
 #: Official order of the legacy stream.
@@ -35,7 +36,8 @@ class Cell:
     ----------
     method, noise, dataset : what is run
     protocol : how it is scored
-    job : the training of a learned method, else None
+    job : the training of a learned method that has no weights yet, else None
+    weights : the trained network of a learned method, if there is one already
     seed : of the method's own draws while denoising
     wanted : (image, repeat) pairs
     identity : everything that decides the rows
@@ -47,6 +49,7 @@ class Cell:
     dataset: DataSet
     protocol: Protocol
     job: TrainingJob | None
+    weights: Weights | None
     seed: int
     wanted: Sequence[tuple[str, int]]
     identity: Mapping[str, Any]
@@ -73,6 +76,7 @@ class Experiment:
     padding : 'side' or 'square'
     device : 'cpu', 'cuda' or 'mps'
     roots : folders searched for data
+    shelf : weights that are used where they fit; None to train every learned method by `recipe`
     """
 
     methods: Sequence[Method]
@@ -86,6 +90,7 @@ class Experiment:
     padding: str = "side"
     device: str = "cpu"
     roots: Sequence[Path] = ()
+    shelf: Shelf | None = None
 
     def __post_init__(self) -> None:
         if self.draws not in DRAWS:
@@ -155,12 +160,16 @@ class Experiment:
         learned = isinstance(method, LearnedMethod)
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
         protocol = Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
-        job = self.job(method, noise, dataset.channels) if isinstance(method, LearnedMethod) else None
+        job, weights, training = None, None, None
+        if isinstance(method, LearnedMethod):
+            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
+            job = None if weights else self.job(method, noise, dataset.channels)
+            training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
         identity = {
             "method": method.name,
             "settings": method.settings(),
             "protocol": asdict(protocol),
-            "training": job.identity if job else None,
+            "training": training,
             "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
             "versions": versions(("numpy", *(("torch",) if learned else ()), *method.info.packages)),
             "device": self.device if learned else "cpu",
@@ -172,7 +181,7 @@ class Experiment:
             skip = method.unsuitable(noise, dataset.channels) or ""
         except Exception as error:  # a plugin may raise anything, and must not cost the others their results
             skip = f"its unsuitable() raised {type(error).__name__}: {error}"
-        return Cell(method, noise, dataset, protocol, job, self.seed, wanted, identity, skip)
+        return Cell(method, noise, dataset, protocol, job, weights, self.seed, wanted, identity, skip)
 
 
 def source_of(method: Method) -> Path:

@@ -13,6 +13,7 @@ from denoisebench.networks import NETWORKS
 from denoisebench.noise import EXAMPLES, FORMS, parse_noise
 from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
+from denoisebench.weights import read_folder, settings_text, weights_folders
 
 
 def text_of(what: str) -> str:
@@ -37,6 +38,19 @@ def _methods() -> str:
         lines += [f"    settings: {settings}"] if settings else []
         lines.append(f"    licence: {info.licence}")
     return "\n".join(lines)
+
+
+def weights_text(folders: Sequence[Path]) -> str:
+    """A listing of trained networks, folder by folder."""
+    blocks = []
+    for folder in weights_folders(folders):
+        rows = []
+        for stem, weights in sorted(read_folder(folder).items()):
+            scores = weights.record.get("scores", {})
+            scored = ", ".join(f"{where.split()[0]} {score['psnr']:.2f}" for where, score in scores.items())
+            rows.append((stem, settings_text(weights), str(weights.record["summary"]), scored))
+        blocks.append(f"{folder}\n" + _columns(("file", "method", "training", "PSNR in dB"), rows))
+    return "\n\n".join(blocks) or "No weights are shipped, and none were given with --weights."
 
 
 def _datasets() -> str:

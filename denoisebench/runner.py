@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,14 +12,16 @@ from typing import Any
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import evaluate
-from denoisebench.experiment import Cell, Experiment
+from denoisebench.experiment import Cell, Experiment, find_dataset
 from denoisebench.images import UIntImage, to_channels
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.provenance import machine
+from denoisebench.registry import DATASETS
 from denoisebench.results import Store, StoredCell
-from denoisebench.training import Recipe, Trained, TrainingJob, load_trained, record_of, train
+from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, load_trained, record_of, train
+from denoisebench.weights import Weights
 
 SAVE_SECONDS = 1.0
 
@@ -91,18 +93,23 @@ def _reason(error: Exception, cell: Cell, store: Store) -> str:
 
 def _announce(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress) -> None:
     jobs: dict[str, TrainingJob] = {}
+    used: dict[str, Weights] = {}
     open_cells = 0
     for cell in cells:
         rows = store.read(cell.identity).rows if not cell.skip else {}
         if cell.skip or all(pair in rows for pair in cell.wanted):
             continue
         open_cells += 1
+        if cell.weights is not None:
+            used.setdefault(cell.weights.path.name, cell.weights)
         if cell.job is not None and record_of(cell.job, store.models) is None:
             jobs.setdefault(cell.job.key, cell.job)
     progress.say(
         f"{len(cells)} cells: {open_cells} to compute, {len(cells) - open_cells} stored or skipped. "
         f"Results go to {store.folder}"
     )
+    for weights in used.values():
+        progress.say(f"trained network: {weights.path.name}, {weights.text}; give --budget to train anew")
     for job in jobs.values():
         progress.say(
             f"no trained network for {job.method.text} on {job.noise.id}: training it now, {job.recipe.text}, "
@@ -119,12 +126,23 @@ class _Networks:
         self._latest: tuple[str, Trained] | None = None
         self._images: dict[str, list[UIntImage]] = {}
 
-    def get(self, job: TrainingJob) -> Trained:
+    def of(self, cell: Cell) -> Trained | None:
+        """The network of a cell; None for a method without one."""
+        if cell.weights is None:
+            return self.get(cell.job) if cell.job else None
+        if self._latest is None or self._latest[0] != cell.weights.sha256:
+            assert isinstance(cell.method, LearnedMethod)
+            network = cell.weights.load(cell.method, cell.dataset.channels, self._experiment.device)
+            self._latest = (cell.weights.sha256, Trained(network, cell.weights.record))
+        return self._latest[1]
+
+    def get(self, job: TrainingJob, until: float | None = None) -> Trained:
+        """The network of a training, loaded if it is stored, trained now if not."""
         if self._latest is None or self._latest[0] != job.key:
             device = self._experiment.device
             trained = load_trained(job, self._store.models, device)
             if trained is None:
-                trained = train(job, self._training_images(job), self._store.models, device, self._progress)
+                trained = train(job, self._training_images(job), self._store.models, device, self._progress, until)
                 self._progress.say(
                     f"trained {job.method.text} on {job.noise.id}: {trained.record['steps']} steps in "
                     f"{duration(trained.record['seconds'])}"
@@ -133,6 +151,14 @@ class _Networks:
                     self._progress.say(f"WARNING: {job.method.text} on {job.noise.id}: {warning}")
             self._latest = (job.key, trained)
         return self._latest[1]
+
+    def training_set(self, trained: Trained, channels: int) -> DataSet | None:
+        """The images a network was trained on, if they are a data set of this machine."""
+        name = trained.record.get("data", {}).get("name")
+        own = self._experiment.training_set(channels)
+        if name == own.name:
+            return own
+        return find_dataset(name, self._experiment.roots) if name in DATASETS.names() else None
 
     def _training_images(self, job: TrainingJob) -> list[UIntImage]:
         data = self._experiment.training_set(job.channels)
@@ -152,10 +178,10 @@ def _compute(
     store: Store,
     progress: Progress,
 ) -> None:
-    trained = networks.get(cell.job) if cell.job is not None else None
+    trained = networks.of(cell)
     stored.about = _about(cell, trained)
-    if cell.job is not None:
-        shared = shared_images(networks._experiment.training_set(cell.job.channels), cell.dataset)
+    if trained is not None:
+        shared = shared_images(networks.training_set(trained, cell.dataset.channels), cell.dataset)
         if shared:
             stored.about["warnings"].append(f"trained on {shared} images of the test set")
     network = trained.network if trained else None
@@ -195,25 +221,30 @@ def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
         # Reports list cells in this order, so cells of one second must differ.
         "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
-    if trained is not None and cell.job is not None:
-        about["training"] = training_text(cell.job)
+    if trained is not None:
+        about["training"] = cell.weights.text if cell.weights else training_text(trained.record)
         about["training_record"] = {
-            name: trained.record[name] for name in ("steps", "images_seen", "seconds", "parameters")
+            name: trained.record[name]
+            for name in ("steps", "images_seen", "seconds", "parameters")
+            if name in trained.record
         }
-        about["warnings"] += trained.record["warnings"]
+        about["training_record"]["draws"] = trained.record.get("recipe", {}).get("draws", "")
+        about["warnings"] += trained.record.get("warnings", [])
     return about
 
 
-def training_text(job: TrainingJob) -> str:
+def training_text(record: Mapping[str, Any]) -> str:
     """One phrase for a table: length, crops and data, and what differs from the usual recipe."""
-    usual, recipe = Recipe(job.recipe.budget), job.recipe
-    parts = [recipe.text, job.data["name"]]
+    values = dict(record["recipe"])
+    recipe = Recipe(**{**values, "budget": Budget(**values["budget"])})
+    usual = Recipe(recipe.budget)
+    parts = [recipe.text, record["data"]["name"]]
     parts += [f"lr {recipe.lr:g}"] if recipe.lr != usual.lr else []
     parts += [f"seed {recipe.seed}"] if recipe.seed != usual.seed else []
     return ", ".join(parts)
 
 
-def shared_images(training: DataSet, test: DataSet) -> int:
+def shared_images(training: DataSet | None, test: DataSet) -> int:
     """How many images two data sets have in common, by pixels."""
     if not isinstance(training, FolderSet) or not isinstance(test, FolderSet):
         return 0
@@ -222,26 +253,26 @@ def shared_images(training: DataSet, test: DataSet) -> int:
 
 
 def train_only(
-    experiment: Experiment, channels: int, store: Store, progress: Progress
+    experiment: Experiment, channels: int, store: Store, progress: Progress, until: float | None = None
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Train every learned method of an experiment for its noises, without evaluating.
 
     Returns
     -------
-    weights file by title, and failures as (title, reason)
+    weights file by title, and (title, reason) of those that failed or ran out of time at ``until``
     """
     networks = _Networks(experiment, store, progress)
     done: dict[str, str] = {}
     failed: list[tuple[str, str]] = []
-    for method in experiment.methods:
-        for noise in experiment.noises:
+    for noise in experiment.noises:
+        for method in experiment.methods:
             if not isinstance(method, LearnedMethod):
                 continue
             job = experiment.job(method, noise, channels)
             title = f"{method.text} on {noise.id}"
             try:
-                networks.get(job)
+                networks.get(job, until)
                 done[title] = str(store.models / f"{job.stem}.safetensors")
-            except TrainingFailed as error:
+            except (TrainingFailed, OutOfTime) as error:
                 failed.append((title, str(error)))
     return done, failed

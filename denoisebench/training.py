@@ -198,7 +198,18 @@ def load_trained(job: TrainingJob, folder: Path, device: str) -> Trained | None:
     return Trained(_placed(network, device).eval(), record)
 
 
-def train(job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: str, progress: Progress) -> Trained:
+class OutOfTime(Exception):  # noqa: N818 - nothing went wrong
+    """A training was stopped at its time limit; its checkpoint is stored."""
+
+
+def train(
+    job: TrainingJob,
+    images: Sequence[UIntImage],
+    folder: Path,
+    device: str,
+    progress: Progress,
+    until: float | None = None,
+) -> Trained:
     """Train a network, or go on with one, and store it with its record.
 
     Parameters
@@ -208,6 +219,7 @@ def train(job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: s
     folder : receives ``STEM.safetensors`` and ``STEM.json``; holds ``STEM.ckpt`` meanwhile
     device : torch device
     progress : where to show it
+    until : value of ``time.monotonic()`` at which to stop, or None
 
     Returns
     -------
@@ -217,6 +229,8 @@ def train(job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: s
     ------
     TrainingFailed
         The loss became NaN or the outputs left all bounds.
+    OutOfTime
+        ``until`` was reached first; another call goes on from there.
     """
     finished = load_trained(job, folder, device)
     if finished is not None:
@@ -225,6 +239,9 @@ def train(job: TrainingJob, images: Sequence[UIntImage], folder: Path, device: s
     run = _Run(job, images, folder / f"{job.stem}.ckpt", device)
     with progress.task(f"train {job.method.text} on {job.noise.id}") as task:
         while not run.finished:
+            if until is not None and time.monotonic() >= until:
+                run.save()
+                raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
             run.step()
             task.update(run.progress, run.status)
     return run.store(folder)
@@ -288,7 +305,7 @@ class _Run:
         self._seconds += time.monotonic() - start
         self._watch(loss, monitors, after, rate)
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS and not self.finished:
-            self._save()
+            self.save()
 
     def _batch(self) -> Batch:
         job, method = self.job, self.job.method
@@ -332,7 +349,8 @@ class _Run:
                 f"training of {self.job.method.text} diverged: mean square {_excess(point):.3g} at step {self._done}"
             )
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the checkpoint."""
         state = {
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),

@@ -86,8 +86,7 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
     writer.writerow(SCORE_COLUMNS)
     for cell in cells:
         about, protocol = cell.about, cell.identity["protocol"]
-        training = cell.identity.get("training")
-        training_noise = training["recipe"]["draws"] if training else ""
+        training_noise = about.get("training_record", {}).get("draws", "")
         for row in cell.rows.values():
             writer.writerow(
                 (

@@ -1,0 +1,249 @@
+"""Making weights: trainings, results of other programs, and stored scores, turned into files that ship."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from denoisebench.dataset import DataSet, FolderSet, MissingData
+from denoisebench.errors import UserError
+from denoisebench.evaluation import evaluate
+from denoisebench.experiment import Experiment, find_dataset
+from denoisebench.lazy import torch
+from denoisebench.method import LearnedMethod
+from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.progress import Progress
+from denoisebench.registry import DATASETS, METHODS
+from denoisebench.results import Store
+from denoisebench.runner import train_only, training_text
+from denoisebench.weights import (
+    Weights,
+    network_from,
+    read_folder,
+    read_tensors,
+    stem_of,
+    write_weights,
+)
+
+# Half precision is stored where it costs less than this, in dB, on a few training photographs.
+HALF_LIMIT = 0.01
+HALF_IMAGES = 4
+
+
+def train_weights(
+    experiment: Experiment, channels: int, folder: Path, limit: float | None, progress: Progress
+) -> tuple[dict[str, Weights], list[tuple[str, str]]]:
+    """Train every learned method of an experiment for its noises, one after the other, and write their weights.
+
+    Parameters
+    ----------
+    folder : receives the weights; checkpoints and full records stay under ``training/`` there
+    limit : seconds for all of it, or None; what is not finished then goes on with the next call
+
+    Returns
+    -------
+    weights by title, and (title, reason) of what is not finished
+    """
+    until = None if limit is None else time.monotonic() + limit
+    done, unfinished = train_only(experiment, channels, Store(folder / "training"), progress, until)
+    records = {title: Path(path).with_suffix(".json") for title, path in done.items()}
+    return {title: export(record, folder, experiment, progress) for title, record in records.items()}, unfinished
+
+
+def export(record_file: Path, folder: Path, experiment: Experiment | None, progress: Progress) -> Weights:
+    """Turn a finished training of a results folder into weights.
+
+    Parameters
+    ----------
+    record_file : ``models/STEM.json`` beside ``STEM.safetensors``
+    folder : receives the weights
+    experiment : knows where data are; without it, or without the training set, float32 is stored
+    """
+    try:
+        record: dict[str, Any] = json.loads(record_file.read_text(encoding="utf-8"))
+        method = _method_of(record)
+        channels = int(record["channels"])
+        summary = training_text(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{record_file} is not the record of a training: {error!r}.") from None
+    source = record_file.with_suffix(".safetensors")
+    if not source.is_file():
+        raise UserError(f"The network {source} that {record_file.name} belongs to is missing.")
+    tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
+    loss = half_loss(method, channels, tensors, record, experiment)
+    half = loss is not None and loss < HALF_LIMIT
+    stem = stem_of(method, record["noise"], channels)
+    progress.say(
+        f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
+    )
+    return write_weights(folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half)
+
+
+def half_loss(
+    method: LearnedMethod,
+    channels: int,
+    tensors: Mapping[str, torch.Tensor],
+    record: Mapping[str, Any],
+    experiment: Experiment | None,
+) -> float | None:
+    """What rounding to float16 costs in PSNR, in dB, on the first training photographs; None without them."""
+    dataset = _training_data(record, experiment)
+    if dataset is None:
+        return None
+    noise = parse_noise(record["noise"])
+    wanted = [(image, 0) for image in islice(dataset.images, HALF_IMAGES)]
+    means = []
+    for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
+        network = network_from(method, channels, kept, "under test", "cpu")
+        rows = evaluate(method, network, dataset, noise, CounterDraws(0), wanted)
+        means.append(fmean(row.psnr for row in rows))
+    return means[0] - means[1]
+
+
+def record_scores(folder: Path, results: Path) -> list[str]:
+    """Copy the mean scores that results hold for weights of a folder into their records.
+
+    Returns
+    -------
+    One sentence per score
+    """
+    said = []
+    by_hash = {weights.sha256: weights for weights in read_folder(folder).values()}
+    scores: dict[str, dict[str, Any]] = {}
+    for cell in Store(results, create=False).all():
+        training = cell.identity.get("training") or {}
+        weights = by_hash.get(training.get("weights", ""))
+        if weights is None:
+            continue
+        rows, protocol = list(cell.rows.values()), cell.identity["protocol"]
+        score = {
+            "method": cell.about["text"],
+            "psnr": round(fmean(row.psnr for row in rows), 4),
+            "ssim": round(fmean(row.ssim for row in rows), 5),
+            "rows": len(rows),
+            "protocol": cell.about["protocol"],
+        }
+        scores.setdefault(weights.sha256, {})[f"{protocol['dataset']} {protocol['noise']}"] = score
+        where = f"{weights.path.stem} on {protocol['dataset']}"
+        said.append(f"{where}: {score['psnr']:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows")
+    for sha256, found in scores.items():
+        weights = by_hash[sha256]
+        record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}
+        tensors = read_tensors(weights.path, sha256)
+        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16")
+    return said
+
+
+def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path) -> Weights:
+    """Turn a ``.pth`` of the released Blind2Unblind or Neighbor2Neighbor code into weights.
+
+    Parameters
+    ----------
+    path : a state dictionary; read without running anything that it may contain
+    method : what it was trained as; its network becomes the one that the file holds
+    noise : id of the noise it was trained for
+    folder : receives the weights
+
+    Raises
+    ------
+    UserError
+        The file is no plain state dictionary, or of neither network.
+    """
+    state = _read_legacy(path)
+    network, tensors = _renamed(state, path)
+    channels = int(tensors["last.bias"].shape[0])
+    method = replace(method, network=network)
+    network_from(method, channels, tensors, path.name, "cpu")
+    noise = parse_noise(noise).id
+    record = {
+        "method": method.name,
+        "settings": method.settings(training_only=True),
+        "noise": noise,
+        "channels": channels,
+        "summary": f"imported from {path.name}",
+        "imported_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+    }
+    return write_weights(folder, stem_of(method, noise, channels), tensors, record, half=False)
+
+
+def _read_legacy(path: Path) -> dict[str, torch.Tensor]:
+    import pickle
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}.") from None
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} holds more than tensors, or is no checkpoint of PyTorch; it was refused, nothing in it was run. "
+            "Save the state dictionary alone: torch.save(network.state_dict(), 'x.pth')."
+        ) from None
+    except Exception as error:  # the reader raises anything on bytes that are no checkpoint
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{path} cannot be read as a checkpoint of PyTorch: {type(error).__name__} {reason}") from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{path} is not a state dictionary: names with tensors.")
+    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _renamed(state: Mapping[str, torch.Tensor], path: Path) -> tuple[str, dict[str, torch.Tensor]]:
+    for network, names in (("unet_b2u", dict(_b2u_names())), ("unet_nbr", dict(_nbr_names()))):
+        if next(iter(names)) + ".weight" in state:
+            known = {
+                f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in names.items() for kind in ("weight", "bias")
+            }
+            # A name that nobody knows is kept, so that the comparison with the network names it.
+            return network, {known.get(name, name): tensor.float() for name, tensor in state.items()}
+    raise UserError(
+        f"{path} is of neither network that can be imported: Blind2Unblind's (head.0.block.0.weight, ...) or "
+        f"Neighbor2Neighbor's (enc_conv0.weight, ...). It begins with {', '.join(list(state)[:3]) or 'nothing'}."
+    )
+
+
+def _b2u_names() -> Iterator[tuple[str, str]]:
+    """Module names of the released Blind2Unblind network, and ours."""
+    for level in range(7):
+        yield (f"head.{level}.block.0" if level < 2 else f"down_path.{level - 2}.block.0"), f"encoder.{level}"
+    for level in range(5):
+        yield f"up_path.{level}.conv_1.block.0", f"decoder_a.{level}"
+        yield f"up_path.{level}.conv_2.block.0", f"decoder_b.{level}"
+    yield from (("last.0.block.0", "head.0"), ("last.1.block.0", "head.1"), ("last.2", "last"))
+
+
+def _nbr_names() -> Iterator[tuple[str, str]]:
+    """Module names of the released Neighbor2Neighbor network, and ours."""
+    for level in range(7):
+        yield f"enc_conv{level}", f"encoder.{level}"
+    for level in range(5):
+        yield f"up{5 - level}.deconv", f"up.{level}"
+        yield f"dec_conv{5 - level}a", f"decoder_a.{level}"
+        yield f"dec_conv{5 - level}b", f"decoder_b.{level}"
+    yield from (("nin_a", "head.0"), ("nin_b", "head.1"), ("nin_c", "last"))
+
+
+def _method_of(record: Mapping[str, Any]) -> LearnedMethod:
+    kind = METHODS.get(record["method"])
+    if not issubclass(kind, LearnedMethod):
+        raise UserError(f"Method {record['method']!r} of the record is not trained.")
+    return kind(**record["settings"])
+
+
+def _training_data(record: Mapping[str, Any], experiment: Experiment | None) -> DataSet | None:
+    data = record.get("data", {})
+    if experiment is None or data.get("name") not in DATASETS.names():
+        return None
+    try:
+        dataset = find_dataset(data["name"], experiment.roots)
+        # Its hash comes from the manifest; only the folder says that the images are here.
+        here = dataset.folder if isinstance(dataset, FolderSet) else None
+        return dataset if here is not None and dataset.data_hash == data["sha256"] else None
+    except MissingData:
+        return None

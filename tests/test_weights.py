@@ -1,0 +1,296 @@
+"""Weights: what is written is what is loaded, what was altered is refused, and a run uses what fits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from denoisebench import weights as module
+from denoisebench.errors import UserError
+from denoisebench.experiment import parse_method
+from denoisebench.method import LearnedMethod
+from denoisebench.networks import build_network
+from denoisebench.publish import _b2u_names, _nbr_names
+from denoisebench.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
+
+pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry", "nothing_shipped")
+
+
+@pytest.fixture
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "shipped_folder", lambda: None)
+
+
+def learned(text: str) -> LearnedMethod:
+    method = parse_method(text)
+    assert isinstance(method, LearnedMethod)
+    return method
+
+
+def make(folder: Path, text: str = "n2c", noise: str = "gauss25", channels: int = 3, half: bool = False) -> Weights:
+    method = learned(text)
+    torch.manual_seed(3)
+    record = {
+        "method": method.name,
+        "settings": method.settings(training_only=True),
+        "noise": noise,
+        "channels": channels,
+        "summary": "a test",
+    }
+    tensors = method.build(channels).state_dict()
+    return write_weights(folder, stem_of(method, noise, channels), tensors, record, half)
+
+
+def test_names_tell_settings_apart_and_ignore_those_of_inference() -> None:
+    assert stem_of(learned("b2u"), "gauss25", 3) == "b2u-gauss25-rgb"
+    assert stem_of(learned("b2u[output=mid]"), "gauss25", 1) == "b2u-gauss25-gray"
+    other = stem_of(learned("b2u[stride=4]"), "gauss25", 3)
+    assert other.startswith("b2u-gauss25-rgb-")
+    assert other != stem_of(learned("b2u[stride=8]"), "gauss25", 3)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_written_is_what_is_loaded(tmp_path: Path, half: bool) -> None:
+    make(tmp_path, half=half)
+    found = Shelf([tmp_path]).find(learned("n2c"), "gauss25", 3)
+    assert found is not None
+    torch.manual_seed(3)
+    original = build_network("unet", 3, 3).state_dict()
+    loaded = found.load(learned("n2c"), 3, "cpu").state_dict()
+    for name, value in original.items():
+        expected = value.half().float() if half else value
+        assert torch.equal(loaded[name], expected)
+    assert found.path.stat().st_size == pytest.approx(1_102_371 * (2 if half else 4), rel=0.01)
+
+
+def test_only_weights_of_exactly_these_settings_fit(tmp_path: Path) -> None:
+    make(tmp_path, "b2u[stride=4]")
+    shelf = Shelf([tmp_path])
+    assert shelf.find(learned("b2u[stride=4,output=dn]"), "gauss25", 3) is not None
+    assert shelf.find(learned("b2u"), "gauss25", 3) is None
+    assert shelf.find(learned("b2u[stride=4]"), "gauss50", 3) is None
+    assert shelf.find(learned("b2u[stride=4]"), "gauss25", 1) is None
+
+
+def test_the_first_folder_wins(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a"), make(tmp_path / "b", half=True)
+    assert first.sha256 != second.sha256
+    found = Shelf([tmp_path / "b", tmp_path / "a"]).find(learned("n2c"), "gauss25", 3)
+    assert found is not None
+    assert found.sha256 == second.sha256
+
+
+def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
+    make(tmp_path)
+    assert os.system(f"cd {tmp_path} && sha256sum --check --quiet {SUMS}") == 0
+
+
+def damage_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "one bit of the network": lambda folder: damage_byte(folder / "n2c-gauss25-rgb.safetensors"),
+    "a cut network": lambda folder: (folder / "n2c-gauss25-rgb.safetensors").write_bytes(b""),
+    "no network": lambda folder: (folder / "n2c-gauss25-rgb.safetensors").unlink(),
+    "one bit of the record": lambda folder: damage_byte(folder / "n2c-gauss25-rgb.json"),
+    "no record": lambda folder: (folder / "n2c-gauss25-rgb.json").unlink(),
+    "foreign sums": lambda folder: (folder / SUMS).write_text("hello\n"),
+    "a path in the sums": lambda folder: (folder / SUMS).write_text(f"{'0' * 64}  ../x.safetensors\n"),
+}
+
+
+def load_all(folder: Path) -> None:
+    for weights in read_folder(folder).values():
+        weights.load(learned("n2c"), 3, "cpu")
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_damage_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    make(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(UserError, match=r"altered|Cannot read|SHA-256"):
+        load_all(tmp_path)
+
+
+def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
+    for noise in ("gauss15", "gauss25", "gauss50"):
+        make(tmp_path, noise=noise)
+    assert {verdict for _, verdict in verify_folder(tmp_path)} == {"intact"}
+    damage_byte(tmp_path / "n2c-gauss15-rgb.safetensors")
+    (tmp_path / "n2c-gauss25-rgb.safetensors").unlink()
+    (tmp_path / "stray.safetensors").touch()
+    wrong = {name: verdict for name, verdict in verify_folder(tmp_path) if verdict != "intact"}
+    assert wrong == {
+        "n2c-gauss15-rgb.safetensors": "altered",
+        "n2c-gauss25-rgb.safetensors": "missing",
+        "stray.safetensors": f"not listed in {SUMS}",
+    }
+
+
+def test_weights_of_another_network_are_refused_by_name_and_shape(tmp_path: Path) -> None:
+    weights = make(tmp_path, "n2c[network=unet_nbr]")
+    with pytest.raises(UserError, match=r"up\.0\.bias is superfluous"):
+        weights.load(learned("n2c"), 3, "cpu")
+    with pytest.raises(UserError, match=r"expected \(48, 1, 3, 3\)"):
+        weights.load(learned("n2c[network=unet_nbr]"), 1, "cpu")
+
+
+# --- in a run ---
+
+
+def test_a_run_uses_weights_that_fit_and_says_so(
+    tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path]
+) -> None:
+    folder = image_folder("test")
+    weights = make(tmp_path / "w")
+    arguments = ("run", "--methods", "n2c", "--datasets", folder, "--weights", tmp_path / "w", "--out", tmp_path / "o")
+    ran = command(*arguments)
+    assert ran.code == 0, ran.err
+    assert f"a test (weights {weights.sha256[:8]})" in ran.out
+    assert "training it now" not in ran.err
+    assert "0 to compute" in command(*arguments).err
+    # Other weights are another cell, even with the same record.
+    (tmp_path / "w" / SUMS).unlink()
+    make(tmp_path / "w", half=True)
+    assert "1 to compute" in command(*arguments).err
+
+
+def test_options_of_training_override_weights(
+    tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "w")
+    monkeypatch.setenv("DENOISEBENCH_WEIGHTS", str(tmp_path / "w"))
+    arguments = ("run", "--methods", "n2c", "--datasets", image_folder("test"), "--out", tmp_path / "o")
+    trained = command(*arguments, "--budget", "1step", "--crop", 32)
+    assert "training it now, 1 step" in trained.err
+    refused = command(*arguments, "--budget", "1step", "--weights", tmp_path / "w")
+    assert refused.code == 2
+    assert "drop one" in refused.err
+    assert command(*arguments, "--weights", tmp_path).code == 2
+
+
+def test_train_list_verify_score(
+    tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path]
+) -> None:
+    folder, out = image_folder("test"), tmp_path / "w"
+    train = ("weights", "train", "--methods", "n2c,nbr2nbr", "--budget", "2steps", "--crop", 64, "--out", out)
+    stopped = command(*train, "--train-data", folder, "--time-limit", 0)
+    assert stopped.code == 1
+    assert "stopped at the time limit, step 0/2" in stopped.err
+    assert command(*train, "--train-data", folder).code == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        SUMS, "n2c-gauss25-rgb.json", "n2c-gauss25-rgb.safetensors",
+        "nbr2nbr-gauss25-rgb.json", "nbr2nbr-gauss25-rgb.safetensors", "training",
+    ]  # fmt: skip
+    verified = command("weights", "verify", "--weights", out)
+    assert (verified.code, verified.out.count("intact")) == (0, 4)
+    results = tmp_path / "o"
+    command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
+    assert "n2c-gauss25-rgb on test: " in command("weights", "score", results, "--out", out).out
+    record = json.loads((out / "n2c-gauss25-rgb.json").read_text())
+    assert record["scores"]["test gauss25"]["rows"] == 2
+    listed = command("weights", "list", "--weights", out).out
+    assert "2 steps, 1x64², test" in listed
+    assert f"test {record['scores']['test gauss25']['psnr']:.2f}" in listed
+    assert command("weights", "verify", "--weights", out).code == 0
+    again = command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
+    assert "0 to compute" in again.err
+
+
+# --- released checkpoints ---
+
+
+def released(network: str, names: Iterator[tuple[str, str]], channels: int = 3) -> dict[str, torch.Tensor]:
+    """A state dictionary as the released code writes it, with our tensors."""
+    torch.manual_seed(5)
+    state = build_network(network, channels, channels).state_dict()
+    return {f"{theirs}.{kind}": state[f"{ours}.{kind}"] for theirs, ours in names for kind in ("weight", "bias")}
+
+
+CHECKPOINTS = [("unet_b2u", _b2u_names, 1_102_371), ("unet_nbr", _nbr_names, 1_259_475)]
+
+
+@pytest.mark.parametrize(("network", "names", "count"), CHECKPOINTS, ids=["b2u", "nbr2nbr"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_released_checkpoints_are_imported(
+    tmp_path: Path, command: Callable[..., Any], network: str, names: object, count: int, prefix: str
+) -> None:
+    state = released(network, names())  # type: ignore[operator]
+    assert sum(tensor.numel() for tensor in state.values()) == count
+    torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "epoch_100.pth")
+    ran = command(
+        "weights", "import", tmp_path / "epoch_100.pth", "--method", "b2u[stride=4]", "--noise", "gauss5_50",
+        "--out", tmp_path / "w",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    method = learned(f"b2u[network={network},stride=4]")
+    found = Shelf([tmp_path / "w"]).find(method, "gauss5_50", 3)
+    assert found is not None
+    torch.manual_seed(5)
+    expected = build_network(network, 3, 3).eval()
+    x = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(found.load(method, 3, "cpu")(x), expected(x))
+
+
+class Payload:
+    """Touches a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_does_not_run(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    torch.save({"head.0.block.0.weight": Payload(tmp_path / "ran")}, tmp_path / "evil.pth")
+    given = (
+        "weights",
+        "import",
+        tmp_path / "evil.pth",
+        "--method",
+        "b2u",
+        "--noise",
+        "gauss25",
+        "--out",
+        tmp_path / "w",
+    )
+    ran = command(*given)
+    assert ran.code == 2
+    assert "nothing in it was run" in ran.err
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot be read"),
+        (b"hello", "refused|cannot be read"),
+        ({"a": torch.zeros(1)}, "of neither network"),
+        ([torch.zeros(1)], "not a state dictionary"),
+        ({**released("unet_b2u", _b2u_names()), "extra": torch.zeros(1)}, "extra is superfluous"),
+        ({k: v for k, v in released("unet_b2u", _b2u_names()).items() if "down_path.2" not in k}, "encoder.4.*missing"),
+        ({**released("unet_b2u", _b2u_names()), "last.2.weight": torch.zeros(3, 5, 1, 1)}, r"last.weight is \(3, 5, 1"),
+    ],
+)
+def test_checkpoints_that_do_not_fit_are_refused(
+    tmp_path: Path, command: Callable[..., Any], content: object, said: str
+) -> None:
+    path = tmp_path / "x.pth"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
+    ran = command("weights", "import", path, "--method", "b2u", "--noise", "gauss25", "--out", tmp_path / "w")
+    assert ran.code == 2, ran.err
+    assert re.search(said, ran.err), ran.err
