@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
 DEFAULT_WEIGHTS = Path("denoisebench-weights")
-NO_RECIPE = (None, None, None, None, "fresh", 0)
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -51,6 +51,10 @@ TrainingNoise = Annotated[
     str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of noise, training and methods.")]
+Precision = Annotated[
+    str, typer.Option(help="float32, or bfloat16 for passes through the network while training (GPUs, new CPUs).")
+]
+Devices = Annotated[int, typer.Option(min=1, help="Processes (GPUs) that share each training batch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
 Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
@@ -83,6 +87,8 @@ def run(
     crop: Crop = None,
     lr: LearningRate = None,
     training_noise: TrainingNoise = "fresh",
+    precision: Precision = "float32",
+    devices: Devices = 1,
     noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter",
     padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side",
     seed: Seed = 0,
@@ -103,9 +109,9 @@ def run(
 
     keep_freed_memory()
     _load_plugins(plugin)
-    recipe = (budget, batch, crop, lr, training_noise, seed)
+    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
     experiment = _experiment(
-        methods, noise, datasets, recipe, train_data, data_root, device,
+        methods, noise, datasets, recipe, data_root, device,
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [],
     )  # fmt: skip
     store = Store(out)
@@ -152,6 +158,8 @@ def train(
     crop: Crop = None,
     lr: LearningRate = None,
     training_noise: TrainingNoise = "fresh",
+    precision: Precision = "float32",
+    devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
@@ -165,8 +173,8 @@ def train(
 
     _check_channels(channels)
     _load_plugins(plugin)
-    recipe = (budget, batch, crop, lr, training_noise, seed)
-    experiment = _experiment(methods, noise, None, recipe, train_data, data_root, device)
+    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
+    experiment = _experiment(methods, noise, None, recipe, data_root, device)
     store = Store(out)
     try:
         done, failed = train_only(experiment, channels, store, for_stderr())
@@ -292,6 +300,8 @@ def weights_train(
     crop: Crop = None,
     lr: LearningRate = None,
     training_noise: TrainingNoise = "fresh",
+    precision: Precision = "float32",
+    devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
     time_limit: Annotated[float | None, typer.Option(help="Minutes for all of them; a later call goes on.")] = None,
@@ -306,8 +316,8 @@ def weights_train(
 
     keep_freed_memory()
     _load_plugins(plugin)
-    recipe = (budget, batch, crop, lr, training_noise, seed)
-    experiment = _experiment(methods, noise, None, recipe, train_data, data_root, device)
+    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
+    experiment = _experiment(methods, noise, None, recipe, data_root, device)
     _check_channels(channels)
     limit = None if time_limit is None else 60 * time_limit
     try:
@@ -338,7 +348,7 @@ def weights_export(
     records = sorted((results / "models").glob("*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
-    experiment = _experiment("identity", "gauss25", None, NO_RECIPE, "auto", data_root, "cpu")
+    experiment = _experiment("identity", "gauss25", None, _Training(), data_root, "cpu")
     for record in records:
         print(export(record, out, experiment, for_stderr()).path)
 
@@ -382,12 +392,26 @@ def _check_channels(channels: int) -> None:
         raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
 
 
+@dataclass(frozen=True)
+class _Training:
+    """The options of training, as given."""
+
+    budget: str | None = None
+    batch: int | None = None
+    crop: int | None = None
+    lr: float | None = None
+    data: str = "auto"
+    noise: str = "fresh"
+    precision: str = "float32"
+    devices: int = 1
+    seed: int = 0
+
+
 def _experiment(
     methods: str,
     noise: str,
     datasets: str | None,
-    recipe: tuple[str | None, int | None, int | None, float | None, str, int],
-    train_data: str,
+    training: _Training,
     data_root: Path | None,
     device: str,
     repeats: str = "1",
@@ -403,20 +427,27 @@ def _experiment(
     if data_root is not None and not data_root.is_dir():
         raise UserError(f"--data-root {data_root} is not a folder.")
     roots = data_roots(data_root)
-    budget, batch, crop, lr, training_noise, seed = recipe
-    asked = any(value is not None for value in (budget, batch, crop, lr))
-    own = weights is None or asked or train_data != "auto" or training_noise != "fresh"
+    own = weights is None or replace(training, seed=0) != _Training()
     if own and weights:
         raise UserError("--weights names trained networks, and the options of training ask for new ones; drop one.")
     return texts.Experiment(
         methods=texts.parse_methods(methods),
         noises=texts.parse_noises(noise),
         datasets=texts.parse_datasets(datasets, roots) if datasets is not None else [],
-        recipe=recipe_from(budget or DEFAULT_BUDGET, batch, crop, lr, training_noise, seed),
+        recipe=recipe_from(
+            training.budget or DEFAULT_BUDGET,
+            training.batch,
+            training.crop,
+            training.lr,
+            training.noise,
+            training.seed,
+            training.precision,
+            training.devices,
+        ),
         repeats=texts.parse_repeats(repeats),
-        train_data=None if train_data == "auto" else texts.find_dataset(train_data, roots),
+        train_data=None if training.data == "auto" else texts.find_dataset(training.data, roots),
         draws=draws,
-        seed=seed,
+        seed=training.seed,
         padding=padding,
         device=texts.resolve_device(device),
         roots=roots,
@@ -439,7 +470,8 @@ def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-ar
     if sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(render.terminal(table))
+        console, other = Console(), render.terminal_beside(table)
+        console.print(render.terminal(table), *([other] if other else []))
     else:
         print(render.markdown(table), end="")
 

@@ -28,6 +28,7 @@ from denoisebench.progress import Progress
 from denoisebench.provenance import full_digest, machine
 
 CHECKPOINT_SECONDS = 20.0
+PRECISIONS = ("float32", "bfloat16")
 # Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
 # learned any more.
 DIVERGED, PATIENCE = 10.0, 20
@@ -86,6 +87,8 @@ class Recipe:
     lr : first learning rate of Adam
     draws : 'fresh' noise in every step, or one 'fixed' noisy copy of each image for the whole training
     seed : of initialisation, crops and noise
+    precision : 'float32', or 'bfloat16' for the passes through the network (weights and losses stay float32)
+    devices : processes that share each batch
     """
 
     budget: Budget
@@ -94,24 +97,39 @@ class Recipe:
     lr: float = 1e-3
     draws: str = "fresh"
     seed: int = 0
+    precision: str = "float32"
+    devices: int = 1
 
     @property
     def text(self) -> str:
         """One phrase for a table."""
-        return f"{self.budget.text}, {self.batch}x{self.crop}²" + (", fixed noise" if self.draws == "fixed" else "")
+        parts = [self.budget.text, f"{self.batch}x{self.crop}²"]
+        parts += ["fixed noise"] if self.draws == "fixed" else []
+        parts += [self.precision] if self.precision != "float32" else []
+        parts += [f"{self.devices} devices"] if self.devices > 1 else []
+        return ", ".join(parts)
 
 
 #: 100 epochs of 128x128 crops at 3e-4, as Blind2Unblind states.
 PAPER = Recipe(Budget(100, "epochs"), batch=4, crop=128, lr=3e-4)
 
 
-def recipe_from(budget: str, batch: int | None, crop: int | None, lr: float | None, draws: str, seed: int) -> Recipe:
+def recipe_from(
+    budget: str,
+    batch: int | None,
+    crop: int | None,
+    lr: float | None,
+    draws: str,
+    seed: int,
+    precision: str = "float32",
+    devices: int = 1,
+) -> Recipe:
     """The recipe of command-line values; None takes the default, ``paper`` takes `PAPER` as the default.
 
     Raises
     ------
     UserError
-        For a budget, kind of noise, crop or learning rate that is not allowed.
+        For a value that is not allowed.
     """
     base = PAPER if budget == "paper" else Recipe(parse_budget(budget))
     if draws not in ("fresh", "fixed"):
@@ -120,7 +138,15 @@ def recipe_from(budget: str, batch: int | None, crop: int | None, lr: float | No
         raise UserError(f"--crop {crop}: allowed are multiples of 32.")
     if lr is not None and not 0 < lr < 1:
         raise UserError(f"--lr {lr:g}: allowed are values between 0 and 1.")
-    return replace(base, batch=batch or base.batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed)
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    batch = batch or max(base.batch, devices)
+    if batch % devices:
+        raise UserError(f"--batch {batch} cannot be shared by --devices {devices}; give a multiple of it.")
+    return replace(
+        base, batch=batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed,
+        precision=precision, devices=devices,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -236,22 +262,57 @@ def train(
     if finished is not None:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(job, images, folder / f"{job.stem}.ckpt", device)
+    if job.recipe.devices > 1:
+        from denoisebench.parallel import train_together
+
+        train_together(job, images, folder, progress, until)
+        finished = load_trained(job, folder, device)
+        assert finished is not None
+        return finished
+    return train_here(job, images, folder, device, progress, until, Team())
+
+
+class Team:
+    """The processes that train one network together; this one is alone."""
+
+    rank, size = 0, 1
+
+    def average(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace each tensor by its mean over all processes."""
+
+    def agree(self, values: Sequence[float]) -> Sequence[float]:
+        """The values of the first process, everywhere."""
+        return values
+
+
+def train_here(
+    job: TrainingJob,
+    images: Sequence[UIntImage],
+    folder: Path,
+    device: str,
+    progress: Progress,
+    until: float | None,
+    team: Team,
+) -> Trained:
+    """`train`, as one process of a team: each takes its share of every batch, the first one writes."""
+    run = _Run(job, images, folder / f"{job.stem}.ckpt", device, team)
     with progress.task(f"train {job.method.text} on {job.noise.id}") as task:
         while not run.finished:
-            if until is not None and time.monotonic() >= until:
+            if run.out_of_time(until):
                 run.save()
                 raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
             run.step()
             task.update(run.progress, run.status)
-    return run.store(folder)
+    return run.store(folder) if team.rank == 0 else Trained(run.network, {})
 
 
 class _Run:
     """State of one training: network, optimiser, step, learning curve."""
 
-    def __init__(self, job: TrainingJob, images: Sequence[UIntImage], checkpoint: Path, device: str) -> None:
-        self.job, self.device, self._checkpoint = job, device, checkpoint
+    def __init__(
+        self, job: TrainingJob, images: Sequence[UIntImage], checkpoint: Path, device: str, team: Team
+    ) -> None:
+        self.job, self.device, self._checkpoint, self._team = job, device, checkpoint, team
         recipe = job.recipe
         side = job.method.crop_multiple
         if recipe.crop % side:
@@ -284,6 +345,10 @@ class _Run:
             return self._done / self._steps
         return min(1.0, self._seconds / (60 * self.job.recipe.budget.amount))
 
+    def out_of_time(self, until: float | None) -> bool:
+        """Whether the limit is reached, by the clock of the first process."""
+        return until is not None and self._team.agree((float(time.monotonic() >= until),))[0] > 0
+
     @property
     def status(self) -> str:
         total = f"/{self._steps}" if self._steps else ""
@@ -299,10 +364,15 @@ class _Run:
             group["lr"] = rate
         batch = self._batch()
         self._optimiser.zero_grad(set_to_none=True)
-        loss, monitors = self.job.method.backward(self.network, batch, after)
+        kind, mixed = torch.device(self.device).type, self.job.recipe.precision == "bfloat16"
+        with torch.autocast(kind, torch.bfloat16, enabled=mixed):
+            loss, monitors = self.job.method.backward(self.network, batch, after)
+        self._team.average([p.grad for p in self.network.parameters() if p.grad is not None])
+        self._team.average([loss, *monitors.values()])
         self._optimiser.step()
         self._done += 1
-        self._seconds += time.monotonic() - start
+        # One clock for all: a budget in minutes ends everywhere after the same step.
+        self._seconds = self._team.agree((self._seconds + time.monotonic() - start,))[0]
         self._watch(loss, monitors, after, rate)
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS and not self.finished:
             self.save()
@@ -315,6 +385,8 @@ class _Run:
         if not copies:
             purposes = ("noise", "second")[:wanted]
             copies = [add_noise_batch(clean, job.noise, self._generator(purpose)) for purpose in purposes]
+        own = slice(self._team.rank, None, self._team.size)
+        clean, copies = clean[own], [(noisy[own], level[own]) for noisy, level in copies]
         noisy, level = copies[0]
         values: dict[Need, Any] = {Need.CLEAN: clean, Need.SECOND: copies[-1][0]}
         known = Known(
@@ -324,7 +396,8 @@ class _Run:
         )
         layout = torch.channels_last if noisy.shape[1] > 1 else torch.contiguous_format
         noisy = noisy.contiguous(memory_format=layout)
-        return Batch(noisy, known, self._generator("method"), method.name, told, values)
+        generator = self._generator("method" if self._team.rank == 0 else f"method of process {self._team.rank}")
+        return Batch(noisy, known, generator, method.name, told, values)
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch_generator_from("training", self.job.recipe.seed, purpose, self._done, device=self.device)
@@ -351,6 +424,8 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint."""
+        if self._team.rank:
+            return
         state = {
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),

@@ -14,8 +14,10 @@ from rich.console import Console
 
 from denoisebench.evaluation import Protocol, Row
 from denoisebench.method import Need
+from denoisebench.registry import DATASETS, METHODS
 from denoisebench.reports.files import outdated, write_reports
-from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal
+from denoisebench.reports.published import Key, beside, published, published_folder
+from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
 from denoisebench.reports.table import Table, build_table, current
 from denoisebench.results import Store, StoredCell
 
@@ -198,7 +200,7 @@ def nasty() -> Table:
 
 def test_markdown_marks_and_escapes() -> None:
     text = markdown(nasty())
-    rows = grid(text)
+    rows = grid(text.partition("\nBeside the paper")[0])
     assert {len(row) for row in rows} == {6}
     assert rows[0][3].replace(r"\|", "|") == f"{NASTY}, Gaussian σ=25"
     assert rows[1][3] == "<u>30.00</u>/**0.800**"
@@ -287,3 +289,76 @@ def test_reports_are_outdated_as_soon_as_a_cell_is_newer(tmp_path: Path) -> None
     write_reports(store)
     (tmp_path / "table.tex").unlink()
     assert outdated(store)
+
+
+# --- beside the paper ---
+
+
+@pytest.mark.parametrize(
+    ("key", "psnr", "ssim"),
+    [
+        (Key("b2u", "gauss25", "kodak"), 32.27, 0.880),
+        (Key("bm3d", "gauss25", "kodak"), 31.87, 0.868),
+        (Key("bm3d", "poisson30", "kodak"), 30.53, 0.856),
+        (Key("n2c", "gauss5_50", "bsd300"), 31.07, 0.866),
+        (Key("b2u", "gauss15", "bsd68"), 31.44, 0.884),
+    ],
+)
+def test_values_are_as_printed(key: Key, psnr: float, ssim: float) -> None:
+    value = published()[key]
+    assert (value.psnr, value.ssim) == (psnr, ssim)
+
+
+def test_names_are_ours() -> None:
+    methods, noises, datasets = ({key[i] for key in published()} for i in range(3))
+    assert methods <= set(METHODS.names())
+    assert datasets <= set(DATASETS.names())
+    assert noises == {"gauss15", "gauss25", "gauss50", "gauss5_50", "poisson30", "poisson5_50"}
+
+
+def test_suspect_cells_are_marked_and_kept() -> None:
+    suspect = published()[Key("b2u", "gauss50", "urban100")]
+    assert (suspect.ssim, suspect.odd) == (0.868, True)
+    # A remark about the place in print is no doubt about the value.
+    assert not published()[Key("b2u", "gauss25", "kodak")].odd
+
+
+def test_every_table_is_kept_with_its_flags() -> None:
+    folder = published_folder()
+    assert folder is not None
+    cells = {path.name: list(csv.DictReader(path.open(encoding="utf-8"))) for path in folder.glob("table*.csv")}
+    assert [len(cells[f"table{n}.csv"]) for n in range(1, 9)] == [135, 27, 24, 30, 8, 16, 16, 16]
+
+
+def test_differences_and_gaps() -> None:
+    cells = [
+        cell("n2c", 30.0, told=[Need.CLEAN]),
+        cell("b2u", 29.5, 0.7),
+        cell("mine", 31.0),
+        cell("b2u", 25.0, noise="gauss30"),
+    ]
+    table = build_table(cells)
+    rows = {(row.line.method, row.column.noise): row for row in beside(table)}
+    assert set(rows) == {("n2c", "gauss25"), ("b2u", "gauss25")}
+    b2u = rows["b2u", "gauss25"]
+    assert b2u.score.psnr - b2u.paper.psnr == pytest.approx(29.5 - 32.27)
+    assert b2u.gap == pytest.approx(-0.5)
+    assert b2u.paper_gap == pytest.approx(32.27 - 32.43)
+    text = markdown(table)
+    assert "| 29.50/0.700 | 32.27/0.880 |        -2.77 |" in text
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    grid = terminal_beside(table)
+    assert grid is not None
+    console.print(grid)
+    assert "32.27/0.880" in console.export_text()
+
+
+def test_without_a_clean_trained_network_there_is_no_gap() -> None:
+    (row,) = beside(build_table([cell("b2u", 29.5)]))
+    assert (row.gap, row.paper_gap) == (None, None)
+
+
+def test_nothing_published_nothing_shown() -> None:
+    table = build_table([cell("mine", 30.0)])
+    assert "paper" not in markdown(table).lower()
+    assert terminal_beside(table) is None

@@ -135,7 +135,9 @@ class UNet(nn.Module):
 
     def _fast(self, x: torch.Tensor) -> bool:
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
-        return not self.plain and pixels >= fast.MIN_PIXELS and x.device.type == "cpu" and x.dtype in _FAST_TYPES
+        if self.plain or x.device.type != "cpu" or x.dtype not in _FAST_TYPES:
+            return False
+        return pixels >= fast.MIN_PIXELS and not torch.is_autocast_enabled("cpu")
 
     def _finish(self, features: torch.Tensor) -> torch.Tensor:
         for layer in self.head:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from denoisebench.reports.published import beside
 from denoisebench.reports.table import Line, Score, Table
 from denoisebench.results import StoredCell
 
@@ -17,6 +18,10 @@ SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
     "level", "told", "training", "training_noise", "protocol", "cell",
 )  # fmt: skip
+BESIDE_HEADS = (
+    "Data", "Method", "Training", "Measured", "Paper", "Difference", "To clean-trained", "Same, paper",
+)  # fmt: skip
+BESIDE_NOTE = "Wang et al. 2022, as printed; dB; clean-trained is the network that saw clean images"
 _FIXED = ("Method", "Told", "Training")
 _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
 _LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
@@ -40,7 +45,37 @@ def markdown(table: Table) -> str:
     body, (heads,) = [[[text.replace("|", r"\|") for text in row] for row in rows] for rows in (body, [heads])]
     text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
     legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
-    return "\n".join([text, "", legend, "", *(f"- {note}" for note in table.notes)]) + "\n"
+    return "\n".join([text, "", legend, "", *(f"- {note}" for note in table.notes)]) + "\n" + _beside_markdown(table)
+
+
+def _beside_markdown(table: Table) -> str:
+    """Measured and published values side by side; empty where the paper has none."""
+    from tabulate import tabulate
+
+    rows = beside_rows(table)
+    if not rows:
+        return ""
+    text = tabulate(
+        rows, BESIDE_HEADS, tablefmt="github", disable_numparse=True, colalign=("left",) * 3 + ("right",) * 5
+    )
+    return f"\nBeside the paper ({BESIDE_NOTE})\n\n{text}\n"
+
+
+def beside_rows(table: Table) -> list[list[str]]:
+    """Texts of `BESIDE_HEADS` for every score that the paper reports too."""
+    return [
+        [
+            table.titles[b.column],
+            _name(b.line),
+            b.line.training,
+            f"{b.score.psnr:.2f}/{b.score.ssim:.3f}",
+            f"{b.paper.psnr:.2f}/{b.paper.ssim:.3f}" + (" (odd)" if b.paper.odd else ""),
+            f"{b.score.psnr - b.paper.psnr:+.2f}",
+            "" if b.gap is None else f"{b.gap:+.2f}",
+            "" if b.paper_gap is None else f"{b.paper_gap:+.2f}",
+        ]
+        for b in beside(table)
+    ]
 
 
 def latex(table: Table) -> str:
@@ -76,6 +111,20 @@ def terminal(table: Table) -> rich.table.Table:
         seconds = f"{table.seconds[line]:.2f}"
         texts = (escape(text) for text in (_name(line), line.told, line.training))
         grid.add_row(*texts, *_cells(table, line, _RICH), seconds)
+    return grid
+
+
+def terminal_beside(table: Table) -> rich.table.Table | None:
+    """Measured and published values for a terminal; None where the paper has none."""
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    rows = beside_rows(table)
+    if not rows:
+        return None
+    grid = Grid(*BESIDE_HEADS, title="Beside the paper", caption=BESIDE_NOTE, title_justify="left")
+    for row in rows:
+        grid.add_row(*map(escape, row))
     return grid
 
 

@@ -1,0 +1,128 @@
+"""One training shared by several processes, each with a part of every batch (gloo on CPUs, NCCL on GPUs).
+
+Every process holds the whole network and draws the crops and the noise of the whole batch, then keeps its share;
+after each backward pass the gradients are averaged. So a training by two processes sees the same numbers as one
+process with the same batch, up to the order of summation, and a method may call its network as often as it likes,
+which wrappers around the network do not allow. Only draws of the method itself (N2V's masks) differ.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
+
+from denoisebench.errors import TrainingFailed, UserError
+from denoisebench.images import UIntImage
+from denoisebench.noise import parse_noise
+from denoisebench.progress import Progress, Quiet, for_stderr
+from denoisebench.registry import METHODS
+from denoisebench.training import OutOfTime, Recipe, Team, TrainingJob, train_here
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A training as plain values that reach another process; plugins are found again by name or file."""
+
+    method: str
+    settings: dict[str, Any]
+    plugin: str
+    noise: str
+    recipe: Recipe
+    channels: int
+    data: dict[str, str]
+    code: dict[str, Any]
+    device: str
+
+    def job(self) -> TrainingJob:
+        if self.method not in METHODS.names():
+            METHODS.add_file(Path(self.plugin))
+        method = METHODS.get(self.method)(**self.settings)
+        return TrainingJob(
+            method, parse_noise(self.noise), self.recipe, self.channels, self.data, self.code, self.device  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+class Processes(Team):
+    """Processes joined by torch.distributed."""
+
+    def __init__(self, device: str) -> None:
+        self.rank, self.size, self._device = dist.get_rank(), dist.get_world_size(), device
+
+    def average(self, tensors: Sequence[torch.Tensor]) -> None:
+        # One message for all: gradients are many and mostly small.
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+    def agree(self, values: Sequence[float]) -> Sequence[float]:
+        shared = torch.tensor(values, dtype=torch.float64, device=self._device)
+        dist.broadcast(shared, 0)
+        return shared.tolist()  # type: ignore[no-any-return]
+
+
+def train_together(
+    job: TrainingJob, images: Sequence[UIntImage], folder: Path, progress: Progress, until: float | None
+) -> None:
+    """Train with ``job.recipe.devices`` processes; the result is stored in ``folder``, as `train` does.
+
+    Raises
+    ------
+    TrainingFailed, OutOfTime, UserError
+        As `train`; UserError also if there are not that many devices.
+    """
+    count = job.recipe.devices
+    if job.device == "cuda" and torch.cuda.device_count() < count:
+        raise UserError(f"--devices {count}: this machine has {torch.cuda.device_count()} CUDA devices.")
+    if job.device not in ("cpu", "cuda"):
+        raise UserError(f"--devices {count} works on cpu and cuda, not on {job.device}.")
+    order = _Order(
+        job.method.name, job.method.settings(), str(sys.modules[type(job.method).__module__].__file__),
+        job.noise.id, job.recipe, job.channels, dict(job.data), dict(job.code), job.device,
+    )  # fmt: skip
+    # One thread each would waste a machine, all threads each would have them wait for one another.
+    threads = max(1, torch.get_num_threads() // count)
+    with tempfile.TemporaryDirectory() as place:
+        arguments = (count, place, order, list(images), folder, not isinstance(progress, Quiet), until, threads)
+        spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
+        outcome = Path(place) / "outcome"
+        if outcome.is_file():
+            kind, _, reason = outcome.read_text(encoding="utf-8").partition(":")
+            raise {"OutOfTime": OutOfTime, "TrainingFailed": TrainingFailed, "UserError": UserError}[kind](reason)
+
+
+def _work(
+    rank: int,
+    count: int,
+    place: str,
+    order: _Order,
+    images: list[UIntImage],
+    folder: Path,
+    loud: bool,
+    until: float | None,
+    threads: int,
+) -> None:
+    from denoisebench.memory import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    device = f"cuda:{rank}" if order.device == "cuda" else order.device
+    backend = "nccl" if order.device == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=f"file://{place}/meeting", rank=rank, world_size=count)
+    progress = for_stderr() if loud and rank == 0 else Quiet()
+    try:
+        train_here(order.job(), images, folder, device, progress, until, Processes(device))
+    except (OutOfTime, TrainingFailed, UserError) as error:
+        if rank == 0:
+            (Path(place) / "outcome").write_text(f"{type(error).__name__}:{error}", encoding="utf-8")
+    finally:
+        dist.destroy_process_group()
