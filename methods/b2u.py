@@ -36,6 +36,7 @@ from typing import Literal
 
 from denoisebench.errors import UserError
 from denoisebench.lazy import torch
+from denoisebench.masking import fill
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import copies_per_pass, forward_at
 
@@ -216,14 +217,6 @@ class B2U(LearnedMethod):
 def _means(sums: torch.Tensor, count: torch.Tensor | int, weight: float) -> dict[str, torch.Tensor]:
     means = dict(zip(("blind", "seen", "gap"), sums / count, strict=True))
     return {**means, "lambda": sums.new_tensor(weight)}
-
-
-def fill(noisy: torch.Tensor) -> torch.Tensor:
-    """K * y, the weighted mean of the 8 neighbours (diagonal 1/12, axial 1/6), per channel, zero padding."""
-    channels = noisy.shape[1]
-    kernel = noisy.new_tensor([[1.0, 2.0, 1.0], [2.0, 0.0, 2.0], [1.0, 2.0, 1.0]]) / 12
-    kernel = kernel.expand(channels, 1, 3, 3)
-    return torch.nn.functional.conv2d(noisy, kernel, padding=1, groups=channels)
 
 
 def global_masks(noisy: torch.Tensor, stride: int) -> list[torch.Tensor]:

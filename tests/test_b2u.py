@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from denoisebench.errors import ContractError, UserError
+from denoisebench.masking import fill
 from denoisebench.method import Batch, Known, Need
 from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
     B2U,
-    fill,
     global_masks,
     random_mask,
 )

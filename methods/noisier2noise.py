@@ -1,0 +1,85 @@
+"""Noisier2Noise: learn to take added noise away, then extrapolate to the noise that was there before.
+
+    z = y + alpha n, n of the law of the noise in y, independent;   loss = mean (f(z) - y)^2
+    E[y | z] = (E[x | z] alpha^2 + z) / (1 + alpha^2), so   xhat = ((1 + alpha^2) f(z) - z) / alpha^2
+
+Given z, the added and the original noise are exchangeable but for their scale, which is what the second line uses; it
+holds for Gaussian noise of a known level. Denoising draws z from y as in training (feeding y itself is wrong) and
+averages ``passes`` results. Shapes: y (N, C, H, W), 0..1 scale. Told: the noise level. Cost: one pass to train,
+``passes`` to denoise. For Poisson noise the identity fails, and it is refused.
+
+alpha = 1 as in the paper's experiments; a smaller one amplifies what f(z) lacks. Trained by the suite's common recipe
+and network. No official code is known. Source: Moran, Schmidt, Zhong, Coady, Noisier2Noise, CVPR 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from denoisebench.errors import UserError
+from denoisebench.lazy import torch
+from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.noise import Noise
+
+
+@dataclass(frozen=True)
+class Noisier2Noise(LearnedMethod):
+    """Removal of added Gaussian noise, extrapolated.
+
+    Parameters
+    ----------
+    alpha : scale of the added noise
+    passes : noisier images averaged per image
+    """
+
+    alpha: float = 1.0
+    passes: int = 4
+
+    name = "noisier2noise"
+    info = Info(
+        label="Noisier2Noise",
+        paper="Moran et al., Noisier2Noise: Learning to Denoise From Unpaired Noisy Data, CVPR 2020",
+        bibtex=(
+            "@inproceedings{moran2020noisier2noise, title={Noisier2Noise: Learning to Denoise From Unpaired Noisy "
+            "Data}, author={Moran, Nick and Schmidt, Dan and Zhong, Yu and Coady, Patrick}, "
+            "booktitle={CVPR}, year={2020}}"
+        ),
+        licence="written from the paper; no official code is known",
+        needs=frozenset({Need.LEVEL}),
+        multiple=32,
+    )
+    inference_only = frozenset({"passes"})
+
+    def __post_init__(self) -> None:
+        if self.alpha <= 0 or self.passes < 1:
+            raise UserError("noisier2noise: alpha must be above 0 and passes at least 1.")
+
+    def unsuitable(self, noise: Noise, channels: int) -> str | None:
+        if noise.family != "gauss":
+            return "needs Gaussian noise: for Poisson noise its correction does not hold"
+        return super().unsuitable(noise, channels)
+
+    def loss(
+        self, network: torch.nn.Module, batch: Batch, progress: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        noisier = self.noisier(batch.noisy, batch.known, batch.generator)
+        return torch.nn.functional.mse_loss(network(noisier), batch.noisy), {}
+
+    def denoise(
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+    ) -> torch.Tensor:
+        total = torch.zeros_like(noisy)
+        for _ in range(self.passes):
+            noisier = self.noisier(noisy, known, generator)
+            total += self.corrected(network(noisier), noisier)
+        return total / self.passes
+
+    def noisier(self, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
+        """y + alpha n, same shape."""
+        normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
+        return noisy + self.alpha * known.level * normal  # type: ignore[no-any-return]
+
+    def corrected(self, prediction: torch.Tensor, noisier: torch.Tensor) -> torch.Tensor:
+        """E[x | z] from E[y | z] and z."""
+        square = self.alpha**2
+        return ((1 + square) * prediction - noisier) / square
