@@ -73,7 +73,7 @@ def _noises() -> str:
 
 
 def _networks() -> str:
-    return _columns(("network", "what it is"), [(name, text) for name, (text, _) in NETWORKS.items()])
+    return _columns(("network", "what it is"), [(name, text) for name, (text, *_) in NETWORKS.items()])
 
 
 def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ output pixels that a blind-spot method keeps; `forward_at` falls back to the ful
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
 from denoisebench.errors import unknown
@@ -16,14 +17,27 @@ _CPU_PIXELS = 65536
 # Activations of the U-Net that a gradient keeps, with room for what the passes need meanwhile.
 _BYTES_PER_PIXEL = 8192
 
-NETWORKS: dict[str, tuple[str, dict[str, object]]] = {
-    "unet": ("nearest upsampling, slope 0.1, He initialisation (Laine19)", {"init": "he"}),
-    "unet_b2u": ("nearest upsampling, slope 0.1, PyTorch's default initialisation (B2U)", {"init": "default"}),
+#: Name: description, class as module.Class of this package, its arguments.
+NETWORKS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "unet": ("nearest upsampling, slope 0.1, He initialisation (Laine19)", "unet.UNet", {"init": "he"}),
+    "unet_b2u": (
+        "nearest upsampling, slope 0.1, PyTorch's default initialisation (B2U)",
+        "unet.UNet",
+        {"init": "default"},
+    ),
     "unet_nbr": (
         "transposed convolutions, slope 0.2, He initialisation times 0.1 (NBR2NBR)",
+        "unet.UNet",
         {"init": "small", "upsampling": "transposed", "slope": 0.2},
     ),
+    "blindspot": (
+        "an output does not depend on its own pixel: four rotations (Laine19)",
+        "blindspot.BlindSpotUNet",
+        {},
+    ),
 }
+#: Networks whose output at a pixel does not depend on that pixel.
+BLIND = ("blindspot",)
 
 
 def check_network(name: str) -> None:
@@ -35,9 +49,10 @@ def check_network(name: str) -> None:
 def build_network(name: str, in_channels: int, out_channels: int) -> torch.nn.Module:
     """A new network, initialised from torch's global generator."""
     check_network(name)
-    from denoisebench.networks.unet import UNet
-
-    return UNet(in_channels, out_channels, **NETWORKS[name][1])  # type: ignore[arg-type]
+    _, place, settings = NETWORKS[name]
+    module, _, kind = place.partition(".")
+    network = getattr(importlib.import_module(f"denoisebench.networks.{module}"), kind)
+    return network(in_channels, out_channels, **settings)  # type: ignore[no-any-return]
 
 
 def forward_at(

@@ -113,7 +113,7 @@ class UNet(nn.Module):
         skips = [x]
         out = self._conv(self.encoder[0], x)
         for level in range(1, LEVELS + 1):
-            out = F.max_pool2d(self._conv(self.encoder[level], out), 2)
+            out = self._pool(self._conv(self.encoder[level], out))
             skips.append(out)
         out = self._conv(self.encoder[LEVELS + 1], out)
         for level in range(LEVELS):
@@ -121,6 +121,9 @@ class UNet(nn.Module):
                 out = self._conv(self.decoder_b[level - 1], out)
             out = self._up_conv(level, out, skips[LEVELS - 1 - level])
         return out
+
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+        return F.max_pool2d(x, 2)
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
         if self._fast(x):

@@ -1,0 +1,156 @@
+"""Laine19: the blind spot is exact, the likelihood and the posterior mean are those of the formulas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from denoisebench.errors import UserError
+from denoisebench.experiment import parse_method
+from denoisebench.method import Batch, Known, Need
+from denoisebench.methods.laine19_pme import posterior_mean  # type: ignore[import-untyped]
+from denoisebench.networks import build_network
+
+
+def image(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def told(name: str, **values: Any) -> Known:
+    given = {Need[key.upper()]: value for key, value in values.items()}
+    return Known(name, frozenset(given), given)
+
+
+# --- the network ---
+
+
+@pytest.mark.parametrize(("outputs", "count"), [(3, 1_268_547), (9, 1_269_129)])
+def test_parameter_counts(outputs: int, count: int) -> None:
+    with torch.device("meta"):
+        network = build_network("blindspot", 3, outputs)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+@pytest.mark.parametrize("size", [(64, 64), (32, 64), (96, 32)])
+@pytest.mark.parametrize("place", [(13, 18), (0, 0), (31, 31), (16, 31)])
+def test_an_output_sees_all_around_but_not_its_own_pixel(size: tuple[int, int], place: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = build_network("blindspot", 1, 1).double()
+    x = image(1, 1, *size).requires_grad_()
+    row, column = place
+    (gradient,) = torch.autograd.grad(network(x)[0, 0, row, column], x)
+    assert gradient[0, 0, row, column] == 0
+    near = [
+        gradient[0, 0, r, c]
+        for r in range(max(0, row - 1), min(size[0], row + 2))
+        for c in range(max(0, column - 1), min(size[1], column + 2))
+        if (r, c) != place
+    ]
+    assert all(value != 0 for value in near)
+
+
+def test_square_and_other_images_take_the_same_path() -> None:
+    torch.manual_seed(0)
+    network = build_network("blindspot", 3, 3).double()
+    x = image(1, 3, 64, 64)
+    turned = torch.rot90(network(torch.rot90(x, 1, (2, 3))), -1, (2, 3))
+    # Only the last layers tell the rotations apart, so turning is no symmetry; but shapes and values stay sound.
+    assert turned.shape == network(x).shape == x.shape
+    wide = network(image(2, 3, 32, 96))
+    assert wide.shape == (2, 3, 32, 96)
+    assert torch.isfinite(wide).all()
+
+
+# --- mu ---
+
+
+def test_mu_is_regression_on_the_noisy_image() -> None:
+    method: Any = parse_method("laine19_mu")
+    network = method.build(3)
+    noisy = image(1, 3, 32, 32).float()
+    batch = Batch(noisy, told("laine19_mu"), torch.Generator(), "laine19_mu", frozenset(), {})
+    loss, _ = method.loss(network, batch, 0.5)
+    torch.testing.assert_close(loss, (network(noisy) - noisy).square().mean())
+
+
+@pytest.mark.parametrize("name", ["laine19_mu", "laine19_pme"])
+def test_networks_that_see_the_pixel_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match="networks with a blind spot: blindspot"):
+        parse_method(f"{name}[network=unet]")
+
+
+# --- posterior ---
+
+
+def test_the_posterior_mean_is_a_numerical_integral() -> None:
+    mean, prior, noise, y = 0.4, 0.05, 0.02, 0.7
+    x = torch.linspace(-2, 3, 200_001, dtype=torch.float64)
+    weight = torch.exp(-((x - mean) ** 2) / (2 * prior) - (y - x) ** 2 / (2 * noise))
+    expected = float((weight * x).sum() / weight.sum())
+    pixel = torch.full((1, 1, 1, 1), 1.0, dtype=torch.float64)
+    got = posterior_mean(y * pixel, mean * pixel, [[prior * pixel[:, 0]]], noise * pixel)
+    assert float(got) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_likelihood_and_posterior_are_those_of_full_matrices(channels: int) -> None:
+    method: Any = parse_method("laine19_pme")
+    torch.manual_seed(0)
+    network = method.build(channels).double()
+    noisy = image(1, channels, 32, 32)
+    known = told("laine19_pme", family="gauss", level=0.1)
+    mean, rows = method.prior(network, noisy)
+    batch = Batch(noisy, known, torch.Generator(), "laine19_pme", method.info.needs, {})
+    loss, _ = method.loss(network, batch, 0.5)
+    denoised = method.denoise(network, noisy, known, torch.Generator())
+    total = 0.0
+    for r in range(32):
+        for c in range(32):
+            prior = torch.zeros(channels, channels, dtype=torch.float64)
+            for i in range(channels):
+                for j in range(i + 1):
+                    prior[i, j] = prior[j, i] = rows[i][j][0, r, c].detach()
+            both = prior + 0.01 * torch.eye(channels, dtype=torch.float64)
+            mu, y = mean[0, :, r, c].detach(), noisy[0, :, r, c]
+            total -= multivariate_normal.logpdf(y.numpy(), mu.numpy(), both.numpy())
+            if (r, c) == (5, 7):
+                torch.testing.assert_close(denoised[0, :, r, c], mu + prior @ torch.linalg.solve(both, y - mu))
+    constant = 0.5 * channels * torch.log(torch.tensor(2 * torch.pi)).item()
+    assert float(loss) == pytest.approx(total / 1024 - constant, rel=1e-6)
+
+
+def test_limits_of_the_posterior() -> None:
+    y, mu = image(1, 3, 4, 4), image(1, 3, 4, 4, seed=1)
+    wide = [[torch.full((1, 4, 4), float(i == j), dtype=torch.float64) for j in range(i + 1)] for i in range(3)]
+    narrow = [[0 * value for value in row] for row in wide]
+    tiny = torch.full_like(y, 1e-12)
+    torch.testing.assert_close(posterior_mean(y, mu, wide, tiny), y)
+    torch.testing.assert_close(posterior_mean(y, mu, narrow, tiny), mu)
+
+
+@pytest.mark.parametrize("level", ["known", "global", "image"])
+@pytest.mark.parametrize("family", ["gauss", "poisson"])
+def test_variances_and_gradients(level: str, family: str) -> None:
+    method: Any = parse_method(f"laine19_pme[level={level}]")
+    torch.manual_seed(0)
+    network = method.build(3)
+    noisy = image(2, 3, 32, 32).float()
+    values = {Need.FAMILY: family, Need.LEVEL: torch.tensor([0.1, 0.2]).view(2, 1, 1, 1)}
+    if family == "poisson":
+        values[Need.LEVEL] = torch.tensor([30.0, 5.0]).view(2, 1, 1, 1)
+    known = Known("laine19_pme", method.told(family), values)
+    variance = method.variance(network, noisy, torch.full_like(noisy, 0.25).double(), known)
+    if level == "known":
+        expected = [0.01, 0.04] if family == "gauss" else [0.25 / 30, 0.05]
+    else:
+        start = torch.nn.functional.softplus(torch.tensor(-4.0)).item() + 1e-3
+        expected = [start**2] * 2 if family == "gauss" else [0.25 * start] * 2
+    assert variance.mean((1, 2, 3)).tolist() == pytest.approx(expected, rel=1e-5)
+    batch = Batch(noisy, known, torch.Generator(), "laine19_pme", method.told(family), values)
+    loss, _ = method.loss(network, batch, 1.0)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+    assert sum(p.grad is None for p in network.parameters()) == 0
