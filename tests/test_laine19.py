@@ -92,7 +92,7 @@ def test_the_posterior_mean_is_a_numerical_integral() -> None:
     expected = float((weight * x).sum() / weight.sum())
     pixel = torch.full((1, 1, 1, 1), 1.0, dtype=torch.float64)
     got = posterior_mean(y * pixel, mean * pixel, [[prior * pixel[:, 0]]], noise * pixel)
-    assert float(got) == pytest.approx(expected, abs=1e-9)
+    assert float(got.detach()) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -119,7 +119,7 @@ def test_likelihood_and_posterior_are_those_of_full_matrices(channels: int) -> N
             if (r, c) == (5, 7):
                 torch.testing.assert_close(denoised[0, :, r, c], mu + prior @ torch.linalg.solve(both, y - mu))
     constant = 0.5 * channels * torch.log(torch.tensor(2 * torch.pi)).item()
-    assert float(loss) == pytest.approx(total / 1024 - constant, rel=1e-6)
+    assert float(loss.detach()) == pytest.approx(total / 1024 - constant, rel=1e-6)
 
 
 def test_limits_of_the_posterior() -> None:

@@ -43,9 +43,8 @@ class BlindSpotUNet(UNet):
         return _down(self._conv(self.decoder_b[LEVELS - 1], features))
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        # Two rows of zeros above and none below: the kernel reaches from two rows above to its own row.
-        above = F.pad(x, (1, 1, 2, 0))
-        return self._act(F.conv2d(above, layer.weight, layer.bias))  # type: ignore[arg-type]
+        # A row of zeros on top and the last row dropped: the kernel reaches from two rows above to its own row.
+        return super()._conv(layer, F.pad(x, (0, 0, 1, 0)))[:, :, :-1]
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
         # Without the shift the lower of two pooled rows would leak into the upper one.
