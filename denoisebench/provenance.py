@@ -16,7 +16,7 @@ import denoisebench
 
 # Modules whose code decides a score, or a trained network; the rest can change without making results stale.
 EVALUATION = ("noise", "images", "metrics", "evaluation")
-NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot")
+NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
 TRAINING = ("noise", "training", "parallel", *NETWORKS)
 # What a plugin imports from here is the contract, or is in one of the two lists already.
 _CONTRACT = {"method", "dataset", "errors", "lazy", *EVALUATION, *TRAINING}

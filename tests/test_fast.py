@@ -78,7 +78,7 @@ def test_folding_saves_five_of_nine_multiply_adds() -> None:
     torch.testing.assert_close(folded.view(4, 6, 5, 4).sum(-1), weight.sum((2, 3)).expand(4, 6, 5))
 
 
-@pytest.mark.parametrize("name", ["unet", "unet_nbr"])
+@pytest.mark.parametrize("name", ["unet", "unet_nbr", "blindspot", "dncnn"])
 @pytest.mark.parametrize("size", [(2, 3, 64, 96), (1, 3, 32, 32)])
 def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, ...]) -> None:
     torch.manual_seed(0)

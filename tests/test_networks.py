@@ -42,6 +42,7 @@ def image(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
         ("unet_nbr", 1, 1_256_689),
         ("unet_nbr", 3, 1_259_475),
         ("unet_nbr", 4, 1_260_868),
+        ("dncnn", 3, 557_443),
     ],
 )
 def test_parameter_counts_are_those_of_the_released_networks(name: str, channels: int, count: int) -> None:
@@ -59,6 +60,7 @@ def test_parameter_counts_are_those_of_the_released_networks(name: str, channels
         ("unet_nbr", 1, 4.822),
         ("unet_nbr", 3, 4.867),
         ("unet_nbr", 4, 4.890),
+        ("dncnn", 3, 9.116),
     ],
 )
 def test_a_pass_costs_as_many_multiply_adds_as_the_released_networks(name: str, channels: int, gmac: float) -> None:
@@ -167,7 +169,7 @@ def test_the_output_has_the_shape_of_the_input(name: str, channels: int) -> None
     x = image(2, channels, 32, 64, dtype=torch.float32)
     before = x.clone()
     with torch.no_grad():
-        assert network_of(name, channels)(x).shape == x.shape
+        assert build_network(name, channels, channels)(x).shape == x.shape
     assert torch.equal(x, before)
 
 
@@ -199,9 +201,9 @@ def strided(network: nn.Module, x: torch.Tensor, offsets: Sequence[tuple[int, in
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
-@pytest.mark.parametrize("name", ["unet", "unet_nbr", "plain"])
+@pytest.mark.parametrize("name", ["unet", "unet_nbr", "dncnn", "blindspot", "plain"])
 def test_forward_at_equals_the_strided_full_pass(name: str, stride: int) -> None:
-    network = Plain().double() if name == "plain" else network_of(name, 2, torch.float64)
+    network = Plain().double() if name == "plain" else build_network(name, 2, 2).double()
     offsets = corners_and_middle(stride)
     x = image(2 * len(offsets), 2, 32, 64)
     with torch.no_grad():
@@ -239,3 +241,18 @@ def test_an_unknown_network_is_a_user_error_with_the_nearest_name() -> None:
 def test_every_listed_network_is_known() -> None:
     for name in NETWORKS:
         check_network(name)
+
+
+# --- DnCNN ---
+
+
+def test_dncnn_is_a_residual_stack() -> None:
+    network = build_network("dncnn", 3, 3).double()
+    x = image(1, 3, 40, 36)
+    out = x
+    parameters = list(network.parameters())
+    for number in range(17):
+        out = F.conv2d(out, parameters[2 * number], parameters[2 * number + 1], padding=1)
+        out = F.relu(out) if number < 16 else out
+    torch.testing.assert_close(network(x), x - out)
+    assert build_network("dncnn", 3, 9)(x.float()).shape == (1, 9, 40, 36)

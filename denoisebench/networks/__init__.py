@@ -30,6 +30,7 @@ NETWORKS: dict[str, tuple[str, str, dict[str, object]]] = {
         "unet.UNet",
         {"init": "small", "upsampling": "transposed", "slope": 0.2},
     ),
+    "dncnn": ("17 convolutions that predict the noise, no batch normalisation (DnCNN)", "dncnn.DnCNN", {}),
     "blindspot": (
         "an output does not depend on its own pixel: four rotations (Laine19)",
         "blindspot.BlindSpotUNet",

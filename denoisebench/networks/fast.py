@@ -22,6 +22,13 @@ from torch.autograd import Function
 MIN_PIXELS, _MIN_CHANNELS = 1024, 16
 
 
+def suits(x: torch.Tensor, plain: bool) -> bool:
+    """Whether these functions are the faster way for this input; never if ``plain`` layers are asked for."""
+    if plain or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return False
+    return x.shape[0] * x.shape[2] * x.shape[3] >= MIN_PIXELS and not torch.is_autocast_enabled("cpu")
+
+
 def conv3x3(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, slope: float) -> torch.Tensor:
     """``leaky_relu(conv2d(x, weight, bias, padding=1), slope)``."""
     return _Conv3x3.apply(x, weight, bias, slope)  # type: ignore[no-any-return,no-untyped-call]

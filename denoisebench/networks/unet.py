@@ -20,7 +20,6 @@ from torch import nn
 from denoisebench.networks import fast
 
 LEVELS = 5
-_FAST_TYPES = (torch.float32, torch.float64)
 
 
 class UNet(nn.Module):
@@ -96,7 +95,7 @@ class UNet(nn.Module):
         """
         last3: nn.Conv2d = self.decoder_b[-1]  # type: ignore[assignment]
         features = self._features(x)
-        if self._fast(x):
+        if fast.suits(x, self.plain):
             weight, bias = last3.weight, last3.bias
             pixels = fast.conv3x3_at(features, weight, bias, self.slope, offsets, stride)  # type: ignore[arg-type]
             return list(self._finish(pixels).chunk(len(offsets)))
@@ -126,21 +125,15 @@ class UNet(nn.Module):
         return F.max_pool2d(x, 2)
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        if self._fast(x):
+        if fast.suits(x, self.plain):
             return fast.conv3x3(x, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
         return self._act(layer(x))
 
     def _up_conv(self, level: int, low: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         layer = self.decoder_a[level]
-        if self._fast(low) and isinstance(self.up[level], nn.Upsample):
+        if fast.suits(low, self.plain) and isinstance(self.up[level], nn.Upsample):
             return fast.up_conv3x3(low, skip, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
         return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
-
-    def _fast(self, x: torch.Tensor) -> bool:
-        pixels = x.shape[0] * x.shape[2] * x.shape[3]
-        if self.plain or x.device.type != "cpu" or x.dtype not in _FAST_TYPES:
-            return False
-        return pixels >= fast.MIN_PIXELS and not torch.is_autocast_enabled("cpu")
 
     def _finish(self, features: torch.Tensor) -> torch.Tensor:
         for layer in self.head:
