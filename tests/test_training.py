@@ -640,11 +640,14 @@ def test_every_image_is_told_the_level_its_noise_was_drawn_with(
 
 
 def watched(name: str, steps: list[Batch]) -> LearnedMethod:
-    """The method with one convolution as its network, noting the batches it is handed."""
+    """The method with one convolution for its network, unless it builds its own, noting the batches it is handed."""
     plugin = METHODS.get(name)
 
     class Watched(plugin):  # type: ignore[misc,valid-type]
         def build(self, channels: int) -> nn.Module:
+            if plugin.build is not LearnedMethod.build:
+                module: nn.Module = super().build(channels)
+                return module
             return nn.Conv2d(channels, channels, 3, padding=1)
 
         def backward(self, network: nn.Module, batch: Batch, progress: float) -> Terms:
