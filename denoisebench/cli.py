@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from denoisebench import __version__
 from denoisebench.errors import UserError
 
 if TYPE_CHECKING:
+    from denoisebench.config import ExperimentFile
     from denoisebench.experiment import Experiment
+    from denoisebench.results import Store
 
 DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
@@ -31,6 +34,19 @@ app.add_typer(data_app, name="data")
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(weights_app, name="weights")
 
+
+def _read_config(context: typer.Context, value: Path | None) -> Path | None:
+    """Make the options of an experiment file the defaults of the command line."""
+    if value is not None:
+        from denoisebench.config import read_experiment
+
+        names = [
+            name for parameter in context.command.params if (name := parameter.name) not in (None, "config", "plan")
+        ]
+        context.default_map = dict(read_experiment(value, [str(name) for name in names]).options)
+    return value
+
+
 Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'.")]
 Noises = Annotated[str, typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B.")]
 Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
@@ -40,6 +56,10 @@ TrainData = Annotated[
 BudgetText = Annotated[
     str | None,
     typer.Option(help=f"Training length: 300steps, 5epochs, 10min, or paper; {DEFAULT_BUDGET} if none is given."),
+]
+ImageBudget = Annotated[
+    str | None,
+    typer.Option(help="Length of a fit to a single image: 500steps, 2min or paper; --budget if none is given."),
 ]
 WeightFolders = Annotated[
     list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
@@ -59,6 +79,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
 Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
 WeightsOut = Annotated[Path, typer.Option(help="Folder of weights, made if it does not exist.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", callback=_read_config, is_eager=True, help="Experiment file (TOML); options win over it."),
+]
 PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
 
@@ -76,6 +100,7 @@ def version() -> None:
 
 @app.command()
 def run(
+    config: ConfigFile = None,
     methods: Methods = "b2u,nbr2nbr",
     noise: Noises = "gauss25",
     datasets: Datasets = "samples",
@@ -83,6 +108,7 @@ def run(
     weights: WeightFolders = None,
     train_data: TrainData = "auto",
     budget: BudgetText = None,
+    image_budget: ImageBudget = None,
     batch: Batch = None,
     crop: Crop = None,
     lr: LearningRate = None,
@@ -94,6 +120,7 @@ def run(
     seed: Seed = 0,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
     plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -112,8 +139,15 @@ def run(
     recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
     experiment = _experiment(
         methods, noise, datasets, recipe, data_root, device,
-        repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [],
+        repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
     )  # fmt: skip
+    asked = _published(config)
+    absent: list[str] = []
+    if asked is not None and asked.paper is not None:
+        experiment, absent = _present(experiment)
+    if plan:
+        _print_plan(experiment, out, absent)
+        return
     store = Store(out)
     try:
         outcome = run_cells(experiment, store, for_stderr())
@@ -123,19 +157,44 @@ def run(
     if outcome.cells:
         if outcome.computed or outdated(store):
             write_reports(store)
-        notes = [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
+        notes = absent + [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
         notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
-        _print_table(outcome.cells, notes)
-        print(f"\nScores, table.md and table.tex: {out}")
+        if asked is None or asked.paper is None:
+            _print_table(outcome.cells, notes)
+            print(f"\nScores, table.md and table.tex: {out}")
+        else:
+            _print_paper_table(asked, outcome.cells, notes, store)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             print(f"{title}: {reason}", file=sys.stderr)
         raise typer.Exit(1)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def table(
+    context: typer.Context, which: Annotated[str, typer.Argument(help="1, 2, 5, 6, 7 or 8.", metavar="N")]
+) -> None:
+    """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
+
+    What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
+    stay blank: --methods, --noise, --datasets and --repeats choose a part, --plan shows what would be computed.
+    """
+    from denoisebench.config import table_file
+
+    code = app(["run", "--config", str(table_file(which)), *context.args], standalone_mode=False)
+    if code:
+        raise typer.Exit(code)
+
+
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="A results folder.")],
+    published: Annotated[
+        str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1, 2, 5 to 8).")
+    ] = None,
+) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
+    from denoisebench.config import table_file
     from denoisebench.reports.files import write_reports
     from denoisebench.results import Store
 
@@ -144,7 +203,12 @@ def report(folder: Annotated[Path, typer.Argument(help="A results folder.")]) ->
     if not cells:
         raise UserError(f"Folder {folder} holds no finished results.")
     write_reports(store)
-    _print_table(sorted(cells, key=lambda cell: str(cell.about["written"])), [])
+    cells.sort(key=lambda cell: str(cell.about["written"]))
+    asked = _published(table_file(published) if published else None)
+    if asked is None:
+        _print_table(cells, [])
+    else:
+        _print_paper_table(asked, cells, [], store)
 
 
 @app.command()
@@ -206,7 +270,9 @@ def list_command(
 @app.command("new-method")
 def new_method(
     name: Annotated[str, typer.Argument(help="Name of the method and of its file.")],
-    kind: Annotated[str, typer.Option(help="plain (acts on one image) or learned (a trained network).")] = "plain",
+    kind: Annotated[
+        str, typer.Option(help="plain (acts on one image), learned (a trained network) or fitted (to each image).")
+    ] = "plain",
     folder: Annotated[Path, typer.Option(help="Where to write NAME.py.")] = Path("."),
 ) -> None:
     """Write one small plugin file that runs at once."""
@@ -418,10 +484,11 @@ def _experiment(
     draws: str = "counter",
     padding: str = "side",
     weights: list[Path] | None = None,
+    image_budget: str | None = None,
 ) -> Experiment:
     from denoisebench import experiment as texts
     from denoisebench.dataset import data_roots
-    from denoisebench.training import recipe_from
+    from denoisebench.training import parse_budget, recipe_from
     from denoisebench.weights import Shelf, weights_folders
 
     if data_root is not None and not data_root.is_dir():
@@ -430,6 +497,8 @@ def _experiment(
     own = weights is None or replace(training, seed=0) != _Training()
     if own and weights:
         raise UserError("--weights names trained networks, and the options of training ask for new ones; drop one.")
+    if image_budget not in (None, "paper") and parse_budget(str(image_budget)).unit == "epochs":
+        raise UserError(f"--image-budget {image_budget}: one image has no epochs; allowed are steps, min and paper.")
     return texts.Experiment(
         methods=texts.parse_methods(methods),
         noises=texts.parse_noises(noise),
@@ -444,6 +513,7 @@ def _experiment(
             training.precision,
             training.devices,
         ),
+        image_budget=image_budget or training.budget,
         repeats=texts.parse_repeats(repeats),
         train_data=None if training.data == "auto" else texts.find_dataset(training.data, roots),
         draws=draws,
@@ -453,6 +523,58 @@ def _experiment(
         roots=roots,
         shelf=None if own else Shelf(weights_folders(weights or [])),
     )
+
+
+def _published(config: Path | None) -> ExperimentFile | None:
+    from denoisebench.config import read_experiment
+
+    names = list(inspect.signature(run).parameters)
+    return None if config is None else read_experiment(config, names)
+
+
+def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
+    """The experiment without the data sets that are not here, whose columns stay blank, and why each is not."""
+    present, reasons = [], []
+    for dataset in experiment.datasets:
+        try:
+            dataset.verify()
+            present.append(dataset)
+        except UserError as error:
+            reasons.append(f"Not measured: {dataset.title}: {error}")
+    if not present:
+        raise UserError(" ".join(reasons))
+    return replace(experiment, datasets=present), reasons
+
+
+def _print_plan(experiment: Experiment, out: Path, absent: list[str]) -> None:
+    from tabulate import tabulate
+
+    from denoisebench.results import Store
+    from denoisebench.runner import plan
+
+    planned = plan(experiment, Store(out))
+    rows = [(p.cell.method.text, p.cell.noise.id, p.cell.dataset.name, p.state) for p in planned]
+    print(tabulate(rows, ("method", "noise", "data", "state"), tablefmt="github", disable_numparse=True))
+    jobs = {p.cell.job.key: p.cell.job for p in planned if p.missing and p.cell.job is not None}
+    print(f"\n{sum(len(p.missing) for p in planned)} images to denoise, {len(jobs)} networks to train.")
+    print("\n".join(absent), end="\n" if absent else "")
+
+
+def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store) -> None:  # type: ignore[type-arg]
+    from denoisebench.reports import paper_table
+    from denoisebench.training import write_text
+
+    assert asked.paper is not None
+    table = paper_table.paper_table(asked.paper, asked.title, cells, notes)
+    stem = f"paper-table{table.number}"
+    for ending, text in (
+        ("md", paper_table.markdown(table)),
+        ("tex", paper_table.latex(table)),
+        ("csv", paper_table.csv_text(table)),
+    ):
+        write_text(store.folder / f"{stem}.{ending}", text)
+    print(paper_table.markdown(table), end="")
+    print(f"\nAlso as {stem}.md, .tex and .csv in {store.folder}")
 
 
 def _load_plugins(files: list[Path] | None) -> None:

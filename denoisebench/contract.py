@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from denoisebench.evaluation import denoise
+from denoisebench.evaluation import Fitting, denoise
 from denoisebench.experiment import find_dataset, parse_method
-from denoisebench.images import UIntImage, to_channels
+from denoisebench.fitting import FitRecipe
+from denoisebench.images import UIntImage, pad, to_channels
 from denoisebench.lazy import torch
-from denoisebench.method import Batch, Known, LearnedMethod, Method, Need
+from denoisebench.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.noise import CounterDraws, Draw, Noise, add_noise_batch, parse_noise, torch_generator_from
+from denoisebench.training import Budget
 
 NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50")
 _SIDE = 96
 # Odd enough to need padding, small enough for a method of 50 passes.
 _DENOISED_HEIGHT, _DENOISED_WIDTH = 48, 35
+_FIT_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ def check(text: str) -> Iterator[Verdict]:
             if isinstance(method, LearnedMethod):
                 rule = f"{where}: loss and gradient are finite and reach the network"
                 yield _verdict(rule, partial(_gradient, method, noise, channels))
+            if isinstance(method, PerImageMethod):
+                rule = f"{where}: loss and gradient are finite and reach the network"
+                yield _verdict(rule, partial(_fit_gradient, method, noise, channels))
             rule = f"{where}: denoises with what it declared, same shape, finite, repeatable"
             yield _verdict(rule, partial(_denoising, method, noise, channels))
     if isinstance(method, LearnedMethod):
@@ -110,9 +116,11 @@ def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
     known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
     network = _network(method, channels)
     before = draw.noisy.copy()
+    fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
     results = []
     for _ in range(2):
-        results.append(denoise(method, network, Draw(draw.noisy, draw.level), known, "side", ("contract",)))
+        again = Draw(draw.noisy, draw.level)
+        results.append(denoise(method, network, again, known, "side", ("contract",), fitting=fitting)[0])
     if not np.array_equal(before, draw.noisy):
         return "the noisy image was changed in place"
     if not np.array_equal(results[0], results[1]):
@@ -125,13 +133,39 @@ def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
         network = _network(method, channels)
         assert network is not None
         loss, _ = method.backward(network, _batch(method, noise, channels, torch.float32), progress)
-        if loss.ndim or not torch.isfinite(loss):
-            return f"loss is {loss.tolist()} at progress {progress}"
-        for name, parameter in network.named_parameters():
-            if parameter.grad is None:
-                return f"no gradient for {name} at progress {progress}"
-            if not torch.isfinite(parameter.grad).all():
-                return f"gradient of {name} is not finite at progress {progress}"
+        problem = _flaw(network, loss)
+        if problem:
+            return f"{problem} at progress {progress}"
+    return None
+
+
+def _fit_gradient(method: PerImageMethod, noise: Noise, channels: int) -> str | None:
+    clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
+    draw = CounterDraws(0).draw("contract", "astronaut", 0, clean, noise)
+    known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
+    image = torch.from_numpy(pad(draw.noisy, method.info.multiple, False).copy()).permute(2, 0, 1)[None]
+    for progress in (0.01, 0.5, 1.0):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = method.build(image).train()
+            loss = method.loss(network, image, known, progress)
+            loss.backward()  # type: ignore[no-untyped-call]
+        problem = _flaw(network, loss)
+        if problem:
+            return f"{problem} at progress {progress}"
+        if not 0 < method.rate(progress) < 1:
+            return f"rate({progress}) is {method.rate(progress)}, not between 0 and 1"
+    return None
+
+
+def _flaw(network: torch.nn.Module, loss: torch.Tensor) -> str | None:
+    if loss.ndim or not torch.isfinite(loss):
+        return f"loss is {loss.tolist()}"
+    for name, parameter in network.named_parameters():
+        if parameter.grad is None:
+            return f"no gradient for {name}"
+        if not torch.isfinite(parameter.grad).all():
+            return f"gradient of {name} is not finite"
     return None
 
 

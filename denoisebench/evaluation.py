@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from denoisebench.dataset import DataSet
 from denoisebench.errors import ContractError
+from denoisebench.fitting import FitRecipe, Report, fit
 from denoisebench.images import FloatImage, pad, to_uint8
 from denoisebench.lazy import torch
-from denoisebench.method import Known, LearnedMethod, Method, Need, PlainMethod
+from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.metrics import IDS, psnr, ssim
 from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
 from denoisebench.provenance import fingerprint
@@ -50,7 +53,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Row:
-    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level that was drawn."""
+    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level drawn, steps of a fit."""
 
     image: str
     repeat: int
@@ -58,6 +61,30 @@ class Row:
     ssim: float
     seconds: float
     level: float
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How the images of a per-image method are fitted.
+
+    Parameters
+    ----------
+    recipe : how long
+    checkpoint : where a long fit leaves its state, or None; `of` makes one path per image of it
+    report : is told the finished fraction of the image at hand
+    """
+
+    recipe: FitRecipe
+    checkpoint: Path | None = None
+    report: Report = lambda fraction, text: None
+
+    def of(self, image: str, repeat: int) -> Fitting:
+        """With a checkpoint of that image's own."""
+        if self.checkpoint is None:
+            return self
+        name = hashlib.sha256(f"{image}/{repeat}".encode()).hexdigest()[:16]
+        return replace(self, checkpoint=self.checkpoint.with_name(f"{self.checkpoint.name}-{name}.ckpt"))
 
 
 def evaluate(
@@ -71,6 +98,7 @@ def evaluate(
     padding: str = "side",
     seed: int = 0,
     device: str = "cpu",
+    fitting: Fitting | None = None,
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
@@ -82,6 +110,7 @@ def evaluate(
     padding : see `Protocol`
     seed : of a method's own draws while denoising
     device : torch device of the network
+    fitting : for a per-image method
 
     Yields
     ------
@@ -96,10 +125,11 @@ def evaluate(
         known = Known(method.name, method.told(noise.family), told)
         axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
         start = time.perf_counter()
-        result = denoise(method, network, draw, known, padding, axes, device)
+        one = fitting.of(image, repeat) if fitting else None
+        result, steps = denoise(method, network, draw, known, padding, axes, device, one)
         seconds = time.perf_counter() - start
         score = to_uint8(result)
-        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level)
+        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level, steps)
 
 
 def denoise(
@@ -110,8 +140,13 @@ def denoise(
     padding: str,
     axes: Sequence[object],
     device: str = "cpu",
-) -> FloatImage:
+    fitting: Fitting | None = None,
+) -> tuple[FloatImage, int]:
     """One noisy image through a method: pad, denoise, crop; (H, W, C) in and out, not clipped.
+
+    Returns
+    -------
+    The image, and the steps of its fit (0 where nothing is fitted)
 
     Raises
     ------
@@ -123,19 +158,25 @@ def denoise(
     if method.info.multiple > 1:
         padded = pad(padded, method.info.multiple, padding == "square")
     padded.flags.writeable = False
+    steps = 0
     if isinstance(method, LearnedMethod):
         assert network is not None
         result = _through_network(method, network, padded, known, axes, device)
     elif isinstance(method, PlainMethod):
         result = np.asarray(method.denoise(padded, known, generator_from(*axes)))
+    elif isinstance(method, PerImageMethod):
+        assert fitting is not None
+        result, steps = fit(
+            method, padded, known, fitting.recipe, axes, device, fitting.checkpoint, fitting.report
+        )  # fmt: skip
     else:
-        raise ContractError(f"method {method.name!r} is neither a PlainMethod nor a LearnedMethod")
+        raise ContractError(f"method {method.name!r} is neither a PlainMethod, a LearnedMethod nor a PerImageMethod")
     if result.shape != padded.shape:
         raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
     result = result[:height, :width]
     if not np.isfinite(result).all():
         raise ContractError(f"method {method.name!r} returned values that are not finite")
-    return result
+    return result, steps
 
 
 def _through_network(

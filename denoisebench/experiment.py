@@ -12,10 +12,20 @@ from typing import Any
 from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import PADDINGS, Protocol
-from denoisebench.method import LearnedMethod, Method
-from denoisebench.networks import check_network
+from denoisebench.fitting import FitRecipe, fit_recipe
+from denoisebench.method import LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.networks import check_network, user_network
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
-from denoisebench.provenance import EVALUATION, NETWORKS, TRAINING, code_digest, plugin_digest, versions
+from denoisebench.provenance import (
+    EVALUATION,
+    FITTING,
+    NETWORKS,
+    TRAINING,
+    code_digest,
+    plugin_digest,
+    source_digest,
+    versions,
+)
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.training import Recipe, TrainingJob
 from denoisebench.weights import Shelf, Weights
@@ -38,6 +48,7 @@ class Cell:
     protocol : how it is scored
     job : the training of a learned method that has no weights yet, else None
     weights : the trained network of a learned method, if there is one already
+    fit : how a per-image method is fitted
     seed : of the method's own draws while denoising
     wanted : (image, repeat) pairs
     identity : everything that decides the rows
@@ -50,6 +61,7 @@ class Cell:
     protocol: Protocol
     job: TrainingJob | None
     weights: Weights | None
+    fit: FitRecipe | None
     seed: int
     wanted: Sequence[tuple[str, int]]
     identity: Mapping[str, Any]
@@ -70,6 +82,7 @@ class Experiment:
     methods, noises, datasets : every combination is a cell
     repeats : draws of noise per image; None for the paper's number of each set
     recipe : training of the learned methods
+    image_budget : of the per-image methods, as `denoisebench.fitting.fit_recipe` reads it
     train_data : the training images, or None to choose by `AUTO_TRAINING`
     draws : 'counter' or 'legacy'
     seed : of noise, training and methods
@@ -83,6 +96,7 @@ class Experiment:
     noises: Sequence[Noise]
     datasets: Sequence[DataSet]
     recipe: Recipe
+    image_budget: str | None = None
     repeats: int | None = 1
     train_data: DataSet | None = None
     draws: str = "counter"
@@ -153,35 +167,48 @@ class Experiment:
             "plugin": plugin_digest(source_of(method)),
             **versions(("torch", "numpy")),
         }
+        own = user_network(method.network)
+        if own is not None:
+            code["network"] = source_digest(own)
         described = {"name": data.name, "sha256": data.data_hash}
         return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
 
     def _cell(self, method: Method, noise: Noise, dataset: DataSet) -> Cell:
-        learned = isinstance(method, LearnedMethod)
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
         protocol = Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
-        job, weights, training = None, None, None
+        job, weights, fit, training = None, None, None, None
+        skip = _reason_to_skip(method, noise, dataset.channels)
         if isinstance(method, LearnedMethod):
             weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
             job = None if weights else self.job(method, noise, dataset.channels)
             training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+        elif isinstance(method, PerImageMethod):
+            try:
+                fit = fit_recipe(method, self.image_budget, self.recipe.precision)
+                training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
+            except UserError as error:
+                skip = skip or str(error)
+        plain = isinstance(method, PlainMethod)
         identity = {
             "method": method.name,
             "settings": method.settings(),
             "protocol": asdict(protocol),
             "training": training,
             "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
-            "versions": versions(("numpy", *(("torch",) if learned else ()), *method.info.packages)),
-            "device": self.device if learned else "cpu",
+            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
+            "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
         count = dataset.paper_repeats if self.repeats is None else self.repeats
         wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
-        try:
-            skip = method.unsuitable(noise, dataset.channels) or ""
-        except Exception as error:  # a plugin may raise anything, and must not cost the others their results
-            skip = f"its unsuitable() raised {type(error).__name__}: {error}"
-        return Cell(method, noise, dataset, protocol, job, weights, self.seed, wanted, identity, skip)
+        return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip)
+
+
+def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
+    try:
+        return method.unsuitable(noise, channels) or ""
+    except Exception as error:  # a plugin may raise anything, and must not cost the others their results
+        return f"its unsuitable() raised {type(error).__name__}: {error}"
 
 
 def source_of(method: Method) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from denoisebench.dataset import cache_root, data_roots
 from denoisebench.errors import UserError, unknown
-from denoisebench.method import LearnedMethod, show_value
+from denoisebench.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.networks import NETWORKS
 from denoisebench.noise import EXAMPLES, FORMS, parse_noise
 from denoisebench.progress import Progress
@@ -31,13 +31,18 @@ def _methods() -> str:
         info = kind.info
         settings = ", ".join(f"{f.name}={show_value(f.default)}" for f in dataclasses.fields(kind))
         needs = ", ".join(sorted(need.value for need in info.needs)) or "nothing"
-        way = "one training for all images" if issubclass(kind, LearnedMethod) else "no training"
         lines.append(f"{name}  ({info.label}; {METHODS.origin(name)})")
         lines += [f"    {info.paper}"] if info.paper else []
-        lines.append(f"    told: {needs}; {way}")
+        lines.append(f"    told: {needs}; {_way(kind)}")
         lines += [f"    settings: {settings}"] if settings else []
         lines.append(f"    licence: {info.licence}")
     return "\n".join(lines)
+
+
+def _way(kind: type[Method]) -> str:
+    if issubclass(kind, PerImageMethod):
+        return f"a fit to each image, {kind.steps:,} steps (paper {kind.paper_steps:,})"
+    return "one training for all images" if issubclass(kind, LearnedMethod) else "no training"
 
 
 def weights_text(folders: Sequence[Path]) -> str:

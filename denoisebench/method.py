@@ -7,6 +7,8 @@ ablation table and a Python call are one thing. A plugin derives from one of
     ``denoise(noisy, known, rng)``, no training: BM3D, NLM, the identity.
 `LearnedMethod`
     a network, ``loss(network, batch, progress)`` and ``denoise(network, noisy, known, generator)``.
+`PerImageMethod`
+    a network fitted on the one image it is given: ZS-N2N, Self2Self, DIP.
 
 and declares in its `Info` what it needs to be told. It gets exactly that: a `Batch` or `Known` raises
 `ContractError` when asked for anything else, because the harness never put it there.
@@ -315,3 +317,41 @@ class LearnedMethod(Method):
     def diagnose(self, curve: Sequence[Mapping[str, float]]) -> list[str]:
         """Sentences about what went wrong in a training, read off its learning curve; empty if nothing."""
         return []
+
+
+@dataclass(frozen=True)
+class PerImageMethod(Method):
+    """A network fitted by Adam on the one noisy image that it then denoises.
+
+    `build`, `loss` and `denoise` draw from torch's own generator, which is seeded by image. What must outlive a step
+    (a fixed input, a running average) is a buffer of the network, so that a fit that was stopped can go on.
+    """
+
+    #: Steps where no budget is given: what a laptop can do.
+    steps: ClassVar[int]
+    #: Steps of the paper, or of its released code.
+    paper_steps: ClassVar[int]
+
+    def build(self, noisy: torch.Tensor) -> torch.nn.Module:
+        """A new network for one image (1, C, H, W), freshly initialised."""
+        raise NotImplementedError
+
+    def rate(self, progress: float) -> float:
+        """Learning rate of Adam at ``progress``, in (0, 1]."""
+        raise NotImplementedError
+
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+        """The loss of one step, a scalar with gradient.
+
+        Parameters
+        ----------
+        network : in training mode
+        noisy : (1, C, H, W), white = 1.0, sides padded to ``info.multiple``
+        known : what the method declared
+        progress : finished part of the budget after this step, in (0, 1]
+        """
+        raise NotImplementedError
+
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+        """The denoised image (1, C, H, W) from the fitted network, under no-grad; not yet clipped."""
+        return typing.cast("torch.Tensor", network(noisy))

@@ -18,8 +18,9 @@ import denoisebench
 EVALUATION = ("noise", "images", "metrics", "evaluation")
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
 TRAINING = ("noise", "training", "parallel", *NETWORKS)
+FITTING = ("fitting",)
 # What a plugin imports from here is the contract, or is in one of the two lists already.
-_CONTRACT = {"method", "dataset", "errors", "lazy", *EVALUATION, *TRAINING}
+_CONTRACT = {"method", "dataset", "errors", "lazy", *EVALUATION, *TRAINING, *FITTING}
 
 
 @cache
@@ -52,7 +53,18 @@ def _file_of(module: str) -> Path | None:
 
 @cache
 def plugin_digest(path: Path) -> str:
-    """Digest of a plugin file and of the tools it takes from the package (an estimator, a transform)."""
+    """Digest of a plugin file and of the tools it takes from the package (a transform, and what that one takes)."""
+    tools: set[str] = set()
+    unread = [path]
+    while unread:
+        found = _imported(unread.pop()) - _CONTRACT - tools
+        tools |= found
+        unread += [file for name in found if (file := _file_of(name)) is not None]
+    return hashlib.sha256((source_digest(path) + code_digest(tuple(sorted(tools)))).encode()).hexdigest()
+
+
+def _imported(path: Path) -> set[str]:
+    """Modules of the package that a file imports, named as `EVALUATION` does."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -61,9 +73,7 @@ def plugin_digest(path: Path) -> str:
         elif isinstance(node, ast.ImportFrom) and node.module:
             # The second form is a module in ``from denoisebench import vst``, and mostly no file at all.
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    imported = {name.split(".", 1)[1].replace(".", "/") for name in names if name.startswith("denoisebench.")}
-    tools = sorted(imported - _CONTRACT)
-    return hashlib.sha256((source_digest(path) + code_digest(tuple(tools))).encode()).hexdigest()
+    return {name.split(".", 1)[1].replace(".", "/") for name in names if name.startswith("denoisebench.")}
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import Generic, TypeVar
 
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import UserError, unknown
-from denoisebench.method import Info, LearnedMethod, Method, PlainMethod
+from denoisebench.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.userfiles import load_user_file
 
 T = TypeVar("T")
 
@@ -72,20 +72,7 @@ class Registry(Generic[T]):
 
     def add_file(self, path: Path) -> str:
         """Load one plugin file given by the user and return the plugin's name."""
-        if not path.is_file():
-            raise UserError(f"Plugin file {path} does not exist.")
-        # The contract's plugins are dataclasses, whose annotations are looked up through sys.modules.
-        module_name = f"denoisebench_plugin_{path.stem}"
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise UserError(f"Plugin file {path} is not a Python file (.py).")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[module_name]
-            raise UserError(f"Plugin file {path} fails on import: {type(error).__name__}: {error}") from error
+        module = load_user_file(path, "Plugin")
         plugin = self._only_plugin(module, str(path))
         name = str(getattr(plugin, "name", ""))
         self._register(name, lambda: plugin, f"file {path}")
@@ -172,5 +159,6 @@ class Registry(Generic[T]):
         return plugin
 
 
-METHODS: Registry[Method] = Registry("method", "denoisebench.methods", Method, (Method, PlainMethod, LearnedMethod))
+_SHAPES = (Method, PlainMethod, LearnedMethod, PerImageMethod)
+METHODS: Registry[Method] = Registry("method", "denoisebench.methods", Method, _SHAPES)
 DATASETS: Registry[DataSet] = Registry("data set", "denoisebench.datasets", DataSet, (DataSet, FolderSet))

@@ -11,10 +11,11 @@ from typing import Any
 
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
-from denoisebench.evaluation import evaluate
+from denoisebench.evaluation import Fitting, evaluate
 from denoisebench.experiment import Cell, Experiment, find_dataset
+from denoisebench.fitting import Report, fit_text
 from denoisebench.images import UIntImage, to_channels
-from denoisebench.method import LearnedMethod
+from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.provenance import machine
@@ -24,6 +25,8 @@ from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJo
 from denoisebench.weights import Weights
 
 SAVE_SECONDS = 1.0
+# So long the first fit of a cell runs before its duration is foretold.
+ETA_SECONDS = 3.0
 
 
 @dataclass
@@ -53,12 +56,12 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
     """
     for dataset in experiment.datasets:
         dataset.verify()
-    cells = experiment.cells()
+    planned = plan(experiment, store)
     outcome = Outcome()
-    _announce(experiment, cells, store, progress)
+    _announce(planned, store, progress)
     draws: Draws | None = None
     networks = _Networks(experiment, store, progress)
-    for number, cell in enumerate(cells, 1):
+    for number, cell in enumerate((entry.cell for entry in planned), 1):
         if cell.skip:
             outcome.skipped.append((cell.title, cell.skip))
             progress.say(f"skipped: {cell.title}: {cell.skip}")
@@ -67,7 +70,7 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
         missing = [pair for pair in cell.wanted if pair not in stored.rows]
         if missing:
             draws = draws or experiment.draws_source()
-            progress.say(f"[{number}/{len(cells)}] {cell.title}: {len(missing)} images")
+            progress.say(f"[{number}/{len(planned)}] {cell.title}: {len(missing)} images")
             before = len(stored.rows)
             try:
                 _compute(cell, stored, missing, draws, networks, store, progress)
@@ -91,21 +94,56 @@ def _reason(error: Exception, cell: Cell, store: Store) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())} (traceback in {path})"
 
 
-def _announce(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress) -> None:
+@dataclass(frozen=True)
+class Planned:
+    """What a run will do for one cell.
+
+    Parameters
+    ----------
+    cell : the cell
+    missing : (image, repeat) pairs to compute
+    """
+
+    cell: Cell
+    missing: Sequence[tuple[str, int]]
+
+    @property
+    def state(self) -> str:
+        """One phrase: stored, skipped, or what is to be computed, and with which network."""
+        cell = self.cell
+        if cell.skip:
+            return f"skipped: {cell.skip}"
+        if not self.missing:
+            return "stored"
+        images = f"{len(self.missing)} of {len(cell.wanted)} images"
+        if cell.weights is not None:
+            return f"{images}, trained network {cell.weights.path.stem}"
+        if cell.fit is not None and isinstance(cell.method, PerImageMethod):
+            return f"{images}, {fit_text(cell.method, cell.fit)}"
+        return f"{images}, training {cell.job.recipe.text}" if cell.job is not None else images
+
+
+def plan(experiment: Experiment, store: Store) -> list[Planned]:
+    """Every cell of an experiment and what is missing of it; computes nothing."""
+    planned = []
+    for cell in experiment.cells():
+        rows = store.read(cell.identity).rows if not cell.skip else {}
+        missing = [] if cell.skip else [pair for pair in cell.wanted if pair not in rows]
+        planned.append(Planned(cell, missing))
+    return planned
+
+
+def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> None:
     jobs: dict[str, TrainingJob] = {}
     used: dict[str, Weights] = {}
-    open_cells = 0
-    for cell in cells:
-        rows = store.read(cell.identity).rows if not cell.skip else {}
-        if cell.skip or all(pair in rows for pair in cell.wanted):
-            continue
-        open_cells += 1
+    to_compute = [entry.cell for entry in planned if entry.missing]
+    for cell in to_compute:
         if cell.weights is not None:
             used.setdefault(cell.weights.path.name, cell.weights)
         if cell.job is not None and record_of(cell.job, store.models) is None:
             jobs.setdefault(cell.job.key, cell.job)
     progress.say(
-        f"{len(cells)} cells: {open_cells} to compute, {len(cells) - open_cells} stored or skipped. "
+        f"{len(planned)} cells: {len(to_compute)} to compute, {len(planned) - len(to_compute)} stored or skipped. "
         f"Results go to {store.folder}"
     )
     for weights in used.values():
@@ -185,24 +223,51 @@ def _compute(
         if shared:
             stored.about["warnings"].append(f"trained on {shared} images of the test set")
     network = trained.network if trained else None
-    device = str(cell.identity["device"])
-    saved = time.monotonic()
-    rows = evaluate(
-        cell.method, network, cell.dataset, cell.noise, draws, missing,
-        padding=cell.protocol.padding, seed=cell.seed, device=device,
-    )  # fmt: skip
-    try:
-        with progress.task(f"denoise {cell.title}") as task:
-            for count, row in enumerate(rows, 1):
+    count = 0
+    with progress.task(f"denoise {cell.title}") as task:
+
+        def report(inside: float, text: str) -> None:
+            task.update((count + inside) / len(missing), f"{count}/{len(missing)} {text}")
+
+        rows = evaluate(
+            cell.method, network, cell.dataset, cell.noise, draws, missing,
+            padding=cell.protocol.padding, seed=cell.seed, device=str(cell.identity["device"]),
+            fitting=_fitting(cell, stored, len(missing), report, store, progress),
+        )  # fmt: skip
+        saved = time.monotonic()
+        try:
+            for row in rows:
+                count += 1
                 stored.rows[row.image, row.repeat] = row
                 if time.monotonic() - saved > SAVE_SECONDS:
                     store.write(stored)
                     saved = time.monotonic()
                 mean = sum(r.psnr for r in stored.rows.values()) / len(stored.rows)
-                task.update(count / len(missing), f"{count}/{len(missing)} mean {mean:.2f} dB")
-    finally:
-        if stored.rows:
-            store.write(stored)
+                report(0.0, f"mean {mean:.2f} dB")
+        finally:
+            if stored.rows:
+                store.write(stored)
+
+
+def _fitting(
+    cell: Cell, stored: StoredCell, images: int, report: Report, store: Store, progress: Progress
+) -> Fitting | None:
+    """How the images of a cell are fitted; says how long that will take, from the first steps of the first one."""
+    if cell.fit is None:
+        return None
+    start, said = time.monotonic(), False
+
+    def watch(fraction: float, text: str) -> None:
+        nonlocal said
+        # The first step is slower than the others, and a minute of budget needs no measuring.
+        if not said and fraction < 1 and time.monotonic() - start > ETA_SECONDS:
+            said = True
+            each = (time.monotonic() - start) / fraction
+            text_each, text_all = duration(each), duration(each * images)
+            progress.say(f"{cell.title}: about {text_each} per image like the first, {text_all} in all")
+        report(fraction, text)
+
+    return Fitting(cell.fit, store.folder / "fits" / stored.key, watch)
 
 
 def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
@@ -221,6 +286,8 @@ def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
         # Reports list cells in this order, so cells of one second must differ.
         "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
+    if cell.fit is not None and isinstance(method, PerImageMethod):
+        about["training"] = fit_text(method, cell.fit)
     if trained is not None:
         about["training"] = cell.weights.text if cell.weights else training_text(trained.record)
         about["training_record"] = {

@@ -62,13 +62,49 @@ class {CLASS}(LearnedMethod):
 '''
 
 
+_FITTED = '''"""{NAME}: say here what it does: formula, shapes, units, errors, source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from denoisebench.method import Info, Known, PerImageMethod
+
+
+@dataclass(frozen=True)
+class {CLASS}(PerImageMethod):
+    """Hide random pixels of the image by zero, score only there. Fields are settings: {NAME}[hidden=0.1]."""
+
+    hidden: float = 0.05
+
+    name = "{NAME}"
+    info = Info(label="{NAME}", paper="", licence="yours", multiple=32)
+    steps, paper_steps = 300, 300
+
+    def build(self, noisy):
+        from denoisebench.networks import build_network
+
+        return build_network("unet", noisy.shape[1], noisy.shape[1])
+
+    def rate(self, progress: float) -> float:
+        return 1e-3
+
+    def loss(self, network, noisy, known: Known, progress: float):
+        mask = torch.rand_like(noisy) < self.hidden  # (1, C, H, W), white = 1.0
+        squared = (network(noisy * ~mask) - noisy).square() * mask
+        return squared.sum() / mask.sum().clamp(min=1)
+'''
+
+
 def write_method(name: str, kind: str, folder: Path) -> Path:
     """Write ``NAME.py`` with a small method that runs at once.
 
     Parameters
     ----------
     name : a Python name, not taken by another method
-    kind : 'plain' or 'learned'
+    kind : 'plain', 'learned' or 'fitted'
     folder : where to write it
 
     Returns
@@ -80,7 +116,7 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
     UserError
         The name or kind is not allowed, or the file exists.
     """
-    templates = {"plain": _PLAIN, "learned": _LEARNED}
+    templates = {"plain": _PLAIN, "learned": _LEARNED, "fitted": _FITTED}
     if kind not in templates:
         raise unknown("kind of method", kind, templates)
     if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or not name.islower():

@@ -560,10 +560,98 @@ def test_a_plugin_may_build_on_a_built_in_method(command: Command, image_folder:
     assert "Derived" in ran.out
 
 
+# --- experiment files and published tables ---
+
+
+def test_an_experiment_file_gives_the_options_and_the_command_line_wins(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    folder = image_folder()
+    path.write_text(
+        f'methods = ["identity"]\nnoise = ["gauss15", "gauss50"]\ndatasets = ["{folder}"]\nrepeats = 2\n'
+        f'out = "{tmp_path / "o"}"\n',
+        encoding="utf-8",
+    )
+    ran = command("run", "--config", path)
+    assert ran.code == 0, ran.err
+    assert "Gaussian σ=15" in ran.out
+    assert "Gaussian σ=50" in ran.out
+    assert "mean of 4 scored images" in ran.out
+    one = command("run", "--config", path, "--noise", "gauss15", "--repeats", "1")
+    assert "Gaussian σ=50" not in one.out
+    planned = command("run", "--config", path, "--noise", "gauss15,gauss25", "--plan")
+    assert planned.code == 0
+    assert "4 images to denoise, 0 networks to train" in planned.out
+    assert "stored" in planned.out
+    path.write_text("repeets = 2", encoding="utf-8")
+    refused(command("run", "--config", path), "repeets", "repeats")
+    path.write_text('repeats = "many"', encoding="utf-8")
+    refused(command("run", "--config", path), "many")
+
+
+def test_a_published_table_is_planned_and_refused_without_data(command: Command, tmp_path: Path) -> None:
+    refused(command("table", "1", "--plan", "--out", tmp_path), "Kodak", "not on this machine")
+    refused(command("table", "3"), "SIDD", "1, 2, 5, 6, 7, 8")
+    refused(command("table", "8", "--noise", "gauss"), "gauss")
+
+
+def test_stored_scores_are_set_beside_a_published_table(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder, out = image_folder("kodak"), tmp_path / "o"
+    assert command("run", "--methods", "bm3d[sigma=known]", "--datasets", folder, "--out", out).code == 0
+    ran = command("report", out, "--table", "1")
+    assert ran.code == 0, ran.err
+    assert "CBM3D (bm3d[sigma=known])" in ran.out
+    assert "31.87/0.868" in ran.out
+    assert {path.name for path in out.glob("paper-table1.*")} == {f"paper-table1.{e}" for e in ("md", "tex", "csv")}
+
+
+# --- per-image methods ---
+
+
+def test_a_budget_also_limits_fits_to_single_images(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
+    folder, out = image_folder(), tmp_path / "o"
+    arguments = ("run", "--methods", "zsn2n", "--datasets", folder, "--out", out, "--budget", "2steps")
+    ran = command(*arguments)
+    assert ran.code == 0, ran.err
+    assert "2 steps per image of the paper's 2,000 steps" in ran.out
+    again = command(*arguments)
+    assert "0 to compute" in again.err
+    assert again.out == ran.out
+    refused(command("run", "--methods", "zsn2n", "--image-budget", "5epochs"), "5epochs", "steps, min and paper")
+    epochs = command("run", "--methods", "zsn2n,identity", "--datasets", folder, "--out", out, "--budget", "1epochs")
+    assert epochs.code == 0
+    assert "Skipped: zsn2n" in epochs.out
+    assert "budget in steps or min, or paper" in epochs.out
+
+
+def test_any_learned_method_takes_a_network_of_ones_own(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    net = tmp_path / "net.py"
+    net.write_text(
+        "import torch\n\nclass Net(torch.nn.Conv2d):\n"
+        "    def __init__(self, given, made):\n        super().__init__(given, made, 3, padding=1)\n",
+        encoding="utf-8",
+    )
+    folder = image_folder()
+    arguments = ("run", "--methods", f"b2u[network={net}:Net],n2v[network=dncnn]", "--datasets", folder)
+    arguments += ("--out", tmp_path / "o", "--budget", "1step", "--crop", "32", "--train-data", folder)
+    ran = command(*arguments)
+    assert ran.code == 0, ran.err
+    assert "net.py:Net" in ran.out
+    assert "0 to compute" in command(*arguments).err
+    net.write_text(net.read_text(encoding="utf-8").replace("padding=1)", "padding=1, bias=True)"), encoding="utf-8")
+    assert "1 to compute" in command(*arguments).err
+    refused(command("run", "--methods", f"b2u[network={tmp_path}/no.py:Net]"), "no.py", "does not exist")
+
+
 # --- new-method and check-method ---
 
 
-@pytest.mark.parametrize("kind", ["plain", "learned"])
+@pytest.mark.parametrize("kind", ["plain", "learned", "fitted"])
 def test_a_new_method_keeps_the_contract_and_runs(
     kind: str, command: Command, image_folder: MakeFolder, tmp_path: Path
 ) -> None:
@@ -575,12 +663,14 @@ def test_a_new_method_keeps_the_contract_and_runs(
     assert checked.code == 0, checked.out
     assert "FAIL" not in checked.out
     assert "my_try: keeps the contract" in checked.out
-    if kind == "plain":
+    if kind != "learned":
         ran = command(
-            "run", "--plugin", path, "--methods", "my_try", "--datasets", image_folder(), "--out", tmp_path / "o"
-        )
+            "run", "--plugin", path, "--methods", "my_try", "--datasets", image_folder(), "--out", tmp_path / "o",
+            "--image-budget", "3steps",
+        )  # fmt: skip
         assert ran.code == 0, ran.err
         assert "my_try" in ran.out
+        assert ("3 steps per image of the paper's 300 steps" in ran.out) == (kind == "fitted")
 
 
 @pytest.mark.parametrize(
@@ -605,7 +695,7 @@ def test_new_method_overwrites_nothing_and_names_bad_places(command: Command, tm
     refused(command("new-method", "mine", "--folder", tmp_path), "mine.py", "exists already")
     assert (tmp_path / "mine.py").read_text(encoding="utf-8") == "precious"
     refused(command("new-method", "mine", "--folder", tmp_path / "absent"), "does not exist")
-    refused(command("new-method", "other", "--kind", "deep", "--folder", tmp_path), "'deep'", "learned, plain")
+    refused(command("new-method", "other", "--kind", "deep", "--folder", tmp_path), "'deep'", "fitted, learned, plain")
 
 
 def test_check_method_says_which_rule_is_broken(command: Command, plugin_file: MakePlugin) -> None:

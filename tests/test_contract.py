@@ -17,7 +17,7 @@ from denoisebench.registry import METHODS
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 MakePlugin = Callable[..., Path]
 # Fifty passes or thousands of steps run the same lines again.
-FASTER = {"r2r": "r2r[passes=3]", "zsn2n": "zsn2n[steps=20]"}
+FASTER = {"r2r": "r2r[passes=3]", "self2self": "self2self[passes=3]"}
 
 
 def failures(text: str) -> list[Verdict]:

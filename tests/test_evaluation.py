@@ -265,7 +265,7 @@ def test_a_method_that_is_neither_kind_is_refused(pictures: AnyFolder) -> None:
         name = "neither"
         info = Info(label="N")
 
-    with pytest.raises(ContractError, match="neither a PlainMethod nor a LearnedMethod"):
+    with pytest.raises(ContractError, match="neither a PlainMethod, a LearnedMethod nor a PerImageMethod"):
         rows_of(Neither(), pictures, ALL)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -241,6 +242,34 @@ def test_an_unknown_network_is_a_user_error_with_the_nearest_name() -> None:
 def test_every_listed_network_is_known() -> None:
     for name in NETWORKS:
         check_network(name)
+
+
+OWN = """
+import torch
+
+class Net(torch.nn.Conv2d):
+    def __init__(self, given, made):
+        super().__init__(given, made, 3, padding=1)
+
+class Odd(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+"""
+
+
+def test_a_network_of_ones_own_is_a_class_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN, encoding="utf-8")
+    network = build_network(f"{path}:Net", 3, 1)
+    assert network(torch.rand(2, 3, 8, 8)).shape == (2, 1, 8, 8)
+    for name, words in (
+        (f"{path}:Missing", "no torch.nn.Module named 'Missing'"),
+        (f"{path}:torch", "no torch.nn.Module named 'torch'"),
+        (f"{path}:Odd", "cannot be made from the numbers of input and output channels"),
+        (f"{tmp_path}/absent.py:Net", "absent.py does not exist"),
+    ):
+        with pytest.raises(UserError, match=words):
+            build_network(name, 3, 3)
 
 
 # --- DnCNN ---

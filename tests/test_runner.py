@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoisebench import runner
+from denoisebench import fitting, runner
 from denoisebench.dataset import AnyFolder
 from denoisebench.errors import UserError
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
 from denoisebench.images import FloatImage
 from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, PlainMethod
+from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
 from denoisebench.progress import Quiet
 from denoisebench.reports.table import build_table
 from denoisebench.results import Store
@@ -96,6 +96,29 @@ class Explodes(Small):
 
     def loss(self, network: torch.nn.Module, batch: Batch, progress: float) -> Any:
         return network(batch.noisy).mean() * float("nan"), {}
+
+
+@dataclass(frozen=True)
+class Fitted(PerImageMethod):
+    """One convolution per image; stops in the step whose turn is ``until``."""
+
+    until: int = 1000
+    name = "fitted"
+    info = Info(label="Fitted")
+    steps, paper_steps = 4, 4
+
+    def build(self, noisy: torch.Tensor) -> torch.nn.Module:
+        return torch.nn.Conv2d(noisy.shape[1], noisy.shape[1], 3, padding=1)
+
+    def rate(self, progress: float) -> float:
+        return 0.01
+
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+        CALLS.append("step")
+        if len(CALLS) == self.until:
+            raise KeyboardInterrupt
+        loss: torch.Tensor = (network(noisy) - noisy).square().mean()
+        return loss
 
 
 @pytest.fixture(autouse=True)
@@ -319,3 +342,37 @@ def test_an_error_while_planning_a_cell_fails_that_cell_only(base: Experiment, t
 
     outcome = run(replace(base, methods=[Confused(), identity()]), Store(tmp_path / "o"), Quiet())
     assert [cell.about["text"] for cell in outcome.cells] == ["identity"]
+
+
+# --- fits to single images ---
+
+
+def test_fits_foretell_their_time_and_record_their_steps(
+    base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "ETA_SECONDS", 0.0)
+    log = Listener()
+    outcome = run(replace(base, methods=[Fitted()]), Store(tmp_path), log)
+    (cell,) = outcome.cells
+    assert {row.steps for row in cell.rows.values()} == {4}
+    assert cell.about["training"] == "4 steps per image"
+    foretold = [line for line in log.lines if "per image like the first" in line]
+    assert len(foretold) == 1
+    assert "in all" in foretold[0]
+
+
+def test_a_stopped_fit_goes_on_within_its_image(
+    base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    store = Store(tmp_path)
+    whole = run(replace(base, methods=[Fitted()]), Store(tmp_path / "whole"), Listener()).cells[0].rows
+    CALLS.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(base, methods=[Fitted(until=7)]), store, Listener())
+    assert len(list((tmp_path / "fits").iterdir())) == 1
+    # The first image was done, and two of four steps of the second.
+    rows = run(replace(base, methods=[Fitted(until=7)]), store, Listener()).cells[0].rows
+    assert len(CALLS) == 7 + 2
+    assert [row.psnr for row in rows.values()] == [row.psnr for row in whole.values()]
+    assert not list((tmp_path / "fits").iterdir())

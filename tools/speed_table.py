@@ -13,7 +13,7 @@ def main(path: Path) -> None:
     """Print one Markdown line per measured variant: seconds, ratio to the reference, share of the matmul peak."""
     groups: dict[str, dict[str, dict[str, object]]] = {}
     for entry in json.loads(path.read_text(encoding="utf-8"))["benchmarks"]:
-        groups.setdefault(entry["group"], {})[entry["name"].split("[")[0] + entry.get("param", "")] = entry
+        groups.setdefault(entry["group"], {})[entry["name"].split("[")[0] + (entry.get("param") or "")] = entry
     rows = []
     for group, entries in groups.items():
         (reference,) = (entry for entry in entries.values() if str(entry["name"]).startswith("test_reference"))

@@ -1,6 +1,7 @@
 """Networks by name, for any learned method: ``n2c[network=unet_nbr]``.
 
-A network maps (N, C, H, W) to (N, C, H, W). It may offer ``forward_at(x, offsets, stride)`` to compute only the
+A network maps (N, C, H, W) to (N, C, H, W). One's own is ``network=file.py:Class``, a `torch.nn.Module` that is made
+with the numbers of input and output channels. It may offer ``forward_at(x, offsets, stride)`` to compute only the
 output pixels that a blind-spot method keeps; `forward_at` falls back to the full pass for one that does not.
 """
 
@@ -8,9 +9,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 
-from denoisebench.errors import unknown
+from denoisebench.errors import UserError, unknown
 from denoisebench.lazy import torch
+from denoisebench.userfiles import load_user_file
 
 # On a CPU more pixels per pass only spill the caches: 16 copies of 4x128x128 one by one take 6.3 s, by eights 6.8 s.
 _CPU_PIXELS = 65536
@@ -36,24 +39,49 @@ NETWORKS: dict[str, tuple[str, str, dict[str, object]]] = {
         "blindspot.BlindSpotUNet",
         {},
     ),
+    "dbsn": ("an output does not depend on its own pixel: dilated convolutions (DBSN)", "dbsn.DilatedBlindSpot", {}),
 }
 #: Networks whose output at a pixel does not depend on that pixel.
-BLIND = ("blindspot",)
+BLIND = ("blindspot", "dbsn")
 
 
 def check_network(name: str) -> None:
-    """Raise a `UserError` unless there is a network of that name."""
-    if name not in NETWORKS:
-        raise unknown("network", name, NETWORKS)
+    """Raise a `UserError` unless there is a network of that name, or file of that path."""
+    path = user_network(name)
+    if path is not None and not path.is_file():
+        raise UserError(f"Network file {path} does not exist.")
+    if path is None and name not in NETWORKS:
+        raise unknown("network", name, NETWORKS, "Or give your own as file.py:Class.")
+
+
+def user_network(name: str) -> Path | None:
+    """The file of a network given as ``file.py:Class``, None for one of `NETWORKS`."""
+    path, colon, _ = name.rpartition(":")
+    return Path(path).expanduser() if colon and path.endswith(".py") else None
 
 
 def build_network(name: str, in_channels: int, out_channels: int) -> torch.nn.Module:
     """A new network, initialised from torch's global generator."""
     check_network(name)
+    path = user_network(name)
+    if path is not None:
+        return _build_own(path, name.rpartition(":")[2], in_channels, out_channels)
     _, place, settings = NETWORKS[name]
     module, _, kind = place.partition(".")
     network = getattr(importlib.import_module(f"denoisebench.networks.{module}"), kind)
     return network(in_channels, out_channels, **settings)  # type: ignore[no-any-return]
+
+
+def _build_own(path: Path, name: str, in_channels: int, out_channels: int) -> torch.nn.Module:
+    kind = getattr(load_user_file(path, "Network"), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
+        raise UserError(f"Network file {path} has no torch.nn.Module named {name!r}.")
+    try:
+        return kind(in_channels, out_channels)
+    except TypeError as error:
+        raise UserError(
+            f"Network {name} of {path} cannot be made from the numbers of input and output channels: {error}."
+        ) from error
 
 
 def forward_at(

@@ -69,24 +69,35 @@ def published_folder() -> Path | None:
     return None
 
 
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The lines of a published file, empty if it is not here."""
+    folder = published_folder()
+    return _rows(folder / name) if folder is not None else []
+
+
+@cache
+def _names() -> Mapping[tuple[str, str], list[str]]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for row in rows_of("names.csv"):
+        names.setdefault((row["kind"], row["published"]), []).append(row["ours"])
+    return names
+
+
+def names_of(kind: str, published_name: str) -> list[str]:
+    """This package's names of a published method, noise or data set; empty if it has none."""
+    return _names().get((kind, published_name), [])
+
+
 @cache
 def published() -> Mapping[Key, Value]:
     """Every published mean over a test set with synthetic noise."""
-    folder = published_folder()
-    if folder is None:
-        return {}
-    names: dict[tuple[str, str], list[str]] = {}
-    for row in _rows(folder / "names.csv"):
-        names.setdefault((row["kind"], row["published"]), []).append(row["ours"])
     values = {}
     for table in TABLES:
-        for row in _rows(folder / table):
-            found = (names.get((kind, row[kind]), []) for kind in ("method", "noise", "dataset"))
-            methods, noises, datasets = found
-            for dataset in datasets:
-                for method in methods:
-                    for noise in noises:
-                        value = Value(float(row["psnr"]), float(row["ssim"]), row["flag"])
+        for row in rows_of(table):
+            value = Value(float(row["psnr"]), float(row["ssim"]), row["flag"])
+            for dataset in names_of("dataset", row["dataset"]):
+                for method in names_of("method", row["method"]):
+                    for noise in names_of("noise", row["noise"]):
                         values[Key(method, noise, dataset)] = value
     return values
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
-    "level", "told", "training", "training_noise", "protocol", "cell",
+    "level", "steps", "told", "training", "training_noise", "protocol", "cell",
 )  # fmt: skip
 BESIDE_HEADS = (
     "Data", "Method", "Training", "Measured", "Paper", "Difference", "To clean-trained", "Same, paper",
@@ -29,7 +29,7 @@ _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underlin
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
-     "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "×": r"$\times$"}
+     "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
 
 
@@ -86,11 +86,11 @@ def latex(table: Table) -> str:
         *(f"% {note}" for note in table.notes),
         rf"\begin{{tabular}}{{lll{'c' * len(table.columns)}r}}",
         r"\toprule",
-        " & ".join(_tex(head) for head in heads) + r" \\",
+        " & ".join(tex(head) for head in heads) + r" \\",
         r"\midrule",
     ]
     for line in table.lines:
-        texts = [_tex(_name(line)), _tex(line.told), _tex(line.training)]
+        texts = [tex(_name(line)), tex(line.told), tex(line.training)]
         texts += [*_cells(table, line, _LATEX), f"{table.seconds[line]:.2f}"]
         lines.append(" & ".join(texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
@@ -141,7 +141,8 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
                 (
                     about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}", f"{row.level:.8g}",
-                    "; ".join(about["told"]), about["training"], training_noise, about["protocol"], cell.key,
+                    row.steps or "", "; ".join(about["told"]), about["training"], training_noise,
+                    about["protocol"], cell.key,
                 )
             )  # fmt: skip
     return out.getvalue()
@@ -165,5 +166,6 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
     return f"{psnr}/{ssim}"
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Text with the characters escaped that mean something to LaTeX."""
     return text.translate(_TEX_SPECIAL)

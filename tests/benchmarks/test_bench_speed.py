@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.experiment import parse_method
 from denoisebench.memory import keep_freed_memory
-from denoisebench.method import Batch, Known, LearnedMethod, Need
+from denoisebench.method import Batch, Known, LearnedMethod, Need, PerImageMethod
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")
 PRECISIONS = ("float32", *(("bfloat16",) if DEVICE == "cuda" else ()))
@@ -145,3 +145,40 @@ def test_pass(benchmark: BenchmarkFixture, output: str) -> None:
             method.denoise(network, x, Known("b2u", frozenset(), {}), torch.Generator(DEVICE))
 
     timed(benchmark, work, 3)
+
+
+IMAGE_STEP = "ZS-N2N step, one 256² image"
+
+
+def image_step(plain: bool) -> Callable[[], None]:
+    method = parse_method("zsn2n")
+    assert isinstance(method, PerImageMethod)
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 256, 256, device=DEVICE)
+    layout = torch.contiguous_format if plain else torch.channels_last
+    network = method.build(image).to(DEVICE).to(memory_format=layout)  # type: ignore[call-overload]
+    network.plain = plain
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    image = image.contiguous(memory_format=layout)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        method.loss(network, image, Known("zsn2n", frozenset(), {}), 0.5).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    return step
+
+
+def test_reference_image_step(benchmark: BenchmarkFixture) -> None:
+    benchmark.group = IMAGE_STEP
+    default_memory()
+    timed(benchmark, image_step(plain=True), 10)
+
+
+def test_image_step(benchmark: BenchmarkFixture) -> None:
+    benchmark.group = IMAGE_STEP
+    keep_freed_memory()
+    with FlopCounterMode(display=False) as counter:
+        image_step(plain=True)()
+    timed(benchmark, image_step(plain=False), 10)
+    benchmark.extra_info["share_of_peak"] = counter.get_total_flops() / benchmark.stats.stats.min / peak()

@@ -1,0 +1,148 @@
+"""The loop of per-image methods: budgets, seeds, checkpoints, failure; and what tables say of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from denoisebench import fitting
+from denoisebench.errors import TrainingFailed, UserError
+from denoisebench.fitting import FitRecipe, fit, fit_recipe, fit_text
+from denoisebench.images import FloatImage
+from denoisebench.method import Info, Known, PerImageMethod
+from denoisebench.training import Budget
+
+NOTHING = Known("toy", frozenset(), {})
+
+
+@dataclass(frozen=True)
+class Toy(PerImageMethod):
+    """One convolution that learns the image, with a buffer and draws in every step."""
+
+    name = "toy"
+    info = Info(label="Toy", licence="x", multiple=4)
+    steps, paper_steps = 5, 1000
+    fail_at = 0
+    sleep = 0.0
+
+    def build(self, noisy: torch.Tensor) -> nn.Module:
+        network = nn.Conv2d(noisy.shape[1], noisy.shape[1], 3, padding=1)
+        network.register_buffer("seen", torch.zeros(()))
+        return network
+
+    def rate(self, progress: float) -> float:
+        return 0.01 * (0.5 if progress > 0.5 else 1)
+
+    def loss(self, network: nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+        network.get_buffer("seen").add_(1)
+        time.sleep(self.sleep)
+        if self.fail_at and network.get_buffer("seen") >= self.fail_at:
+            return network(noisy).sum() * float("nan")
+        return (network(noisy + 0.1 * torch.randn_like(noisy)) - noisy).square().mean()
+
+    def denoise(self, network: nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+        assert not torch.is_grad_enabled()
+        assert not network.training
+        output: torch.Tensor = network(noisy) + 0.01 * torch.randn_like(noisy)
+        return output
+
+
+def image(seed: int = 0) -> FloatImage:
+    return np.random.default_rng(seed).random((12, 16, 3), dtype=np.float32)
+
+
+def steps(number: int) -> FitRecipe:
+    return FitRecipe(Budget(number, "steps"))
+
+
+def test_a_fit_repeats_and_depends_on_its_axes_alone() -> None:
+    torch.manual_seed(1)
+    first, done = fit(Toy(), image(), NOTHING, steps(6), ("a", 1))
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    again, _ = fit(Toy(), image(), NOTHING, steps(6), ("a", 1))
+    other, _ = fit(Toy(), image(), NOTHING, steps(6), ("a", 2))
+    assert done == 6
+    assert first.shape == (12, 16, 3)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_more_steps_fit_better() -> None:
+    errors = [np.mean((fit(Toy(), image(), NOTHING, steps(n), ("a",))[0] - image()) ** 2) for n in (1, 300)]
+    assert errors[1] < errors[0] / 3
+
+
+def test_a_stopped_fit_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    expected, _ = fit(Toy(), image(), NOTHING, steps(8), ("a",))
+    path = tmp_path / "fits" / "one.ckpt"
+    seen: list[str] = []
+
+    def stop(fraction: float, text: str) -> None:
+        seen.append(text)
+        if fraction == 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Toy(), image(), NOTHING, steps(8), ("a",), checkpoint=path, report=stop)
+    assert path.is_file()
+    result, done = fit(Toy(), image(), NOTHING, steps(8), ("a",), checkpoint=path, report=lambda f, t: seen.append(t))
+    assert done == 8
+    assert seen == [f"step {n}/8" for n in range(1, 9)]
+    np.testing.assert_array_equal(result, expected)
+    assert not path.exists()
+
+
+def test_a_damaged_checkpoint_costs_only_its_steps(tmp_path: Path) -> None:
+    path = tmp_path / "one.ckpt"
+    path.write_bytes(b"nonsense")
+    result, _ = fit(Toy(), image(), NOTHING, steps(4), ("a",), checkpoint=path)
+    np.testing.assert_array_equal(result, fit(Toy(), image(), NOTHING, steps(4), ("a",))[0])
+
+
+def test_a_budget_in_minutes_ends_by_the_clock() -> None:
+    class Slow(Toy):
+        sleep = 0.02
+
+    fractions: list[float] = []
+    recipe = FitRecipe(Budget(0.2 / 60, "minutes"))
+    _, done = fit(Slow(), image(), NOTHING, recipe, ("a",), report=lambda f, t: fractions.append(f))
+    assert 2 <= done <= 10
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+
+
+def test_a_loss_that_is_not_finite_is_a_failure() -> None:
+    class Broken(Toy):
+        fail_at = 3
+
+    with pytest.raises(TrainingFailed, match="toy diverged: loss is not finite at step 3"):
+        fit(Broken(), image(), NOTHING, steps(5), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected", "text"),
+    [
+        (None, Budget(5, "steps"), "5 steps per image of the paper's 1,000 steps"),
+        ("paper", Budget(1000, "steps"), "1000 steps per image"),
+        ("2000", Budget(2000, "steps"), "2000 steps per image"),
+        ("2min", Budget(2, "minutes"), "2 minutes per image of the paper's 1,000 steps"),
+    ],
+)
+def test_budgets_and_what_a_table_says(budget: str | None, expected: Budget, text: str) -> None:
+    recipe = fit_recipe(Toy(), budget)
+    assert recipe.budget == expected
+    assert fit_text(Toy(), recipe) == text
+
+
+def test_one_image_has_no_epochs() -> None:
+    with pytest.raises(UserError, match="budget in steps or min, or paper"):
+        fit_recipe(Toy(), "5epochs")

@@ -1,0 +1,108 @@
+"""A published table beside measurements: layout, verdicts, and blanks where nothing was measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from denoisebench.config import PaperPart
+from denoisebench.errors import UserError
+from denoisebench.evaluation import Row
+from denoisebench.reports import paper_table as tables
+from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
+from denoisebench.results import StoredCell
+
+
+def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
+    protocol = {"noise": noise, "dataset": dataset, "draws": "legacy", "padding": "side"}
+    facts = {"text": text, "training": "", "told": [], "protocol": "abc", "written": written, **about}
+    rows = {("a", 0): Row("a", 0, psnr - 1, 0.8, 1.0, 0.1), ("b", 0): Row("b", 0, psnr + 1, 0.9, 1.0, 0.1)}
+    return StoredCell({"protocol": protocol, "cell": text + written}, facts, rows)
+
+
+def entry(table: PaperTable, noise: str, method: str, dataset: str) -> Entry:
+    (found,) = [e for e in table.entries if (e.noise, e.method, e.dataset) == (noise, method, dataset)]
+    return found
+
+
+def test_every_published_cell_has_its_place_and_none_a_measurement() -> None:
+    table = paper_table(PaperPart(1, {}), "Table 1", [])
+    assert len(table.entries) == 135
+    assert all(e.measured is None and e.verdict == "" and e.difference is None for e in table.entries)
+    heads, rows = grid(table)
+    assert heads[:5] == ["Noise", "Method", "Kodak paper", "Kodak measured", "Kodak diff"]
+    assert len(rows) == 45
+    ours = next(row for row in rows if row[1] == "Blind2Unblind")
+    blank = ["", ""]
+    assert ours[2:] == ["32.27/0.880", *blank, "30.87/0.872", *blank, "31.27/0.864", *blank, ""]
+    lines = list(csv.DictReader(io.StringIO(tables.csv_text(table))))
+    assert len(lines) == 135
+    assert {line["psnr"] for line in lines} == {""}
+
+
+@pytest.mark.parametrize(
+    ("psnr", "verdict", "difference"),
+    [
+        (32.27, "=", "+0.00"),
+        (32.37, "=", "+0.10"),
+        (32.38, ">", "+0.11"),
+        (32.17, "=", "-0.10"),
+        (32.164, "<", "-0.11"),
+    ],
+)
+def test_verdicts_count_printed_digits(psnr: float, verdict: str, difference: str) -> None:
+    table = paper_table(PaperPart(1, {}), "T", [cell("b2u", "gauss25", "kodak", psnr, training="300 steps")])
+    found = entry(table, "gaussian_sigma25", "Blind2Unblind", "Kodak")
+    assert found.verdict == verdict
+    row = next(row for row in grid(table)[1] if row[1] == "Blind2Unblind")
+    assert row[3:5] == [f"{psnr:.2f}/0.850", f"{difference} {verdict}"]
+    assert row[-1] == "300 steps"
+
+
+def test_names_of_both_sides_are_matched() -> None:
+    cells = [
+        cell("anscombe_bm3d", "poisson30", "set14_14", 30.0),
+        cell("r2r[passes=8]", "gauss25", "kodak", 31.0),
+        cell("b2u[eta=0]", "gauss25", "kodak", 30.0),
+        cell("b2u", "gauss25", "kodak", 31.0),
+    ]
+    table = paper_table(PaperPart(1, {}), "T", cells)
+    assert entry(table, "poisson_lambda30", "Anscombe+BM3D", "Set14").ours == "anscombe_bm3d"
+    assert entry(table, "gaussian_sigma25", "Blind2Unblind", "Kodak").ours == "b2u"
+    assert "R2R (r2r[passes=8])" in {row[1] for row in grid(table)[1]}
+
+
+def test_the_newest_measurement_counts() -> None:
+    cells = [cell("b2u", "gauss25", "kodak", 31.0, written="2"), cell("b2u", "gauss25", "kodak", 20.0, written="1")]
+    found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
+    assert found.mean == (pytest.approx(31.0), pytest.approx(0.85))
+
+
+def test_variants_are_methods_with_settings() -> None:
+    part = PaperPart(6, {"RM+V": "b2u[mapper=random]", "GM+V": "b2u"})
+    table = paper_table(part, "T", [cell("b2u[mapper=random]", "gauss25", "kodak", 25.0)])
+    found = entry(table, "gaussian_sigma25", "RM+V", "Kodak")
+    # The paper prints no number there: it did not converge.
+    assert (found.psnr, found.mean, found.difference, found.verdict) == (None, (25.0, pytest.approx(0.85)), None, "")
+    assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured is None
+    assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured is None
+    with pytest.raises(UserError, match="Table 6 has no variant GX"):
+        paper_table(PaperPart(6, {"GX": "b2u"}), "T", [])
+
+
+def test_odd_published_cells_are_marked_and_explained() -> None:
+    table = paper_table(PaperPart(1, {}), "T", [])
+    text = tables.markdown(table)
+    assert "30.38/0.826*" in text
+    assert "* DBSN, Kodak, Gaussian σ∈[5,50]: odd:" in text
+
+
+def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
+    text = tables.latex(paper_table(PaperPart(1, {}), "Table 1", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0)]))
+    assert text.count(r"\midrule") == 4
+    assert r"R2R (r2r{[}passes=8{]})" in text
+    assert r"Gaussian $\sigma$=25 & N2C & 32.43/0.884" in text
+    assert text.count(r"\\") == 46

@@ -1,0 +1,98 @@
+"""Self2Self: partial convolutions, masks, loss and ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from denoisebench.errors import UserError
+from denoisebench.experiment import parse_method
+from denoisebench.method import Known, PerImageMethod
+from denoisebench.networks.self2self import Self2SelfNet
+
+NOTHING = Known("self2self", frozenset(), {})
+
+
+def method(text: str = "self2self") -> PerImageMethod:
+    found = parse_method(text)
+    assert isinstance(found, PerImageMethod)
+    return found
+
+
+@pytest.mark.parametrize(("channels", "count"), [(1, 988_609), (3, 991_203)])
+def test_parameter_counts(channels: int, count: int) -> None:
+    assert sum(p.numel() for p in Self2SelfNet(channels).parameters()) == count
+
+
+def test_without_holes_a_partial_convolution_is_a_convolution() -> None:
+    network = Self2SelfNet(3)
+    x = torch.rand(1, 3, 32, 32)
+    out, held = network._partial(0, x, torch.ones_like(x))
+    layer = network.encoder[0]
+    expected = F.leaky_relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), layer.weight, layer.bias), 0.1)  # type: ignore[arg-type]
+    torch.testing.assert_close(out, expected)
+    assert held.shape == (1, 1, 32, 32)
+    assert held.all()
+
+
+def test_a_partial_convolution_divides_by_the_share_it_sees() -> None:
+    network = Self2SelfNet(1)
+    network.encoder[0].weight.data.fill_(1.0)  # type: ignore[union-attr,operator]
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 2, 3] = mask[..., 4, 4] = 1
+    image = 0.5 * mask
+    out, held = network._partial(0, image, mask)
+    # One or two of nine values are known; the sum is stretched to what nine of them would give.
+    assert torch.equal(held[0, 0], (F.max_pool2d(mask, 3, 1, 1)[0, 0] > 0).float())
+    torch.testing.assert_close(out[0, 0], 4.5 * held[0, 0])
+
+
+def test_hidden_values_never_reach_the_network() -> None:
+    network = Self2SelfNet(3, dropout=0.0)
+    x = torch.rand(1, 3, 32, 32)
+    mask = (torch.rand(1, 3, 32, 32) < 0.7).float()
+    changed = torch.where(mask.bool(), x, torch.rand_like(x))
+    torch.testing.assert_close(network(x, mask), network(changed, mask), rtol=0, atol=0)
+
+
+def test_the_loss_counts_dropped_values_alone() -> None:
+    asked: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Constant(torch.nn.Module):
+        def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            asked.append((image, mask))
+            return torch.zeros_like(image)
+
+    noisy = torch.rand(1, 3, 64, 64)
+    loss = method().loss(Constant(), noisy, NOTHING, 0.5)
+    image, mask = asked[0]
+    torch.testing.assert_close(loss, image[mask == 0].square().mean())
+    assert float(mask.mean()) == pytest.approx(0.7, abs=0.02)
+
+
+def test_flips_are_undone_in_the_ensemble() -> None:
+    class Same(torch.nn.Module):
+        def forward(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return image
+
+    noisy = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(method("self2self[passes=9]").denoise(Same(), noisy, NOTHING), noisy)
+
+
+def test_dropout_stays_on_while_denoising() -> None:
+    network = Self2SelfNet(1).eval()
+    x = torch.rand(1, 1, 32, 32)
+    assert not torch.equal(network(x, torch.ones_like(x)), network(x, torch.ones_like(x)))
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(UserError, match="keep, dropout and lr"):
+        parse_method("self2self[keep=1]")
+
+
+@pytest.mark.slow
+def test_a_photograph_gets_better(fitted_gain: Callable[[str, int], float]) -> None:
+    assert fitted_gain("self2self[passes=10]", 120) > 3
