@@ -255,14 +255,17 @@ def _fitting(
     """How the images of a cell are fitted; says how long that will take, from the first steps of the first one."""
     if cell.fit is None:
         return None
-    start, said = time.monotonic(), False
+    first: tuple[float, float] | None = None
+    said = False
 
     def watch(fraction: float, text: str) -> None:
-        nonlocal said
-        # The first step is slower than the others, and a minute of budget needs no measuring.
-        if not said and fraction < 1 and time.monotonic() - start > ETA_SECONDS:
+        nonlocal first, said
+        now = time.monotonic()
+        # The first step also pays for what every process does once.
+        first = first or (now, fraction)
+        if not said and first[1] < fraction < 1 and now - first[0] >= ETA_SECONDS:
             said = True
-            each = (time.monotonic() - start) / fraction
+            each = (now - first[0]) / (fraction - first[1])
             text_each, text_all = duration(each), duration(each * images)
             progress.say(f"{cell.title}: about {text_each} per image like the first, {text_all} in all")
         report(fraction, text)

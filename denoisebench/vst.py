@@ -71,6 +71,21 @@ def inverse_anscombe_closed(stabilised: npt.NDArray[np.floating]) -> FloatArray:
     return np.maximum(_series(stabilised), 0.0)
 
 
+def inverse_anscombe_asymptotic(stabilised: npt.NDArray[np.floating]) -> FloatArray:
+    """Asymptotically unbiased inverse max(0, D^2/4 - 1/8): 0.13 counts too high at a mean of 0.5, 0.02 at 2.
+
+    Parameters
+    ----------
+    stabilised : D, any shape
+
+    Returns
+    -------
+    Counts, same shape, float64; 1/4 where D is 2 sqrt(3/8), the transform of no photon
+    """
+    value = np.maximum(stabilised.astype(np.float64), 0.0)
+    return np.asarray(np.maximum(value**2 / 4.0 - 1.0 / 8.0, 0.0))
+
+
 def generalised_anscombe(values: npt.NDArray[np.floating], gain: float, sigma: float) -> FloatArray:
     """Generalised Anscombe transform for noise of variance gain * x + sigma^2.
 

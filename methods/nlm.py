@@ -13,34 +13,29 @@ h = 0.6 sigma for the fast variant, as scikit-image advises. Source: Buades, Col
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from denoisebench.errors import UserError
-from denoisebench.estimation import estimate_sigma
-from denoisebench.images import FloatImage
-from denoisebench.method import Info, Known, Need, PlainMethod
-from denoisebench.vst import anscombe, inverse_anscombe
+from denoisebench.gaussian import FloatArray, GaussianDenoiser
+from denoisebench.method import Info, Need
 
 
 @dataclass(frozen=True)
-class NLM(PlainMethod):
+class NLM(GaussianDenoiser):
     """Non-local means.
 
     Parameters
     ----------
+    sigma : estimate it from the image, or take the known level
     patch : side of the compared patches, in pixels
     distance : reach of the search window, in pixels
     strength : h in units of sigma
-    sigma : estimate it from the image, or take the known level
     """
 
     patch: int = 5
     distance: int = 6
     strength: float = 0.6
-    sigma: Literal["estimate", "known"] = "estimate"
 
     name = "nlm"
     info = Info(
@@ -59,25 +54,9 @@ class NLM(PlainMethod):
         if self.patch < 1 or self.distance < 1 or self.strength <= 0:
             raise UserError("nlm: patch and distance must be at least 1, strength above 0.")
 
-    def told(self, family: str) -> frozenset[Need]:
-        """The noise model, and the level unless it is estimated."""
-        if family == "gauss" and self.sigma == "estimate":
-            return frozenset({Need.FAMILY})
-        return self.info.needs
-
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
-        if known.family == "poisson":
-            level = float(known.level)
-            stabilised = anscombe(level * noisy.astype(np.float64))
-            return (inverse_anscombe(self._filter(stabilised, 1.0)) / level).astype(np.float32)
-        sigma = estimate_sigma(noisy) if self.sigma == "estimate" else float(known.level)
-        return self._filter(noisy.astype(np.float64), sigma).astype(np.float32)
-
-    def _filter(self, image: npt.NDArray[np.float64], sigma: float) -> npt.NDArray[np.float64]:
+    def filter(self, image: FloatArray, sigma: float) -> FloatArray:
         from skimage.restoration import denoise_nl_means
 
-        if sigma == 0:
-            return image
         # With a channel axis of length one scikit-image loses the axis and fails.
         gray = image.shape[2] == 1
         filtered = denoise_nl_means(  # type: ignore[no-untyped-call]

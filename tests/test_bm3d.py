@@ -60,10 +60,14 @@ def gain(method: BM3D, channels: int, noise: str) -> float:
 def test_told_is_the_truth() -> None:
     assert BM3D().told("gauss") == {Need.FAMILY}
     assert BM3D(sigma="known").told("gauss") == BOTH
-    for method in (BM3D(), BM3D(sigma="known")):
-        assert method.told("poisson") == BOTH
-        assert method.told("gauss") <= method.info.needs
     assert BM3D.info.needs == BOTH
+
+
+def test_poisson_noise_is_another_methods() -> None:
+    for noise in ("poisson30", "poisson5_50-clip"):
+        assert BM3D().unsuitable(parse_noise(noise), 3) == "takes Gaussian noise only; use anscombe_bm3d"
+    assert BM3D().unsuitable(parse_noise("gauss5_50"), 1) is None
+    assert "not 4" in str(BM3D().unsuitable(parse_noise("gauss25"), 4))
 
 
 def test_estimate_never_looks_at_the_level(fast: list[float]) -> None:
@@ -100,12 +104,9 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("noise", "channels", "least"),
-    [("gauss25", 1, 7.5), ("gauss25", 3, 9.0), ("poisson30", 1, 9.0), ("poisson30", 3, 10.0)],
-)
-def test_beats_the_noisy_image_by_far(noise: str, channels: int, least: float) -> None:
-    assert gain(BM3D(), channels, noise) > least
+@pytest.mark.parametrize(("channels", "least"), [(1, 7.5), (3, 9.0)])
+def test_beats_the_noisy_image_by_far(channels: int, least: float) -> None:
+    assert gain(BM3D(), channels, "gauss25") > least
 
 
 @pytest.mark.slow
@@ -120,17 +121,6 @@ def test_one_thread_repeats_to_the_last_bit() -> None:
     once, twice, several = (denoise(BM3D(threads=n), noisy, "gauss", 0.1) for n in (1, 1, 2))
     assert np.array_equal(once, twice)
     np.testing.assert_allclose(several, once, atol=1e-3)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_poisson_path_is_unbiased_when_the_filter_does_nothing(channels: int, fast: list[float]) -> None:
-    drawn = draw(face(channels), "poisson30")
-    result = denoise(BM3D(), drawn.noisy, "poisson", drawn.level)
-    # The unbiased inverse of a value that was not averaged lies a quarter of a count above it.
-    counts = drawn.noisy > 10 / 30
-    assert np.abs(result - drawn.noisy - 0.25 / 30)[counts].max() < 2e-3
-    # One standard deviation of the stabilised image, mapped to a range of 0.7.
-    assert fast[0] == pytest.approx(0.7 / (2 * np.sqrt(30 * drawn.noisy.max() + 0.375) - 2 * np.sqrt(0.375)))
 
 
 # --- odd images ---
@@ -156,10 +146,6 @@ def test_images_without_colour_or_noise_give_no_nan() -> None:
     result = denoise(BM3D(sigma="known"), gray, "gauss", 25 / 255)
     assert np.isfinite(result).all()
     assert np.abs(result - gray).max() > 0.01
-    photon = np.zeros((32, 32, 3), np.float32)
-    assert np.array_equal(denoise(BM3D(), photon.copy(), "poisson", 5.0), photon)
-    photon[9, 9, 1] = 1 / 5
-    assert np.isfinite(denoise(BM3D(), photon, "poisson", 5.0)).all()
     # The Wiener stage shrinks even a flat image by a part in 10^4, which no 8-bit image shows.
     flat = np.full((32, 32, 3), 0.4, np.float32)
     assert np.all(to_uint8(denoise(BM3D(sigma="known"), flat, "gauss", 0.1)) == 102)

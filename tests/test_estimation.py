@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import skimage.data
+from scipy.ndimage import gaussian_filter
 
 from denoisebench.errors import UserError
 from denoisebench.estimation import estimate_sigma
@@ -54,6 +55,14 @@ def test_within_two_percent(name: str, sigma: float) -> None:
 def test_weak_noise_is_overestimated_by_little(name: str) -> None:
     # Photographs carry noise of their own: JPEG and sensor noise of 1.8 grey levels make 5 into 5.31.
     assert 5.0 <= 255 * estimate_sigma(add(photograph(name), 5)) <= (5.0**2 + 1.8**2) ** 0.5
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("sigma", [5, 10, 25, 50])
+def test_within_two_percent_where_a_photograph_has_no_noise_of_its_own(name: str, sigma: float) -> None:
+    smooth = gaussian_filter(photograph(name).astype(np.float64), (0.7, 0.7, 0))
+    noisy = smooth + sigma * np.random.default_rng(0).standard_normal(smooth.shape)
+    assert estimate_sigma(noisy) == pytest.approx(sigma, rel=0.02)
 
 
 def test_joint_channels_beat_one_channel() -> None:

@@ -15,6 +15,7 @@ from denoisebench.vst import (
     anscombe,
     generalised_anscombe,
     inverse_anscombe,
+    inverse_anscombe_asymptotic,
     inverse_anscombe_closed,
     inverse_generalised_anscombe,
 )
@@ -47,7 +48,7 @@ def test_measured_table(mean: float, forward: float, closed: float, asymptotic: 
     value = expectation(mean)
     assert inverse_anscombe(one(value))[0] == pytest.approx(mean, abs=1e-5)
     assert inverse_anscombe_closed(one(value))[0] == pytest.approx(closed, abs=6e-4)
-    assert value**2 / 4 - 1 / 8 == pytest.approx(asymptotic, abs=6e-4)
+    assert inverse_anscombe_asymptotic(one(value))[0] == pytest.approx(asymptotic, abs=6e-4)
     assert value**2 / 4 - 3 / 8 == pytest.approx(algebraic, abs=6e-4)
 
 
@@ -95,6 +96,11 @@ def test_limits_of_the_exact_inverse() -> None:
 
 def test_closed_form_is_zero_at_and_below_the_transform_of_zero() -> None:
     np.testing.assert_allclose(inverse_anscombe_closed(np.array([-2.0, 0.0, 1.0, SMALLEST])), 0.0, atol=1e-12)
+
+
+def test_asymptotic_inverse_is_never_negative() -> None:
+    found = inverse_anscombe_asymptotic(np.array([-2.0, 0.0, SMALLEST, 20.0]))
+    np.testing.assert_allclose(found, [0.0, 0.0, 0.25, 99.875])
 
 
 def test_forward_never_takes_a_root_of_a_negative_number() -> None:

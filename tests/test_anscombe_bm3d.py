@@ -1,0 +1,137 @@
+"""BM3D behind the Anscombe transform, on small crops of a real photograph."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+
+from denoisebench.errors import UserError
+from denoisebench.experiment import parse_method
+from denoisebench.images import FloatImage, UIntImage, to_uint8
+from denoisebench.method import Known, Need
+from denoisebench.methods.anscombe_bm3d import AnscombeBM3D  # type: ignore[import-untyped]
+from denoisebench.metrics import psnr
+from denoisebench.noise import Draw, add_noise, parse_noise
+
+BOTH = frozenset({Need.FAMILY, Need.LEVEL})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _package() -> None:
+    pytest.importorskip("bm3d")
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Replace the package's filter by the identity; lists the sigma of each call."""
+    import bm3d
+
+    calls: list[float] = []
+
+    def record(image: Any, sigma: float, profile: Any) -> Any:
+        calls.append(sigma)
+        return image
+
+    monkeypatch.setattr(bm3d, "bm3d", record)
+    monkeypatch.setattr(bm3d, "bm3d_rgb", record)
+    return calls
+
+
+def face(channels: int, side: int = 96) -> UIntImage:
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])  # type: ignore[no-untyped-call]
+
+
+def draw(clean: UIntImage, noise: str) -> Draw:
+    return add_noise(clean, parse_noise(noise), np.random.default_rng(1))
+
+
+def denoise(method: AnscombeBM3D, noisy: FloatImage, level: float) -> FloatImage:
+    """As the harness does it: the method is handed what it declared and nothing else."""
+    known = Known("anscombe_bm3d", method.told("poisson"), {Need.FAMILY: "poisson", Need.LEVEL: level})
+    noisy.flags.writeable = False
+    return np.asarray(method.denoise(noisy, known, np.random.default_rng(0)))
+
+
+@functools.cache
+def score(method: AnscombeBM3D, channels: int, noise: str) -> tuple[float, float]:
+    """PSNR of the noisy and of the denoised image."""
+    clean = face(channels)
+    drawn = draw(clean, noise)
+    result = denoise(method, drawn.noisy, drawn.level)
+    assert result.shape == clean.shape
+    assert result.dtype == np.float32
+    return psnr(to_uint8(drawn.noisy), clean), psnr(to_uint8(result), clean)
+
+
+def test_told_and_suited() -> None:
+    method = AnscombeBM3D()
+    assert method.told("poisson") == method.info.needs == BOTH
+    for noise in ("gauss25", "gauss5_50-uint8"):
+        assert method.unsuitable(parse_noise(noise), 3) == "takes Poisson noise only; use bm3d"
+    assert method.unsuitable(parse_noise("poisson5_50"), 1) is None
+    assert "not 4" in str(method.unsuitable(parse_noise("poisson30"), 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "least"), [(1, 9.0), (3, 10.0)])
+def test_beats_the_noisy_image_by_far(channels: int, least: float) -> None:
+    before, after = score(AnscombeBM3D(), channels, "poisson30")
+    assert after > before + least
+
+
+@pytest.mark.slow
+def test_few_photons_ask_for_an_unbiased_inverse() -> None:
+    dark = np.asarray(face(1) // 4)
+    drawn = draw(dark, "poisson5")
+    exact, closed, asymptotic = (
+        psnr(to_uint8(denoise(AnscombeBM3D(inverse=name), drawn.noisy, drawn.level)), dark)  # type: ignore[arg-type]
+        for name in ("exact", "closed", "asymptotic")
+    )
+    assert exact == pytest.approx(closed, abs=0.1)
+    assert exact > asymptotic + 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_unbiased_when_the_filter_does_nothing(channels: int, fast: list[float]) -> None:
+    drawn = draw(face(channels), "poisson30")
+    result = denoise(AnscombeBM3D(), drawn.noisy, drawn.level)
+    # The unbiased inverse of a value that was not averaged lies a quarter of a count above it.
+    counts = drawn.noisy > 10 / 30
+    assert np.abs(result - drawn.noisy - 0.25 / 30)[counts].max() < 2e-3
+    # One standard deviation of the stabilised image, mapped to a range of 0.7.
+    assert fast[0] == pytest.approx(0.7 / (2 * np.sqrt(30 * drawn.noisy.max() + 0.375) - 2 * np.sqrt(0.375)))
+
+
+def test_each_inverse_is_its_own(fast: list[float]) -> None:
+    # Counts 0, 1, 2 and 3, which the filter leaves alone.
+    noisy = np.tile(np.arange(4, dtype=np.float32) / 30, (32, 8))[:, :, None]
+    results = [30 * denoise(AnscombeBM3D(inverse=name), noisy, 30.0)[0, :4, 0] for name in ("closed", "asymptotic")]  # type: ignore[arg-type]
+    stabilised = 2 * np.sqrt(np.arange(4) + 0.375)
+    np.testing.assert_allclose(results[1], stabilised**2 / 4 - 1 / 8, atol=1e-4)
+    assert results[0][0] == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_images_of_next_to_no_photons() -> None:
+    dark = np.zeros((32, 32, 3), np.float32)
+    assert np.array_equal(denoise(AnscombeBM3D(), dark.copy(), 5.0), dark)
+    dark[9, 9, 1] = 1 / 5
+    assert np.isfinite(denoise(AnscombeBM3D(), dark, 5.0)).all()
+
+
+def test_settings() -> None:
+    assert AnscombeBM3D().text == "anscombe_bm3d"
+    assert parse_method("anscombe_bm3d[inverse=closed,threads=0]") == AnscombeBM3D(inverse="closed", threads=0)
+    with pytest.raises(UserError, match="allowed values are exact, closed, asymptotic"):
+        parse_method("anscombe_bm3d[inverse=algebraic]")
+    with pytest.raises(UserError, match=r"anscombe_bm3d\[threads=-1\]"):
+        AnscombeBM3D(threads=-1)
+
+
+def test_licence_warns_of_the_closed_package() -> None:
+    assert "closed source, non-commercial" in AnscombeBM3D.info.licence
+    assert "bm3d" in AnscombeBM3D.info.packages

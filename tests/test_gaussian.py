@@ -1,0 +1,159 @@
+"""What filters for Gaussian noise share, with filters that do nothing, record, or know the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.data import astronaut
+
+from denoisebench import provenance
+from denoisebench.errors import ContractError, UserError
+from denoisebench.gaussian import FloatArray, GaussianDenoiser, denoise_counts
+from denoisebench.images import FloatImage
+from denoisebench.method import Info, Known, Need
+from denoisebench.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
+
+CLEAN = astronaut()[:128, 128:256] / 255.0  # type: ignore[no-untyped-call]
+BOTH = frozenset({Need.FAMILY, Need.LEVEL})
+CALLS: list[tuple[FloatArray, float]] = []
+
+
+@dataclass(frozen=True)
+class Recorder(GaussianDenoiser):
+    """Does nothing but remember."""
+
+    name = "recorder"
+    info = Info(label="Recorder", licence="test", needs=BOTH)
+
+    def filter(self, image: FloatArray, sigma: float) -> FloatArray:
+        CALLS.append((image, sigma))
+        return image
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    CALLS.clear()
+
+
+def denoise(method: GaussianDenoiser, noisy: FloatImage, family: str, level: float) -> FloatImage:
+    known = Known("recorder", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
+    noisy.flags.writeable = False
+    return method.denoise(noisy, known, np.random.default_rng(0))
+
+
+def gaussian(level: float) -> FloatImage:
+    return np.asarray(CLEAN + np.random.default_rng(0).normal(0, level, CLEAN.shape), np.float32)
+
+
+def poisson(level: float) -> FloatImage:
+    return np.asarray(np.random.default_rng(0).poisson(level * CLEAN) / level, np.float32)
+
+
+def test_told_is_the_truth() -> None:
+    assert Recorder().told("gauss") == {Need.FAMILY}
+    assert Recorder(sigma="known").told("gauss") == BOTH
+    assert Recorder().told("poisson") == Recorder(sigma="known").told("poisson") == BOTH
+
+
+def test_sigma_is_estimated_or_told() -> None:
+    noisy = gaussian(0.1)
+    result = denoise(Recorder(), noisy, "gauss", 99.0)
+    denoise(Recorder(sigma="known"), noisy, "gauss", 0.125)
+    assert CALLS[0][1] == pytest.approx(0.1, rel=0.05)
+    assert CALLS[1][1] == 0.125
+    assert CALLS[0][0].dtype == np.float64
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, noisy)
+
+
+def test_a_level_that_was_not_declared_is_not_seen() -> None:
+    known = Known("recorder", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss"})
+    with pytest.raises(ContractError, match="noise level"):
+        Recorder(sigma="known").denoise(gaussian(0.1), known, np.random.default_rng(0))
+
+
+def test_noise_of_strength_zero_is_left_alone() -> None:
+    noisy = gaussian(0.1)
+    result = denoise(Recorder(sigma="known"), noisy, "gauss", 0.0)
+    np.testing.assert_array_equal(result, noisy)
+    assert result is not noisy
+    flat = np.full((64, 64, 1), 0.5, np.float32)
+    np.testing.assert_allclose(denoise(Recorder(), flat, "gauss", 0.0), flat)
+
+
+def test_too_small_for_an_estimate() -> None:
+    with pytest.raises(UserError, match="noise level of a 8x8 image"):
+        denoise(Recorder(), gaussian(0.1)[:8, :8].copy(), "gauss", 0.1)
+
+
+@pytest.mark.parametrize("level", [5.0, 30.0])
+def test_the_filter_sees_stabilised_counts_of_its_own_scale(level: float) -> None:
+    noisy = poisson(level)
+    denoise(Recorder(), noisy, "poisson", level)
+    ((image, sigma),) = CALLS
+    assert image.min() >= 0.15
+    assert image.max() == pytest.approx(0.85)
+    assert sigma == pytest.approx(0.7 / (2 * np.sqrt(level * noisy.max() + 0.375) - 2 * np.sqrt(0.375)))
+    # Counts of a flat grey of at least four photons: the noise has the standard deviation the filter is told.
+    flat = (np.random.default_rng(0).poisson(8, (200, 200, 1)) / level).astype(np.float32)
+    denoise(Recorder(), flat, "poisson", level)
+    assert CALLS[1][0].std() == pytest.approx(CALLS[1][1], rel=0.05)
+
+
+@pytest.mark.parametrize("mean", [0.5, 2.0, 10.0])
+def test_a_perfect_filter_leaves_no_bias(mean: float) -> None:
+    level = 30.0
+    noisy = (np.random.default_rng(0).poisson(mean, (600, 600, 1)) / level).astype(np.float32)
+
+    def average(image: FloatArray, sigma: float) -> FloatArray:
+        return np.full_like(image, image.mean())
+
+    def bias(inverse) -> float:  # type: ignore[no-untyped-def]
+        return float(level * denoise_counts(noisy, level, average, inverse).mean() - mean)
+
+    assert abs(bias(inverse_anscombe)) < 0.02
+    assert abs(bias(inverse_anscombe_closed)) < 0.04
+    expected = {0.5: 0.133, 2.0: 0.019, 10.0: 0.0}[mean]
+    assert bias(inverse_anscombe_asymptotic) - bias(inverse_anscombe) == pytest.approx(expected, abs=0.002)
+
+
+def test_images_of_next_to_no_photons() -> None:
+    dark = np.zeros((32, 32, 3), np.float32)
+    np.testing.assert_array_equal(denoise(Recorder(), dark.copy(), "poisson", 5.0), dark)
+    assert not CALLS
+    dark[9, 9, 1] = 1 / 5
+    assert np.isfinite(denoise(Recorder(), dark, "poisson", 5.0)).all()
+
+
+def test_a_filter_must_be_written() -> None:
+    class Lazy(GaussianDenoiser):
+        info = Recorder.info
+
+    with pytest.raises(NotImplementedError):
+        denoise(Lazy(), gaussian(0.1), "gauss", 0.1)
+
+
+@pytest.mark.parametrize("tool", ["gaussian", "estimation", "vst"])
+@pytest.mark.parametrize("plugin", ["bm3d", "nlm", "wnnm"])
+def test_what_the_base_imports_is_part_of_a_plugins_digest(
+    plugin: str, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = provenance._file_of(f"methods/{plugin}")
+    assert path is not None
+    original = provenance.source_digest
+    digests = []
+    for changed in (False, True):
+
+        def digest(file: Path, changed: bool = changed) -> str:
+            return original(file) + ("changed" if changed and file.stem == tool else "")
+
+        monkeypatch.setattr(provenance, "source_digest", digest)
+        provenance.plugin_digest.cache_clear()
+        provenance.code_digest.cache_clear()
+        digests.append(provenance.plugin_digest(path))
+    provenance.plugin_digest.cache_clear()
+    provenance.code_digest.cache_clear()
+    assert digests[0] != digests[1]
