@@ -8,8 +8,8 @@
 K = [[1,2,1],[2,0,2],[1,2,1]]/12 with zero padding, not renormalised at the border. lambda is lambda_s until
 ``ramp_start`` of the training, then rises linearly to lambda_f. Three outputs: ``exp`` = f(y), one pass, the method
 as the paper describes it; ``dn`` = h, s^2 passes; ``mid`` = (dn + blend exp) / (1 + blend), which the paper's
-digits correspond to. Shapes: y (N, C, H, W), 0..1 scale. Told: whether the noise has a single level or a range,
-which sets ``ramp_start`` (0.8 or 0.4); nothing if that is given. Assumes zero-mean, pixel-independent noise.
+digits correspond to. Shapes: y (N, C, H, W), 0..1 scale. Told: nothing (with ``ramp_start=none`` whether the noise
+has a single level or a range). Assumes zero-mean, pixel-independent noise.
 Cost per training image: s^2 masked passes forward and backward and one pass without gradient; to denoise, 1
 (``exp``), s^2 (``dn``) or s^2 + 1 (``mid``).
 
@@ -20,6 +20,10 @@ set; at equal images seen a prototype had 4 ahead by 0.2 dB at 3.4 times the tim
 released method. The loss is L_A everywhere, as released; L_B (no released code) replaces
 its first term by mean (lambda d2 - d1)^2 and keeps the eta term. The ``random`` mapper is the ablation's: one copy per
 image and step, one pixel per cell, loss averaged over all elements.
+
+The start of the ramp: 0.4 here. The released script takes 0.8 for a single noise level and 0.4 for a range
+(``ramp_start=none``), but the file it published for sigma 25 ends at lambda 19.7, which only a ramp from 0.4 passes. On
+eight photographs of no test set, sigma 25, 3000 steps of 1x64x64: 25.43 dB with 0.4, 25.20 dB with 0.8.
 
 The network is the suite's `unet`: the same layers with He initialisation. PyTorch's default initialisation, which
 the released code uses (``network=unet_b2u``), spends the first hundreds of steps on a plateau: N2C after 300 steps of
@@ -62,7 +66,7 @@ class B2U(LearnedMethod):
     eta: float = 1.0
     lambda_s: float = 2.0
     lambda_f: float = 20.0
-    ramp_start: float | None = None
+    ramp_start: float | None = 0.4
     revisible: Literal["A", "B"] = "A"
     mapper: Literal["global", "random"] = "global"
     visible: bool = True

@@ -189,7 +189,7 @@ def test_a_changed_pixel_changes_the_blind_output_elsewhere_only(row: int, colum
 
 @pytest.mark.parametrize(
     ("settings", "progress", "weight"),
-    [({}, 0.5, 2.0), ({}, 1.0, 20.0), ({"eta": 3.0, "lambda_f": 40.0}, 1.0, 40.0), ({"eta": 0.0}, 0.9, 11.0)],
+    [({}, 0.4, 2.0), ({}, 1.0, 20.0), ({"eta": 3.0, "lambda_f": 40.0}, 1.0, 40.0), ({"eta": 0.0}, 0.7, 11.0)],
 )
 def test_the_gradient_is_that_of_a_regression_on_an_amplified_residual(
     settings: dict[str, float], progress: float, weight: float
@@ -250,7 +250,7 @@ def test_the_random_mapper_averages_one_masked_copy_over_all_elements() -> None:
 
 def test_the_random_mapper_masks_the_visible_residual_too() -> None:
     a, method, noisy = 0.7, B2U(stride=4, mapper="random"), image(2, 3, 32, 32)
-    loss, _ = method.loss(Gain(a), batch_of(method, noisy, seed=9), 0.5)
+    loss, _ = method.loss(Gain(a), batch_of(method, noisy, seed=9), 0.4)
     mask = random_mask(noisy, 4, torch.Generator().manual_seed(9))
     d1, d2 = (a * fill(noisy) - noisy) * mask, (a * noisy - noisy) * mask
     assert loss.item() == pytest.approx(((d1 + 2 * d2).square().mean() + d1.square().mean()).item())
@@ -298,9 +298,12 @@ def test_backward_accumulates_the_gradient_of_the_loss(method: B2U) -> None:
     ],
 )
 def test_lambda_follows_the_table_for_a_hundred_epochs(ranged: bool, table: dict[int, float]) -> None:
-    method = B2U()
+    method = B2U(ramp_start=None)
     weights = {epoch: method.weight(epoch / 100, known_of(method, ranged)) for epoch in table}
     assert weights == pytest.approx(table)
+    if ranged:
+        nothing = Known("b2u", frozenset(), {})
+        assert {epoch: B2U().weight(epoch / 100, nothing) for epoch in table} == pytest.approx(table)
 
 
 def test_a_given_ramp_start_needs_to_be_told_nothing() -> None:
@@ -309,11 +312,13 @@ def test_a_given_ramp_start_needs_to_be_told_nothing() -> None:
     nothing = Known("b2u", frozenset(), {})
     assert [method.weight(progress, nothing) for progress in (0.5, 0.75, 1)] == pytest.approx([2, 11, 20])
     with pytest.raises(ContractError):
-        B2U().weight(0.5, nothing)
+        B2U(ramp_start=None).weight(0.5, nothing)
 
 
-def test_by_default_only_the_kind_of_level_is_told() -> None:
-    assert B2U().told("gauss") == B2U().told("poisson") == {Need.RANGED}
+def test_only_the_released_rule_is_told_the_kind_of_level() -> None:
+    assert B2U().told("gauss") == B2U().told("poisson") == frozenset()
+    assert B2U(ramp_start=None).told("gauss") == {Need.RANGED}
+    assert B2U(ramp_start=None, visible=False).told("gauss") == frozenset()
 
 
 # --- diagnosis ---
@@ -383,8 +388,8 @@ def test_a_negative_blend_is_a_user_error() -> None:
 
 def test_settings_are_read_from_texts() -> None:
     method = B2U.from_settings({"stride": "8", "ramp_start": "none", "visible": "no", "blend": "19.4"})
-    assert method == B2U(stride=8, visible=False, blend=19.4)
-    assert method.text == "b2u[stride=8,visible=false,blend=19.4]"
+    assert method == B2U(stride=8, ramp_start=None, visible=False, blend=19.4)
+    assert method.text == "b2u[stride=8,ramp_start=none,visible=false,blend=19.4]"
 
 
 def test_outputs_share_one_training() -> None:

@@ -179,7 +179,7 @@ def test_a_built_in_method_trains_and_runs_at_a_tiny_budget(
     command: Command, image_folder: MakeFolder, tmp_path: Path
 ) -> None:
     ran = command(
-        "run", "--methods", "n2c,b2u[stride=2]", "--datasets", image_folder(count=1), "--train-data",
+        "run", "--methods", "n2c,b2u[ramp_start=none]", "--datasets", image_folder(count=1), "--train-data",
         image_folder("training"), "--budget", "2steps", "--crop", "32", "--device", "cpu", "--out", tmp_path / "o",
     )  # fmt: skip
     assert ran.code == 0, ran.err
