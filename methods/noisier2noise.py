@@ -8,13 +8,19 @@ holds for Gaussian noise of a known level. Denoising draws z from y as in traini
 averages ``passes`` results. Shapes: y (N, C, H, W), 0..1 scale. Told: the noise level. Cost: one pass to train,
 ``passes`` to denoise. For Poisson noise the identity fails, and it is refused.
 
-alpha = 1 as in the paper's experiments; a smaller one amplifies what f(z) lacks. Trained by the suite's common recipe
-and network. No official code is known. Source: Moran, Schmidt, Zhong, Coady, Noisier2Noise, CVPR 2020.
+The network stands for xhat, f(z) = (alpha^2 network(z) + z) / (1 + alpha^2): the same loss, but a short training need
+not first learn to pass on half of the noise, whose lack the correction would amplify. ``output=noisy`` lets it stand
+for f(z), as in the paper; that was 17.9 dB after 300 steps of 1x64x64, where the noisy images had 20.3 (Kodak crops).
+
+alpha = 1 as in the paper's experiments. Trained by the suite's common recipe and network. No official code is known.
+
+Source: Moran, Schmidt, Zhong, Coady, Noisier2Noise, CVPR 2020.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from denoisebench.errors import UserError
 from denoisebench.lazy import torch
@@ -30,10 +36,12 @@ class Noisier2Noise(LearnedMethod):
     ----------
     alpha : scale of the added noise
     passes : noisier images averaged per image
+    output : what the network's output stands for, the clean or the noisy image
     """
 
     alpha: float = 1.0
     passes: int = 4
+    output: Literal["clean", "noisy"] = "clean"
 
     name = "noisier2noise"
     info = Info(
@@ -63,7 +71,7 @@ class Noisier2Noise(LearnedMethod):
         self, network: torch.nn.Module, batch: Batch, progress: float
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         noisier = self.noisier(batch.noisy, batch.known, batch.generator)
-        return torch.nn.functional.mse_loss(network(noisier), batch.noisy), {}
+        return torch.nn.functional.mse_loss(self.prediction(network, noisier), batch.noisy), {}
 
     def denoise(
         self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
@@ -71,13 +79,19 @@ class Noisier2Noise(LearnedMethod):
         total = torch.zeros_like(noisy)
         for _ in range(self.passes):
             noisier = self.noisier(noisy, known, generator)
-            total += self.corrected(network(noisier), noisier)
+            total += self.corrected(self.prediction(network, noisier), noisier)
         return total / self.passes
 
     def noisier(self, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
         """y + alpha n, same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
         return noisy + self.alpha * known.level * normal  # type: ignore[no-any-return]
+
+    def prediction(self, network: torch.nn.Module, noisier: torch.Tensor) -> torch.Tensor:
+        """f(z), the estimate of E[y | z]."""
+        output: torch.Tensor = network(noisier)
+        square = self.alpha**2
+        return output if self.output == "noisy" else (square * output + noisier) / (1 + square)
 
     def corrected(self, prediction: torch.Tensor, noisier: torch.Tensor) -> torch.Tensor:
         """E[x | z] from E[y | z] and z."""

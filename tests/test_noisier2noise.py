@@ -33,6 +33,23 @@ def test_the_correction_holds_for_samples() -> None:
     assert float(method.corrected(slope_y, torch.tensor(1.0))) == pytest.approx(float(slope_x), abs=0.01)
 
 
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_the_two_ways_of_output_are_one_method(alpha: float) -> None:
+    # A network that gives the clean estimate, and the one that gives f(z) of it.
+    direct: Any = parse_method(f"noisier2noise[alpha={alpha},output=noisy]")
+    usual: Any = parse_method(f"noisier2noise[alpha={alpha}]")
+    z = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+
+    def clean(image: torch.Tensor) -> torch.Tensor:
+        return image.square()
+
+    def noisy(image: torch.Tensor) -> torch.Tensor:
+        return (alpha**2 * clean(image) + image) / (1 + alpha**2)
+
+    torch.testing.assert_close(usual.prediction(clean, z), direct.prediction(noisy, z))
+    torch.testing.assert_close(usual.corrected(usual.prediction(clean, z), z), clean(z))
+
+
 def test_the_added_noise_has_the_told_level() -> None:
     method: Any = parse_method("noisier2noise[alpha=0.5]")
     known = Known("noisier2noise", frozenset({Need.LEVEL}), {Need.LEVEL: torch.tensor([0.1, 0.4]).view(2, 1, 1, 1)})
