@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
 from denoisebench.errors import UserError
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
@@ -59,7 +60,8 @@ class Laine19PME(LearnedMethod):
 
     def __post_init__(self) -> None:
         if self.network not in BLIND:
-            raise UserError(f"laine19_pme[network={self.network}]: allowed are networks with a blind spot: {BLIND[0]}.")
+            allowed = ", ".join(BLIND)
+            raise UserError(f"laine19_pme[network={self.network}]: allowed are networks with a blind spot: {allowed}.")
 
     def told(self, family: str) -> frozenset[Need]:
         """The noise model, and the level if it is not learned."""
@@ -86,8 +88,7 @@ class Laine19PME(LearnedMethod):
         variance = self.variance(network, batch.noisy, mean, batch.known)
         factor = cholesky(plus_diagonal(covariance, variance))
         white = solve_lower(factor, noisy - mean)
-        log_det = 2 * sum(torch.log(factor[i][i]) for i in range(len(factor)))
-        loss = (0.5 * (log_det + white.square().sum(1))).mean()
+        loss = (0.5 * (log_det(factor) + white.square().sum(1))).mean()
         if self.level != "known":
             loss = loss - 0.1 * variance.sqrt().mean()
         error = (mean - noisy).square().mean().detach()
@@ -99,18 +100,11 @@ class Laine19PME(LearnedMethod):
         mean, covariance = self.prior(network, noisy)
         return posterior_mean(noisy.double(), mean, covariance, self.variance(network, noisy, mean, known))
 
-    def prior(self, network: torch.nn.Module, noisy: torch.Tensor) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+    def prior(self, network: torch.nn.Module, noisy: torch.Tensor) -> tuple[torch.Tensor, Matrix]:
         """mu (N, C, H, W), and S as rows of (N, H, W), lower triangle and diagonal, float64."""
         channels = noisy.shape[1]
         output = network["prior"](noisy).double()  # type: ignore[index]
-        numbers = list(output[:, channels:].unbind(1))
-        zero = torch.zeros_like(numbers[0])
-        upper = [[zero] * i + [numbers.pop(0) for _ in range(i, channels)] for i in range(channels)]
-        covariance = [
-            [sum((a * b for a, b in zip(upper[i], upper[j], strict=True)), zero) for j in range(i + 1)]
-            for i in range(channels)
-        ]
-        return output[:, :channels], covariance
+        return output[:, :channels], from_upper(output[:, channels:], channels)
 
     def variance(self, network: torch.nn.Module, noisy: torch.Tensor, mean: torch.Tensor, known: Known) -> torch.Tensor:
         """Noise variance of every pixel and channel (N, C, H, W)."""
@@ -123,44 +117,3 @@ class Laine19PME(LearnedMethod):
         if known.family == "gauss":
             return spread.square().expand_as(mean)
         return mean.clamp(min=SMALLEST) * spread
-
-
-def plus_diagonal(matrix: list[list[torch.Tensor]], diagonal: torch.Tensor) -> list[list[torch.Tensor]]:
-    """Lower triangle of a symmetric matrix plus diag(``diagonal``), the latter (N, C, H, W)."""
-    return [[*row[:-1], row[-1] + diagonal[:, i]] for i, row in enumerate(matrix)]
-
-
-def cholesky(matrix: list[list[torch.Tensor]]) -> list[list[torch.Tensor]]:
-    """Lower factor L of L L^T, entry by entry, for all pixels at once; LAPACK takes them one by one."""
-    factor: list[list[torch.Tensor]] = []
-    for i, row in enumerate(matrix):
-        factor.append([])
-        for j, value in enumerate(row):
-            rest = value - sum(factor[i][k] * factor[j][k] for k in range(j))
-            factor[i].append(torch.sqrt(rest) if i == j else rest / factor[j][j])
-    return factor
-
-
-def solve_lower(factor: list[list[torch.Tensor]], right: torch.Tensor) -> torch.Tensor:
-    """L^-1 right, (N, C, H, W)."""
-    found: list[torch.Tensor] = []
-    for i, row in enumerate(factor):
-        rest = right[:, i] - sum(row[k] * found[k] for k in range(i))
-        found.append(rest / row[i])
-    return torch.stack(found, 1)
-
-
-def posterior_mean(
-    noisy: torch.Tensor, mean: torch.Tensor, covariance: list[list[torch.Tensor]], variance: torch.Tensor
-) -> torch.Tensor:
-    """mu + S (S + N)^-1 (y - mu), (N, C, H, W)."""
-    factor = cholesky(plus_diagonal(covariance, variance))
-    white = list(solve_lower(factor, noisy - mean).unbind(1))
-    count = len(factor)
-    weights: list[torch.Tensor] = [torch.empty(0)] * count
-    for i in reversed(range(count)):
-        rest = white[i] - sum(factor[k][i] * weights[k] for k in range(i + 1, count))
-        weights[i] = rest / factor[i][i]
-    entry = [[covariance[max(i, j)][min(i, j)] for j in range(count)] for i in range(count)]
-    gain = torch.stack([sum(entry[i][j] * weights[j] for j in range(count)) for i in range(count)], 1)  # type: ignore[misc]
-    return mean + gain
