@@ -4,21 +4,26 @@
     xhat = sum_k p(y | s_k) s_k / sum_k p(y | s_k)   (output=posterior),   or   mean_k s_k   (output=mean)
 
 Hidden: one uniform pixel of every 4x8 box (1/32 of them), drawn per image and channel; it takes the value of a uniform
-pixel of the 5x5 window around it, clipped to the crop, that is not hidden itself. To denoise, f sees y as it is. The
-noise model is analytic, its level told. Gaussian: the density. Poisson: the probability of n = lambda y photons,
-exp(n log(lambda s) - lambda s) / n!, with gamma for the factorial where clipping made n no whole number; a Gaussian of
-variance s / lambda is unbounded at y = s = 0, and puts dark pixels too low. Samples of a Poisson mean must be positive;
-below e = 0.001 they go on as e^2 / (2 e - s), which keeps value and slope. Shapes: y (N, C, H, W), 0..1 scale.
+pixel of the 5x5 window around it, clipped to the crop, that is not hidden itself. To denoise, f sees y as it is. Noise
+model, the level told. Gaussian: the density. Poisson: the probability of n = lambda y photons, exp(n log m - m) / n!
+with m = lambda s, and gamma for the factorial where clipping made n no whole number; a Gaussian of variance s / lambda
+is unbounded at y = s = 0 and puts dark pixels too low. Poisson means must be positive: samples below e = 0.001 become
+e^2 / (2 e - s), which keeps value and slope. Shapes: y (N, C, H, W), 0..1 scale.
 
-Any network of the suite gives 96 features, a linear layer turns them into samples: while training only those of hidden
-pixels are computed, and to denoise, blocks of pixels, so that 4 GB of samples never exist at once. Told: noise model
-and level. Cost: one pass to train and to denoise; the linear layer adds 96 C K multiply-adds to each scored pixel.
+Any network of the suite gives 96 features; a linear layer turns them into samples, in training those of hidden pixels
+only, and to denoise block by block: all at once would be 3.8 GB for 512x768x3 and K = 800. At the start the K biases
+are spread evenly over 0..1 and the weights of a channel are equal: some sample is near any y, and all move together.
+With weights drawn for each, those far from y get no gradient and stay behind (300 steps, sigma 25, K = 64, held-out
+photographs: 23.3 instead of 24.2 dB; spread x10 as released 22.6; N2V 23.5). K = 128 rather than the paper's 800: for
+Gaussian and Laplace priors of width 0.1 the posterior mean of so many quantiles loses 0.00 dB at sigma 25, and up to
+1 dB at sigma 5 (800: 0.1 dB). Told: noise model and level. Cost: one pass to train and to denoise; the linear layer
+adds 96 C K multiply-adds per scored pixel, for C = 3 13 % of the U-Net's (K = 800: 81 %).
 
-Paper and code are for gray images. Here every channel has samples of its own and is hidden by itself, so f sees the
-other channels of a hidden pixel: the posterior is that of one channel given the rest, no joint one of colours.
-Differs further from the released code: its boxes are 6x6; a filler may be a hidden pixel, whose value then leaks to a
-neighbour; near the upper and left border the wrong pixel of the window is left out; the noise model is a measured
-histogram or mixture; and outputs are x10 in units of the data's standard deviation, to train faster.
+Paper and code are for gray images. Here each channel has its own samples and is hidden by itself, so f sees the other
+channels of a hidden pixel: a posterior of one channel given the rest, not a joint one of colours. Differs further from
+the released code: its boxes are 6x6; its fillers may be hidden pixels, whose values so leak to a neighbour, and near
+the upper and left border it leaves out the wrong pixel of the window; its noise model is measured, a histogram or
+mixture; it standardises its input, and its outputs are x10 in units of the data's standard deviation.
 
 Source: Krull, Vicar, Prakash, Lalit, Jug, Probabilistic Noise2Void, Frontiers in Computer Science 2, 2020.
 """
@@ -53,7 +58,7 @@ class PN2V(LearnedMethod):
     output : posterior mean, or mean of the prior
     """
 
-    samples: int = 800
+    samples: int = 128
     output: Literal["posterior", "mean"] = "posterior"
 
     name = "pn2v"
@@ -65,7 +70,7 @@ class PN2V(LearnedMethod):
             "author={Krull, Alexander and Vi{\\v{c}}ar, Tom{\\'a}{\\v{s}} and Prakash, Mangal and Lalit, Manan and "
             "Jug, Florian}, journal={Frontiers in Computer Science}, volume={2}, year={2020}}"
         ),
-        licence="written from the paper; the authors' code is BSD-3-Clause and was not used",
+        licence="written from the paper; the authors' code is BSD-3-Clause and was not copied",
         needs=frozenset({Need.FAMILY, Need.LEVEL}),
         multiple=32,
     )
@@ -78,7 +83,7 @@ class PN2V(LearnedMethod):
     def build(self, channels: int) -> torch.nn.Module:
         last = torch.nn.Linear(FEATURES, channels * self.samples)
         with torch.no_grad():
-            weight = last.weight.unflatten(0, (channels, self.samples))  # type: ignore[no-untyped-call]
+            weight = last.weight.view(channels, self.samples, FEATURES)
             weight.copy_(weight[:, :1].clone().expand_as(weight))
             last.bias.copy_(((torch.arange(self.samples) + 0.5) / self.samples).repeat(channels))
         return torch.nn.ModuleDict({"features": build_network(self.network, channels, FEATURES), "last": last})
@@ -92,8 +97,8 @@ class PN2V(LearnedMethod):
         masked = flat.scatter(2, index, flat.gather(2, source)).view_as(noisy)
         target = flat.gather(2, index)
         features = self.features(network, masked)
-        places = index.flatten(1)[..., None].expand(-1, -1, features.shape[-1])
-        chosen = features.gather(1, places).unflatten(1, index.shape[1:])  # type: ignore[no-untyped-call]
+        places = index.flatten(1)[..., None].expand(-1, -1, FEATURES)
+        chosen = features.gather(1, places).view(*index.shape, FEATURES)
         samples = self.prior(network, chosen, batch.known)
         log_likelihood = log_density(target[..., None], samples, batch.known)
         loss = math.log(self.samples) - torch.logsumexp(log_likelihood, -1).mean()
@@ -102,16 +107,17 @@ class PN2V(LearnedMethod):
     def denoise(
         self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
     ) -> torch.Tensor:
-        features = self.features(network, noisy)[:, None]
+        features, flat = self.features(network, noisy)[:, None], noisy.flatten(2)
         block = max(1, BLOCK // (noisy.shape[0] * noisy.shape[1] * self.samples))
         parts = []
-        for some, y in zip(features.split(block, 2), noisy.flatten(2).split(block, 2), strict=True):  # type: ignore[no-untyped-call]
-            samples = self.prior(network, some, known)
+        for start in range(0, flat.shape[2], block):
+            samples = self.prior(network, features[:, :, start : start + block], known)
             if self.output == "mean":
                 parts.append(samples.mean(-1))
             else:
-                weights = torch.softmax(log_density(y[..., None], samples, known), -1)
-                parts.append(torch.linalg.vecdot(weights, samples))
+                y = flat[:, :, start : start + block, None]
+                weights = torch.softmax(log_density(y, samples, known), -1)
+                parts.append((weights * samples).sum(-1))
         return torch.cat(parts, 2).view_as(noisy)
 
     def features(self, network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
