@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
+import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
 
 from denoisebench import __version__
@@ -195,20 +198,23 @@ def report(
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.config import table_file
-    from denoisebench.reports.files import write_reports
+    from denoisebench.reports.files import flaws, write_reports
     from denoisebench.results import Store
 
     store = Store(folder, create=False)
     cells = list(store.all())
     if not cells:
-        raise UserError(f"Folder {folder} holds no finished results.")
+        raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     write_reports(store)
+    notes = flaws(store)
     cells.sort(key=lambda cell: str(cell.about["written"]))
     asked = _published(table_file(published) if published else None)
     if asked is None:
-        _print_table(cells, [])
+        _print_table(cells, notes)
     else:
-        _print_paper_table(asked, cells, [], store)
+        _print_paper_table(asked, cells, notes, store)
+    if store.damaged:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -561,8 +567,8 @@ def _print_plan(experiment: Experiment, out: Path, absent: list[str]) -> None:
 
 
 def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store) -> None:  # type: ignore[type-arg]
+    from denoisebench.files import write_text
     from denoisebench.reports import paper_table
-    from denoisebench.training import write_text
 
     assert asked.paper is not None
     table = paper_table.paper_table(asked.paper, asked.title, cells, notes)
@@ -600,11 +606,21 @@ def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-ar
 
 def main() -> None:
     """Entry point of the `denoisebench` command."""
+    # Once everything is done and said, Ctrl-C has nothing to stop.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
-        app()
+        code = app(standalone_mode=False)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        code = 2
+    except click.Abort:
+        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    if code:
+        raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ so results repeat; a long fit leaves a checkpoint and goes on from there.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.errors import TrainingFailed, UserError
 from denoisebench.images import FloatImage
+from denoisebench.interrupt import held_interrupt
 from denoisebench.lazy import torch
 from denoisebench.method import Known, PerImageMethod
 from denoisebench.noise import generator_from
@@ -96,10 +97,13 @@ def fit(
     """
     image = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
     image = image.contiguous(memory_format=torch.channels_last if image.shape[1] > 1 else torch.contiguous_format)
-    with torch.random.fork_rng(), torch.enable_grad():
+    with torch.random.fork_rng(), torch.enable_grad(), held_interrupt() as interrupt:
         torch.manual_seed(int(generator_from(*axes).integers(2**63)))
         run = _Fit(method, image, known, recipe, checkpoint)
         while not run.finished:
+            if interrupt.asked:
+                run.save()
+                raise KeyboardInterrupt
             run.step()
             report(run.progress, run.status)
         run.network.eval()
@@ -156,21 +160,17 @@ class _Fit:
         self._optimiser.step()
         self.done += 1
         self._seconds += time.monotonic() - start
-        if self._checkpoint is not None and time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            self._save(self._checkpoint)
+        if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
+            self.save()
 
-    def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "done": self.done,
-            "seconds": self._seconds,
-            "random": self._random_states(),
-        }
-        temporary = path.with_suffix(f".ckpt.{os.getpid()}")
-        torch.save(state, temporary)
-        temporary.replace(path)
+    def save(self) -> None:
+        """Write the checkpoint, if there is a place for it."""
+        path = self._checkpoint
+        if path is None:
+            return
+        random = {f"random{number}": state for number, state in enumerate(self._random_states())}
+        values = {"done": self.done, "seconds": self._seconds}
+        save_checkpoint(path, path.name, self.network, self._optimiser, random, values)
         self._saved = time.monotonic()
 
     def _random_states(self) -> list[torch.Tensor]:
@@ -178,16 +178,14 @@ class _Fit:
         return states + ([torch.cuda.get_rng_state()] if self._image.device.type == "cuda" else [])
 
     def _resume(self) -> None:
-        if self._checkpoint is None or not self._checkpoint.is_file():
+        if self._checkpoint is None:
             return
-        try:
-            state = torch.load(self._checkpoint, map_location=self._image.device, weights_only=True)
-        except Exception:  # a damaged checkpoint only costs the steps it held
+        state = load_checkpoint(self._checkpoint, self._checkpoint.name, self.network, self._optimiser)
+        if state is None:
             return
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self.done, self._seconds = state["done"], state["seconds"]
+        tensors, values = state
+        self.done, self._seconds = values["done"], values["seconds"]
         # The first passes drew from the generator too, so it is set last.
-        torch.set_rng_state(state["random"][0].cpu())
-        if len(state["random"]) > 1:
-            torch.cuda.set_rng_state(state["random"][1].cpu())
+        torch.set_rng_state(tensors["random0"])
+        if "random1" in tensors:
+            torch.cuda.set_rng_state(tensors["random1"])

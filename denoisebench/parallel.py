@@ -20,11 +20,15 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from denoisebench.errors import TrainingFailed, UserError
+from denoisebench.files import CannotWrite
 from denoisebench.images import UIntImage
 from denoisebench.noise import parse_noise
 from denoisebench.progress import Progress, Quiet, for_stderr
 from denoisebench.registry import METHODS
 from denoisebench.training import OutOfTime, Recipe, Team, TrainingJob, train_here
+
+# What ends a training early, by its own account.
+_OUTCOMES = (OutOfTime, TrainingFailed, CannotWrite, UserError)
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,16 @@ def train_together(
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory() as place:
         arguments = (count, place, order, list(images), folder, not isinstance(progress, Quiet), until, threads)
-        spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
         outcome = Path(place) / "outcome"
+        try:
+            spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
+        except Exception:
+            # When the first process ends early, the others lose their connection; its reason is the one to tell.
+            if not outcome.is_file():
+                raise
         if outcome.is_file():
-            kind, _, reason = outcome.read_text(encoding="utf-8").partition(":")
-            raise {"OutOfTime": OutOfTime, "TrainingFailed": TrainingFailed, "UserError": UserError}[kind](reason)
+            name, _, reason = outcome.read_text(encoding="utf-8").partition(":")
+            raise next(kind for kind in _OUTCOMES if kind.__name__ == name)(reason)
 
 
 def _work(
@@ -123,6 +132,7 @@ def _work(
         train_here(order.job(), images, folder, device, progress, until, Processes(device))
     except (OutOfTime, TrainingFailed, UserError) as error:
         if rank == 0:
-            (Path(place) / "outcome").write_text(f"{type(error).__name__}:{error}", encoding="utf-8")
+            kind = next(kind for kind in _OUTCOMES if isinstance(error, kind))
+            (Path(place) / "outcome").write_text(f"{kind.__name__}:{error}", encoding="utf-8")
     finally:
         dist.destroy_process_group()

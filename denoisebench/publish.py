@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,13 +16,16 @@ from denoisebench.dataset import DataSet, FolderSet, MissingData
 from denoisebench.errors import UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
+from denoisebench.files import parse_json, read_text
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
+from denoisebench.networks import user_network
 from denoisebench.noise import CounterDraws, parse_noise
 from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
 from denoisebench.runner import train_only, training_text
+from denoisebench.training import read_record
 from denoisebench.weights import (
     Weights,
     network_from,
@@ -67,23 +70,36 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     experiment : knows where data are; without it, or without the training set, float32 is stored
     """
     try:
-        record: dict[str, Any] = json.loads(record_file.read_text(encoding="utf-8"))
+        record = _record(record_file)
         method = _method_of(record)
-        channels = int(record["channels"])
+        channels, noise = int(record["channels"]), parse_noise(record["noise"]).id
         summary = training_text(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{record_file} is not the record of a training: {error!r}.") from None
     source = record_file.with_suffix(".safetensors")
-    if not source.is_file():
-        raise UserError(f"The network {source} that {record_file.name} belongs to is missing.")
     tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
-    stem = stem_of(method, record["noise"], channels)
+    # Not the record's own text, which could name another folder.
+    stem = stem_of(method, noise, channels)
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
     )
     return write_weights(folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """The record of a training; one without a checksum, of an earlier version, is believed."""
+    source = path.with_suffix(".safetensors")
+    if not source.is_file():
+        raise UserError(f"The network {source} that {path.name} belongs to is missing.")
+    text = read_text(path)
+    if text.startswith('{\n "method"'):
+        return parse_json(path, text)
+    record = read_record(path)
+    # It is the hash of the file in the results folder; weights have a list of hashes of their own.
+    del record["network_sha256"]
+    return record
 
 
 def half_loss(
@@ -95,10 +111,13 @@ def half_loss(
 ) -> float | None:
     """What rounding to float16 costs in PSNR, in dB, on the first training photographs; None without them."""
     dataset = _training_data(record, experiment)
-    if dataset is None:
+    # A record must not have a file run that nobody named.
+    if dataset is None or user_network(method.network) is not None:
         return None
     noise = parse_noise(record["noise"])
     wanted = [(image, 0) for image in islice(dataset.images, HALF_IMAGES)]
+    if not all(tensor.half().isfinite().all() for tensor in tensors.values()):
+        return math.inf
     means = []
     for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
         network = network_from(method, channels, kept, "under test", "cpu")
@@ -117,7 +136,11 @@ def record_scores(folder: Path, results: Path) -> list[str]:
     said = []
     by_hash = {weights.sha256: weights for weights in read_folder(folder).values()}
     scores: dict[str, dict[str, Any]] = {}
-    for cell in Store(results, create=False).all():
+    store = Store(results, create=False)
+    cells = list(store.all())
+    if store.damaged:
+        raise UserError(" ".join(store.damaged))
+    for cell in cells:
         training = cell.identity.get("training") or {}
         weights = by_hash.get(training.get("weights", ""))
         if weights is None:

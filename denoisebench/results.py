@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import typing
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from denoisebench.errors import UserError
 from denoisebench.evaluation import Row, row_of
+from denoisebench.files import (
+    Damaged,
+    clear_stale,
+    parse_json,
+    read_text,
+    sealed,
+    set_aside,
+    unsealed,
+    write_text,
+)
 from denoisebench.provenance import full_digest
-from denoisebench.training import write_text
 
-FORMAT = 1
+#: 2 carries a checksum over every byte; 1 had none, and is told from the identity in its name alone.
+FORMAT, UNSEALED = 2, 1
+# What reports read, and of what type.
+_ABOUT: Mapping[str, type] = {
+    "text": str, "label": str, "told": list, "baseline": bool, "protocol": str, "noise_title": str,
+    "dataset_title": str, "training": str, "warnings": list, "written": str,
+}  # fmt: skip
+_PROTOCOL = ("dataset", "data_hash", "noise", "draws", "padding")
+_ROW_TYPES = typing.get_type_hints(Row)
 
 
 @dataclass
@@ -54,6 +71,10 @@ class Store:
 
     def __init__(self, folder: Path, create: bool = True) -> None:
         self.folder = folder
+        #: What `read` moved away, and what the last `all` left out or could not verify; a sentence each.
+        self.moved: list[str] = []
+        self.damaged: list[str] = []
+        self.unverified: list[str] = []
         if not create:
             if not self.cells.is_dir():
                 raise UserError(f"Folder {folder} holds no results (no cells/ in it).")
@@ -67,6 +88,8 @@ class Store:
             raise UserError(
                 f"Cannot write results to {folder} ({error.strerror}). Choose a writable folder with --out."
             ) from None
+        for place in (self.folder, self.cells, self.models):
+            clear_stale(place)
 
     @property
     def cells(self) -> Path:
@@ -79,38 +102,117 @@ class Store:
         return self.folder / "models"
 
     def read(self, identity: Mapping[str, Any]) -> StoredCell:
-        """The cell of that identity, empty if it was never written."""
+        """The cell of that identity, empty if it was never written or its file is damaged.
+
+        A damaged file is moved into ``cells/damaged/``; `moved` says so.
+        """
         cell = StoredCell(dict(identity))
         path = self.cells / f"{cell.key}.json"
-        return _parse(path) if path.is_file() else cell
+        if not path.is_file():
+            return cell
+        try:
+            return _parse(path)[0]
+        except Damaged as error:
+            self.moved.append(f"{error} Moved into {set_aside(path).parent}; it is computed again.")
+            return cell
 
     def write(self, cell: StoredCell) -> None:
-        """Write a cell whole; a crash leaves the previous file."""
+        """Write a cell whole; a crash leaves the previous file.
+
+        Raises
+        ------
+        CannotWrite
+            The disk is full, ...
+        """
         data = {
-            "format": FORMAT,
             "identity": cell.identity,
             "about": cell.about,
             "rows": [_finite(asdict(row)) for row in cell.rows.values()],
         }
-        write_text(self.cells / f"{cell.key}.json", json.dumps(data, indent=1))
+        write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
 
     def all(self) -> Iterator[StoredCell]:
-        """Every stored cell with at least one row."""
+        """Every intact cell with at least one row; `damaged` and `unverified` name the files with a flaw."""
+        self.damaged, self.unverified = [], []
         for path in sorted(self.cells.glob("*.json")):
-            cell = _parse(path)
+            try:
+                cell, verified = _parse(path)
+            except Damaged as error:
+                self.damaged.append(f"{error} It is left out.")
+                continue
+            if not verified:
+                self.unverified.append(f"{path.name} has no checksum: an earlier version of denoisebench wrote it.")
             if cell.rows:
                 yield cell
 
 
-def _parse(path: Path) -> StoredCell:
+def _parse(path: Path) -> tuple[StoredCell, bool]:
+    """The cell of a file, and whether a checksum vouches for it; raises `Damaged`."""
+    data = _content(path)
+    return _cell_of(path, data), data["format"] == FORMAT
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The JSON of a cell file, its checksum compared where the format has one; raises `Damaged`."""
+    text = read_text(path)
+    if text.startswith(f'{{\n "format": {UNSEALED},\n "identity"'):
+        data = parse_json(path, text)
+    else:
+        data = unsealed(path, (FORMAT,))
+    if data.keys() != {"format", "identity", "about", "rows"}:
+        raise Damaged(f"{path} is damaged: it has the parts {', '.join(sorted(data))}.")
+    return data
+
+
+def _cell_of(path: Path, data: Mapping[str, Any]) -> StoredCell:
+    """The cell of a file's content, if it is complete, of the right types and of the identity in the file's name."""
+
+    def need(holds: bool, what: str) -> None:
+        if not holds:
+            raise Damaged(f"{path} is damaged: {what}.")
+
+    identity, about, rows = data["identity"], data["about"], data["rows"]
+    need(isinstance(identity, dict) and isinstance(about, dict) and isinstance(rows, list), "its parts are no objects")
+    key = full_digest(identity)[:16]
+    need(key == path.stem, f"it is the result of another cell ({key})")
+    protocol = identity.get("protocol")
+    need(isinstance(protocol, dict), "its protocol is missing")
+    need(isinstance(identity.get("training"), dict | None), "its training is no object")
+    for name in _PROTOCOL:
+        need(isinstance(protocol.get(name), str), f"its protocol has no {name}")
+    for name, kind in _ABOUT.items():
+        need(isinstance(about.get(name), kind), f"its {name} is missing")
+    need(all(isinstance(text, str) for text in (*about["told"], *about["warnings"])), "told or warnings are no text")
+    need(isinstance(about.get("training_record", {}), dict), "its training record is no object")
+    found: dict[tuple[str, int], Row] = {}
+    for values in rows:
+        row = _row_of(values)
+        need(row is not None, f"row {len(found) + 1} is no score")
+        assert row is not None
+        found[row.image, row.repeat] = row
+    need(len(found) == len(rows), "it has several rows of one image")
+    return StoredCell(identity, about, found)
+
+
+def _row_of(values: Any) -> Row | None:
+    """A row, or None if a value is missing, unknown, or of a wrong type."""
+    if not isinstance(values, dict):
+        return None
+    values = {**values, "psnr": math.inf} if values.get("psnr") == "inf" else values
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        rows: Iterable[Row] = (row_of({**row, "psnr": float(row["psnr"])}) for row in data["rows"])
-        return StoredCell(data["identity"], data["about"], {(row.image, row.repeat): row for row in rows})
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"Result file {path} is damaged ({error}). Move it away; its cell will be computed again."
-        ) from None
+        row = row_of(values)
+    except TypeError:
+        return None
+    return row if all(_fits(getattr(row, name), kind) for name, kind in _ROW_TYPES.items()) else None
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    options = typing.get_args(kind) or (kind,)
+    if isinstance(value, float) and math.isnan(value):
+        return False
+    # JSON does not tell 20 from 20.0, and a truth value is no number.
+    allowed = tuple(number for option in options for number in ((int, float) if option is float else (option,)))
+    return isinstance(value, allowed) and not isinstance(value, bool)
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

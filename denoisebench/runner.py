@@ -13,6 +13,7 @@ from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import Fitting, evaluate
 from denoisebench.experiment import Cell, Experiment, find_dataset
+from denoisebench.files import CannotWrite, write_text
 from denoisebench.fitting import Report, fit_text
 from denoisebench.images import UIntImage, to_channels
 from denoisebench.method import LearnedMethod, PerImageMethod
@@ -24,7 +25,8 @@ from denoisebench.results import Store, StoredCell
 from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, load_trained, record_of, train
 from denoisebench.weights import Weights
 
-SAVE_SECONDS = 1.0
+# Rows are stored after every image, unless that would take more than this part of the time.
+SAVE_SHARE = 0.05
 # So long the first fit of a cell runs before its duration is foretold.
 ETA_SECONDS = 3.0
 
@@ -57,6 +59,8 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
     for dataset in experiment.datasets:
         dataset.verify()
     planned = plan(experiment, store)
+    for moved in store.moved:
+        progress.say(moved)
     outcome = Outcome()
     _announce(planned, store, progress)
     draws: Draws | None = None
@@ -74,6 +78,9 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
             before = len(stored.rows)
             try:
                 _compute(cell, stored, missing, draws, networks, store, progress)
+            except CannotWrite:
+                # Nothing that is computed from here on could be kept.
+                raise
             except Exception as error:
                 # A plugin may raise anything, and must not cost the others their results; its own rows are kept.
                 reason = _reason(error, cell, store)
@@ -90,7 +97,7 @@ def _reason(error: Exception, cell: Cell, store: Store) -> str:
     if isinstance(error, ContractError | TrainingFailed | UserError):
         return str(error)
     path = store.folder / f"error-{cell.method.name}-{StoredCell(dict(cell.identity)).key}.txt"
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    write_text(path, "".join(traceback.format_exception(error)))
     return f"{type(error).__name__}: {' '.join(str(error).split())} (traceback in {path})"
 
 
@@ -140,7 +147,7 @@ def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> N
     for cell in to_compute:
         if cell.weights is not None:
             used.setdefault(cell.weights.path.name, cell.weights)
-        if cell.job is not None and record_of(cell.job, store.models) is None:
+        if cell.job is not None and record_of(cell.job, store.models, progress.say) is None:
             jobs.setdefault(cell.job.key, cell.job)
     progress.say(
         f"{len(planned)} cells: {len(to_compute)} to compute, {len(planned) - len(to_compute)} stored or skipped. "
@@ -178,7 +185,7 @@ class _Networks:
         """The network of a training, loaded if it is stored, trained now if not."""
         if self._latest is None or self._latest[0] != job.key:
             device = self._experiment.device
-            trained = load_trained(job, self._store.models, device)
+            trained = load_trained(job, self._store.models, device, self._progress.say)
             if trained is None:
                 trained = train(job, self._training_images(job), self._store.models, device, self._progress, until)
                 self._progress.say(
@@ -234,14 +241,16 @@ def _compute(
             padding=cell.protocol.padding, seed=cell.seed, device=str(cell.identity["device"]),
             fitting=_fitting(cell, stored, len(missing), report, store, progress),
         )  # fmt: skip
-        saved = time.monotonic()
+        saved, cost = time.monotonic(), 0.0
         try:
             for row in rows:
                 count += 1
                 stored.rows[row.image, row.repeat] = row
-                if time.monotonic() - saved > SAVE_SECONDS:
+                now = time.monotonic()
+                if (now - saved) * SAVE_SHARE >= cost:
                     store.write(stored)
                     saved = time.monotonic()
+                    cost = saved - now
                 mean = sum(r.psnr for r in stored.rows.values()) / len(stored.rows)
                 report(0.0, f"mean {mean:.2f} dB")
         finally:

@@ -7,20 +7,22 @@ that was stopped goes on exactly where it was. Training images stay in memory as
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.errors import TrainingFailed, UserError, unknown
+from denoisebench.files import Damaged, file_sha256, make_folder, sealed, set_aside, unsealed, write_bytes, write_text
 from denoisebench.images import UIntImage
+from denoisebench.interrupt import held_interrupt
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
@@ -28,10 +30,12 @@ from denoisebench.progress import Progress
 from denoisebench.provenance import full_digest, machine
 
 CHECKPOINT_SECONDS = 20.0
+#: Of the records of trainings.
+FORMAT = 2
 PRECISIONS = ("float32", "bfloat16")
 # Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
 # learned any more.
-DIVERGED, PATIENCE = 10.0, 20
+DIVERGED, PATIENCE, AT_END = 10.0, 20, 3
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|min(?:utes?)?)?")
 
 
@@ -195,6 +199,10 @@ class TrainingJob:
         return f"{self.method.name}-{self.noise.id}-{'rgb' if self.channels == 3 else 'gray'}-{self.key}"
 
 
+#: What of a record is the training's identity.
+IDENTITY = ("method", "settings", "noise", "recipe", "channels", "data", "code", "device")
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained network and its record (see `train`)."""
@@ -203,18 +211,49 @@ class Trained:
     record: Mapping[str, Any]
 
 
-def record_of(job: TrainingJob, folder: Path) -> dict[str, Any] | None:
-    """The record of a finished training, or None if there is none; needs no torch."""
+def _unheard(text: str) -> None:
+    pass
+
+
+def record_of(job: TrainingJob, folder: Path, say: Callable[[str], None] = _unheard) -> dict[str, Any] | None:
+    """The record of a finished training, or None if there is none; needs no torch.
+
+    A damaged one, or that of another training, is moved into ``damaged/``; ``say`` is told so in one sentence.
+    """
     path = folder / f"{job.stem}.json"
-    if not path.is_file() or not path.with_suffix(".safetensors").is_file():
+    network = path.with_suffix(".safetensors")
+    if not path.is_file() or not network.is_file():
         return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return read_record(path, job.key)
+    except Damaged as error:
+        set_aside(network)
+        say(f"{error} Moved into {set_aside(path).parent}; the network is trained again.")
+        return None
+
+
+def read_record(path: Path, key: str | None = None) -> dict[str, Any]:
+    """The record beside a network, checked against its checksum, that of the network, and the key it should have.
+
+    Raises
+    ------
+    Damaged
+        Naming the file and what is wrong with it.
+    """
+    record = unsealed(path, (FORMAT,))
+    del record["format"]
+    identity = {name: record.get(name) for name in IDENTITY}
+    if key is not None and full_digest(identity)[:16] != key:
+        raise Damaged(f"{path} is damaged: it is the record of another training.")
+    network = path.with_suffix(".safetensors")
+    if file_sha256(network) != record.get("network_sha256"):
+        raise Damaged(f"{network} is damaged: it does not have the checksum that its record lists.")
     return record
 
 
-def load_trained(job: TrainingJob, folder: Path, device: str) -> Trained | None:
-    """The network of a finished training, or None if there is none."""
-    record = record_of(job, folder)
+def load_trained(job: TrainingJob, folder: Path, device: str, say: Callable[[str], None] = _unheard) -> Trained | None:
+    """The network of a finished training, or None if there is none; see `record_of`."""
+    record = record_of(job, folder, say)
     if record is None:
         return None
     from safetensors.torch import load_file
@@ -261,7 +300,7 @@ def train(
     finished = load_trained(job, folder, device)
     if finished is not None:
         return finished
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if job.recipe.devices > 1:
         from denoisebench.parallel import train_together
 
@@ -296,8 +335,12 @@ def train_here(
 ) -> Trained:
     """`train`, as one process of a team: each takes its share of every batch, the first one writes."""
     run = _Run(job, images, folder / f"{job.stem}.ckpt", device, team)
-    with progress.task(f"train {job.method.text} on {job.noise.id}") as task:
+    title = f"train {job.method.text} on {job.noise.id}"
+    with progress.task(title) as task, held_interrupt(team.size == 1) as interrupt:
         while not run.finished:
+            if interrupt.asked:
+                run.save()
+                raise KeyboardInterrupt
             if run.out_of_time(until):
                 run.save()
                 raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
@@ -414,49 +457,48 @@ class _Run:
         self._sums, self._count = {}, 0
         self._curve.append({"step": self._done, "progress": progress, "lr": rate, **point})
         if not math.isfinite(point["loss"]):
-            raise TrainingFailed(
-                f"training of {self.job.method.text} diverged: loss is not finite at step {self._done}"
-            )
+            self._failed(f"loss is not finite at step {self._done}")
         if len(self._curve) >= PATIENCE and all(_excess(point) > DIVERGED for point in self._curve[-PATIENCE:]):
-            raise TrainingFailed(
-                f"training of {self.job.method.text} diverged: mean square {_excess(point):.3g} at step {self._done}"
-            )
+            self._failed(f"mean square {_excess(point):.3g} at step {self._done}")
 
     def save(self) -> None:
         """Write the checkpoint."""
         if self._team.rank:
             return
-        state = {
-            "network": self.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "done": self._done,
-            "seconds": self._seconds,
-            "curve": self._curve,
-            "sums": self._sums,
-            "count": self._count,
-        }
-        temporary = self._checkpoint.with_suffix(f".ckpt.{os.getpid()}")
-        torch.save(state, temporary)
-        temporary.replace(self._checkpoint)
+        # Between two points of the curve minutes can pass; a spoilt state is noticed here, and never written.
+        if self._team.size == 1 and not self._finite():
+            self._failed(f"weights are not finite after step {self._done}")
+        values = {"done": self._done, "seconds": self._seconds, "curve": self._curve, "count": self._count}
+        save_checkpoint(self._checkpoint, self.job.key, self.network, self._optimiser, self._sums, values)
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
-        if not self._checkpoint.is_file():
+        state = load_checkpoint(self._checkpoint, self.job.key, self.network, self._optimiser)
+        if state is None:
             return
-        try:
-            state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
-        except Exception:  # a damaged checkpoint only costs the steps it held
-            return
-        self.network.load_state_dict(state["network"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._done, self._seconds = state["done"], state["seconds"]
-        self._curve, self._sums, self._count = state["curve"], state["sums"], state["count"]
+        sums, values = state
+        self._sums = {name: value.to(self.device) for name, value in sums.items()}
+        self._done, self._seconds, self._curve = values["done"], values["seconds"], values["curve"]
+        self._count = values["count"]
 
     def store(self, folder: Path) -> Trained:
-        """Write the network and its record, weights first, and drop the checkpoint."""
-        from safetensors.torch import save_file
+        """Write the network and its record, weights first, and drop the checkpoint.
+
+        Raises
+        ------
+        TrainingFailed
+            The last step left weights that are not finite, or outputs beyond all bounds.
+        """
+        from safetensors.torch import save
 
         job = self.job
+        # What begins in the last tenth has no time for `PATIENCE` points; the first steps may swing.
+        end = [_excess(point) for point in self._curve[-AT_END:]]
+        if len(self._curve) >= PATIENCE and min(end) > DIVERGED:
+            self._failed(f"mean square {end[-1]:.3g} at its end, step {self._done}")
+        if not self._finite():
+            self._failed(f"weights are not finite after step {self._done}")
+        data = save({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()})
         record: dict[str, Any] = {
             **job.identity,
             "budget": job.recipe.text,
@@ -466,16 +508,23 @@ class _Run:
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "warnings": job.method.diagnose(self._curve),
             "machine": {**machine(), "threads": torch.get_num_threads()},
-            "curve": self._curve,
+            "curve": [
+                {name: value if math.isfinite(value) else None for name, value in point.items()}
+                for point in self._curve
+            ],
+            "network_sha256": hashlib.sha256(data).hexdigest(),
         }
-        weights = {name: value.contiguous().cpu() for name, value in self.network.state_dict().items()}
         target = folder / f"{job.stem}.safetensors"
-        temporary = target.with_suffix(f".tmp{os.getpid()}")
-        save_file(weights, temporary)
-        temporary.replace(target)
-        write_text(target.with_suffix(".json"), json.dumps(record, indent=1))
+        write_bytes(target, data)
+        write_text(target.with_suffix(".json"), sealed(record, FORMAT))
         self._checkpoint.unlink(missing_ok=True)
         return Trained(self.network.eval(), record)
+
+    def _finite(self) -> bool:
+        return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())
+
+    def _failed(self, reason: str) -> NoReturn:
+        raise TrainingFailed(f"training of {self.job.method.text} diverged: {reason}")
 
 
 def learning_rate_factor(progress: float) -> float:
@@ -548,10 +597,3 @@ def _to_tensor(stack: np.ndarray, device: str) -> torch.Tensor:
 def _placed(network: torch.nn.Module, device: str) -> torch.nn.Module:
     # channels_last halves the time of a convolution on a CPU and feeds tensor cores on a GPU.
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -17,6 +17,7 @@ from typing import Any
 
 import denoisebench
 from denoisebench.errors import UserError
+from denoisebench.files import make_folder, parse_json, read_text, write_bytes
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.provenance import full_digest
@@ -24,6 +25,8 @@ from denoisebench.registry import METHODS
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
+# What is read of every record, and its type in JSON.
+_RECORD: Mapping[str, type] = {"method": str, "settings": dict, "noise": str, "channels": int, "summary": str}
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,10 @@ def weights_folders(explicit: Sequence[Path] = ()) -> list[Path]:
 def settings_text(weights: Weights) -> str:
     """How to name, on the command line, the method that these weights belong to."""
     kind = METHODS.get(str(weights.record["method"]))
-    return kind(**weights.record["settings"]).text
+    try:
+        return kind(**weights.record["settings"]).text
+    except TypeError as error:
+        raise UserError(f"The record of {weights.path} has settings that {kind.name} has not: {error}.") from None
 
 
 class Shelf:
@@ -139,12 +145,28 @@ def read_folder(folder: Path) -> dict[str, Weights]:
         record = Path(name).stem + ".json"
         if record not in sums:
             raise UserError(f"{folder / SUMS} lists {name} but not its record {record}.")
-        data = _verified(folder / record, sums[record])
-        try:
-            found[Path(name).stem] = Weights(folder / name, sha256, json.loads(data))
-        except ValueError as error:
-            raise UserError(f"Record {folder / record} cannot be read: {error}.") from None
+        _verified(folder / record, sums[record])
+        found[Path(name).stem] = Weights(folder / name, sha256, _read_record(folder / record))
     return found
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """A record whose parts have the types that they are used as."""
+    record = parse_json(path, read_text(path))
+    for name, kind in _RECORD.items():
+        if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
+            raise UserError(f"Record {path} cannot be used: its {name!r} is missing or no {kind.__name__}.")
+    warnings, scores = record.get("warnings", []), record.get("scores", {})
+    if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
+        raise UserError(f"Record {path} cannot be used: its 'warnings' are no list of texts.")
+    for name in ("data", "recipe", "scores"):
+        if not isinstance(record.get(name, {}), dict):
+            raise UserError(f"Record {path} cannot be used: its {name!r} is no object.")
+    for score in scores.values():
+        numbers = [score.get(name) for name in ("psnr", "ssim")] if isinstance(score, dict) else [None]
+        if not all(isinstance(number, float | int) and not isinstance(number, bool) for number in numbers):
+            raise UserError(f"Record {path} cannot be used: one of its scores is no pair of PSNR and SSIM.")
+    return record
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -156,10 +178,15 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise UserError(f"Cannot read {folder / SUMS}: {error}.") from None
     for number, line in enumerate(text.splitlines(), 1):
         sha256, _, name = line.partition("  ")
-        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef") or not name or Path(name).name != name:
+        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef") or not _plain(name):
             raise UserError(f"{folder / SUMS}, line {number} is not a SHA-256 and a file name: {line!r}.")
         sums[name] = sha256
     return sums
+
+
+def _plain(name: str) -> bool:
+    """Whether this names a file of the folder itself, on every system."""
+    return bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0") and name.isprintable()
 
 
 def verify_folder(folder: Path) -> list[tuple[str, str]]:
@@ -189,15 +216,18 @@ def write_weights(
     """
     from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     kept = {name: (t.half() if half else t).contiguous().cpu() for name, t in tensors.items()}
+    spoilt = [name for name, t in kept.items() if not t.isfinite().all()]
+    if spoilt:
+        raise UserError(f"The network {stem} holds values that are not finite ({spoilt[0]}); it is not written.")
     record = {**record, "stored_as": "float16" if half else "float32"}
     files = {f"{stem}.safetensors": save(kept), f"{stem}.json": (json.dumps(record, indent=1) + "\n").encode()}
     for name, data in files.items():
-        _write(folder / name, data)
+        write_bytes(folder / name, data)
     listed = read_sums(folder) if (folder / SUMS).is_file() else {}
     listed.update({name: _hash(data) for name, data in files.items()})
-    _write(folder / SUMS, "".join(f"{listed[name]}  {name}\n" for name in sorted(listed)).encode())
+    write_bytes(folder / SUMS, "".join(f"{listed[name]}  {name}\n" for name in sorted(listed)).encode())
     return Weights(folder / f"{stem}.safetensors", listed[f"{stem}.safetensors"], record)
 
 
@@ -257,9 +287,3 @@ def _verified(path: Path, sha256: str) -> bytes:
 
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)

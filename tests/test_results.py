@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from denoisebench import training
+from denoisebench import files
 from denoisebench.errors import UserError
 from denoisebench.evaluation import Row
+from denoisebench.files import CannotWrite, sealed
 from denoisebench.results import Store, StoredCell
 
 ROW = Row("im0", 0, 20.125, 0.5, 0.25, 25 / 255)
 
 
+IDENTITY = {
+    "method": "toy",
+    "protocol": {"dataset": "set", "data_hash": "ab", "noise": "gauss25", "draws": "counter-0", "padding": "side"},
+}
+ABOUT = {
+    "text": "toy", "label": "Töy σ", "told": [], "baseline": False, "protocol": "ab", "noise_title": "Gaussian",
+    "dataset_title": "Set", "training": "", "warnings": [], "written": "2026-01-01",
+}  # fmt: skip
+
+
 def cell(**identity: object) -> StoredCell:
     rows = [ROW, replace(ROW, image="im1", psnr=1 / 3), replace(ROW, repeat=1, ssim=math.pi / 4)]
-    about = {"text": "toy", "label": "Töy σ"}
-    return StoredCell({"method": "toy", **identity}, about, {(row.image, row.repeat): row for row in rows})
+    return StoredCell({**IDENTITY, **identity}, dict(ABOUT), {(row.image, row.repeat): row for row in rows})
 
 
 def test_a_cell_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -80,18 +95,19 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
     store = Store(tmp_path)
     store.write(cell())
 
-    def crash(path: Path, text: str, encoding: str) -> None:
-        with path.open("w", encoding=encoding) as stream:
-            stream.write(text[: len(text) // 2])
-        raise OSError("the disk is full")
+    def crash(path: Path, data: bytes) -> None:
+        with path.open("wb") as stream:
+            stream.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", crash)
+    monkeypatch.setattr(Path, "write_bytes", crash)
     more = cell()
     more.rows["im9", 0] = replace(ROW, image="im9")
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(CannotWrite, match=r"No space left on device.*intact"):
         store.write(more)
     assert store.read(cell().identity) == cell()
     assert list(store.all()) == [cell()]
+    assert len(list(store.cells.iterdir())) == 1, "half a file would take room on a full disk"
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,48 +121,114 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytes
         return original(self, target)
 
     monkeypatch.setattr(Path, "replace", watch)
-    training.write_text(tmp_path / "a.txt", "new text")
+    files.write_text(tmp_path / "a.txt", "new text")
     assert [target for _, target in moves] == ["a.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def rows_gone(text: str) -> str:
-    return json.dumps({key: value for key, value in json.loads(text).items() if key != "rows"})
+def resealed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
+    """A change of the content by somebody who knows how checksums are made."""
+
+    def damage(text: str) -> str:
+        data = json.loads(text)
+        change(data)
+        return sealed({name: data[name] for name in data if name not in ("format", "sha256")}, data["format"])
+
+    return damage
 
 
-def strange_row(text: str) -> str:
-    data = json.loads(text)
-    data["rows"][0]["mood"] = "good"
-    return json.dumps(data)
+FOREIGN: dict[str, Callable[[dict[str, Any]], object]] = {
+    "of another cell": lambda data: data["identity"].update(seed=9),
+    "rows gone": lambda data: data.pop("rows"),
+    "no protocol": lambda data: data["identity"].pop("protocol"),
+    "about gone": lambda data: data["about"].pop("written"),
+    "told a number": lambda data: data["about"].update(told=[1]),
+    "a strange value": lambda data: data["rows"][0].update(mood="good"),
+    "no score": lambda data: data["rows"][0].update(psnr=None),
+    "a true score": lambda data: data["rows"][0].update(psnr=True),
+    "a text": lambda data: data["rows"][0].update(ssim="0.9"),
+    "half an image": lambda data: data["rows"][0].update(repeat=0.5),
+    "twice": lambda data: data["rows"].append(data["rows"][0]),
+    "a future format": lambda data: data.update(format=3),
+}
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "cut": lambda text: text[:50],
+    "empty": lambda text: "",
+    "no object": lambda text: "[1]",
+    "another score": lambda text: text.replace("20.125", "21.125"),
+    "stripped": lambda text: text.replace('"sha256"', '"sha"'),
+    "claimed old": lambda text: text.replace('"format": 2', '"format": 1'),
+    **{name: resealed(change) for name, change in FOREIGN.items()},
+}
 
 
-def score_missing(text: str) -> str:
-    data = json.loads(text)
-    data["rows"][0]["psnr"] = None
-    return json.dumps(data)
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda text: text[:50], lambda text: "", lambda text: "[1]", rows_gone, strange_row, score_missing]
-)
-def test_a_damaged_file_is_named_with_what_to_do(damage, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_file_is_left_out_of_reports_and_moved_aside_by_a_run(
+    damage: Callable[[str], str], tmp_path: Path
+) -> None:
     store = Store(tmp_path)
     store.write(cell())
-    (path,) = store.cells.iterdir()
+    store.write(cell(seed=1))
+    path = store.cells / f"{cell().key}.json"
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
-    for attempt in (lambda: store.read(cell().identity), lambda: list(store.all())):
-        with pytest.raises(UserError, match=r"damaged .*Move it away") as caught:
-            attempt()
-        assert str(path) in str(caught.value)
+    assert list(store.all()) == [cell(seed=1)]
+    (said,) = store.damaged
+    assert str(path) in said
+    assert said.endswith("It is left out.")
+    assert store.read(cell().identity) == StoredCell(cell().identity)
+    (moved,) = store.moved
+    assert "computed again" in moved
+    assert [kept.name for kept in (store.cells / "damaged").iterdir()] == [path.name]
+    assert list(store.all()) == [cell(seed=1)]
+    assert store.damaged == []
+    # A second damage of the same cell does not overwrite what was kept of the first.
+    path.write_bytes(b"\xff\xfe\x00")
+    store.read(cell().identity)
+    assert len(list((store.cells / "damaged").iterdir())) == 2
 
 
-def test_bytes_that_are_no_text_are_damage_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["flipped", "cut", "foreign"])
+def test_no_damage_of_any_byte_changes_a_score(kind: str, tmp_path: Path) -> None:
+    store, rng = Store(tmp_path), np.random.default_rng(0)
+    store.write(cell())
+    (path,) = store.cells.glob("*.json")
+    whole = path.read_bytes()
+    other = sealed({"identity": {**IDENTITY, "seed": 1}, "about": ABOUT, "rows": []}, 2).encode()
+    for number in range(200):
+        data = bytearray(whole)
+        if kind == "flipped":
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        elif kind == "cut":
+            del data[rng.integers(len(data)) :]
+        else:
+            data[: number + 100] = other[: number + 100]
+        path.write_bytes(data)
+        assert list(store.all()) == []
+        assert len(store.damaged) == 1
+
+
+def test_a_file_of_an_earlier_version_is_read_and_named(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(cell())
-    (path,) = store.cells.iterdir()
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="damaged"):
-        store.read(cell().identity)
+    (path,) = store.cells.glob("*.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    del data["sha256"]
+    old = json.dumps({**data, "format": 1}, indent=1)
+    path.write_text(old, encoding="utf-8")
+    assert list(store.all()) == [cell()]
+    assert store.unverified == [f"{path.name} has no checksum: an earlier version of denoisebench wrote it."]
+    path.rename(store.cells / "0123456789abcdef.json")
+    assert list(store.all()) == []
+    assert "another cell" in store.damaged[0]
+
+
+def test_only_old_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name, age in (("old.json.tmp7", 2 * files.STALE_SECONDS), ("young.json.tmp8", 1.0)):
+        (store.cells / name).write_text("{")
+        os.utime(store.cells / name, (time.time() - age,) * 2)
+    Store(tmp_path)
+    assert [path.name for path in store.cells.iterdir()] == ["young.json.tmp8"]
 
 
 def test_a_folder_is_made_with_its_parents_and_left_clean(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from denoisebench import training
+from denoisebench.checkpoint import load_checkpoint
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.images import UIntImage
 from denoisebench.method import Batch, Info, LearnedMethod, Need
@@ -454,8 +457,108 @@ def test_a_stop_does_not_hide_a_divergence(tmp_path: Path) -> None:
 
 def test_a_passing_excess_does_not_fail_the_training(tmp_path: Path) -> None:
     bounded = monitoring(fidelity=0.1)
-    trained = run(tmp_path, Tiny(at_step={20: bounded}, always=monitoring(fidelity=100.0)), budget="39steps")
+    trained = run(
+        tmp_path, Tiny(at_step={20: bounded, 39: bounded}, always=monitoring(fidelity=100.0)), budget="39steps"
+    )
     assert trained.record["curve"][19]["fidelity"] == pytest.approx(0.1)
+
+
+def test_a_training_that_explodes_near_its_end_fails_too(tmp_path: Path) -> None:
+    late = {step: monitoring(fidelity=100.0) for step in (28, 29, 30)}
+    with pytest.raises(TrainingFailed, match=r"diverged: mean square 100 at its end, step 30$"):
+        run(tmp_path, Tiny(at_step=late, always=monitoring(fidelity=0.1)), budget="30steps")
+    assert not list(tmp_path.glob("*.safetensors")) + list(tmp_path.glob("*.json"))
+
+
+def infinite_gradient(loss: torch.Tensor) -> Terms:
+    """A finite loss whose gradient is not: the square root of zero."""
+    return loss + (0.0 * loss).sqrt(), {}
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_weights_that_a_finite_loss_spoilt_are_never_stored(tmp_path: Path, step: int) -> None:
+    with pytest.raises(TrainingFailed, match=r"not finite (at|after) step"):
+        run(tmp_path, Tiny(at_step={step: infinite_gradient}))
+    assert not list(tmp_path.glob("*.safetensors")) + list(tmp_path.glob("*.json"))
+
+
+@pytest.mark.usefixtures("eager_checkpoints")
+def test_a_spoilt_state_is_noticed_before_it_becomes_a_checkpoint(tmp_path: Path) -> None:
+    # Points of the curve are 10 steps apart here; the checkpoint after step 3 is the first to see it.
+    with pytest.raises(TrainingFailed, match="not finite after step 3"):
+        run(tmp_path, Tiny(at_step={3: infinite_gradient}), budget="2000steps")
+    kept = load_checkpoint(
+        tmp_path / f"{job_of(Tiny(), budget='2000steps').stem}.ckpt",
+        job_of(Tiny(), budget="2000steps").key,
+        *(network := Tiny().build(1), torch.optim.Adam(network.parameters())),
+    )
+    assert kept is not None
+    assert kept[1]["done"] == 2
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
+# --- stored networks that are not what was written ---
+
+
+@pytest.mark.parametrize("which", ["record", "network", "foreign"])
+def test_a_damaged_network_is_moved_aside_and_trained_again(tmp_path: Path, which: str) -> None:
+    first, job = run(tmp_path, Tiny()), job_of(Tiny())
+    record, network = (tmp_path / f"{job.stem}{end}" for end in (".json", ".safetensors"))
+    if which == "record":
+        record.write_text(record.read_text(encoding="utf-8").replace('"steps": 6', '"steps": 7'), encoding="utf-8")
+    elif which == "network":
+        damaged = bytearray(network.read_bytes())
+        damaged[-1] ^= 1
+        network.write_bytes(damaged)
+    else:
+        other = job_of(Tiny(), seed=5)
+        run(tmp_path / "other", Tiny(), seed=5)
+        for path in (record, network):
+            path.write_bytes((tmp_path / "other" / f"{other.stem}{path.suffix}").read_bytes())
+    said: list[str] = []
+    assert record_of(job, tmp_path, said.append) is None
+    assert len(said) == 1
+    assert "trained again" in said[0]
+    assert {path.name for path in (tmp_path / "damaged").iterdir()} == {record.name, network.name}
+    assert same_weights(run(tmp_path, Tiny()), first)
+
+
+@pytest.mark.usefixtures("eager_checkpoints")
+def test_no_damaged_or_foreign_checkpoint_is_ever_read(tmp_path: Path) -> None:
+    job = job_of(Tiny())
+    with pytest.raises(Stopped):
+        train(job, photos(), tmp_path, "cpu", StoppingAfter(3))
+    path, rng = tmp_path / f"{job.stem}.ckpt", np.random.default_rng(0)
+    whole = path.read_bytes()
+
+    def read(owner: str) -> object:
+        network = Tiny().build(1)
+        return load_checkpoint(path, owner, network, torch.optim.Adam(network.parameters()))
+
+    assert read(job.key) is not None
+    assert read(job_of(Tiny(), seed=5).key) is None
+    for number in range(200):
+        data = bytearray(whole)
+        if number % 2:
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        else:
+            del data[rng.integers(len(data)) :]
+        path.write_bytes(data)
+        assert read(job.key) is None
+
+
+def test_ctrl_c_saves_the_training_after_the_step_at_hand(tmp_path: Path) -> None:
+    def press(loss: torch.Tensor) -> Terms:
+        os.kill(os.getpid(), signal.SIGINT)
+        return loss, {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Tiny(at_step={4: press}))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    rest = Tiny()
+    resumed = run(tmp_path, rest)
+    assert [step.progress for step in rest.steps] == pytest.approx([5 / 6, 1])
+    assert same_weights(resumed, run(tmp_path / "whole", Tiny()))
 
 
 def test_a_large_lambda_is_no_divergence(tmp_path: Path) -> None:
@@ -475,8 +578,10 @@ def test_the_record_says_what_was_trained_and_how_it_went(tmp_path: Path) -> Non
     trained = run(tmp_path, Tiny(always=monitoring(blind=0.25)), noise="poisson30")
     job = job_of(Tiny(), noise="poisson30")
     record = record_of(job, tmp_path)
-    assert record == trained.record == json.loads((tmp_path / f"{job.stem}.json").read_text(encoding="utf-8"))
     assert record is not None
+    assert record == trained.record
+    stored = json.loads((tmp_path / f"{job.stem}.json").read_text(encoding="utf-8"))
+    assert {name: stored[name] for name in stored if name not in ("format", "sha256")} == record
     assert record.items() >= job.identity.items()
     expected = {
         "method": "tiny",

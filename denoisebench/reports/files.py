@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from denoisebench.files import write_text
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import Table, build_table, current
 from denoisebench.results import Store
-from denoisebench.training import write_text
 
 
 def outdated(store: Store) -> bool:
@@ -17,10 +17,15 @@ def outdated(store: Store) -> bool:
     return any(path.stat().st_mtime_ns > written for path in store.cells.glob("*.json"))
 
 
+def flaws(store: Store) -> list[str]:
+    """What is to be said below a table of the files that a store has just read."""
+    return [f"WARNING: {text}" for text in (*store.damaged, *store.unverified)]
+
+
 def write_reports(store: Store) -> Table:
     """Make the reports of a results folder anew from its cells."""
     cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
-    table = build_table(cells)
+    table = build_table(cells, flaws(store))
     write_text(store.folder / "scores.csv", scores_csv(current(cells)[0]))
     write_text(store.folder / "table.md", markdown(table))
     write_text(store.folder / "table.tex", latex(table))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denoisebench.errors import UserError
 from denoisebench.reports.render import scores_csv
 from denoisebench.reports.table import current
 from denoisebench.results import Store
@@ -39,6 +40,9 @@ def scores_frame(folder: Path | str) -> pandas.DataFrame:
 
     import pandas
 
-    cells, _ = current(list(Store(Path(folder), create=False).all()))
+    store = Store(Path(folder), create=False)
+    cells, _ = current(list(store.all()))
+    if store.damaged:
+        raise UserError(" ".join(store.damaged))
     # An empty cell means "told nothing" or "not trained", not a missing value.
     return pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False)
