@@ -120,6 +120,9 @@ def run(
     devices: Devices = 1,
     noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter",
     padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side",
+    tile: Annotated[
+        str, typer.Option(help="Side of the tiles that networks get of large images: auto, none, or a number.")
+    ] = "auto",
     seed: Seed = 0,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
@@ -143,6 +146,7 @@ def run(
     experiment = _experiment(
         methods, noise, datasets, recipe, data_root, device,
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
+        tile=tile,
     )  # fmt: skip
     asked = _published(config)
     absent: list[str] = []
@@ -491,6 +495,7 @@ def _experiment(
     padding: str = "side",
     weights: list[Path] | None = None,
     image_budget: str | None = None,
+    tile: str = "auto",
 ) -> Experiment:
     from denoisebench import experiment as texts
     from denoisebench.dataset import data_roots
@@ -525,6 +530,7 @@ def _experiment(
         draws=draws,
         seed=training.seed,
         padding=padding,
+        tile=texts.parse_tile(tile),
         device=texts.resolve_device(device),
         roots=roots,
         shelf=None if own else Shelf(weights_folders(weights or [])),

@@ -22,6 +22,9 @@ from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generat
 from denoisebench.provenance import fingerprint
 
 PADDINGS = ("side", "square")
+# The U-Net needs about 1 kB per pixel; images of more pixels than this are given to a network in tiles.
+WHOLE = 2048 * 2048
+TILES = (1024, 512, 256)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Row:
-    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level drawn, steps of a fit."""
+    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level drawn, steps of a fit.
+
+    ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once.
+    """
 
     image: str
     repeat: int
@@ -62,6 +68,7 @@ class Row:
     seconds: float
     level: float
     steps: int = 0
+    tile: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     fitting: Fitting | None = None,
+    tile: int | None = None,
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
@@ -111,6 +119,7 @@ def evaluate(
     seed : of a method's own draws while denoising
     device : torch device of the network
     fitting : for a per-image method
+    tile : side of the tiles a network is given, 0 for whole images, None for tiles where an image is large
 
     Yields
     ------
@@ -126,10 +135,10 @@ def evaluate(
         axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
         start = time.perf_counter()
         one = fitting.of(image, repeat) if fitting else None
-        result, steps = denoise(method, network, draw, known, padding, axes, device, one)
+        result, steps, used = denoise(method, network, draw, known, padding, axes, device, one, tile)
         seconds = time.perf_counter() - start
         score = to_uint8(result)
-        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level, steps)
+        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level, steps, used)
 
 
 def denoise(
@@ -141,12 +150,13 @@ def denoise(
     axes: Sequence[object],
     device: str = "cpu",
     fitting: Fitting | None = None,
-) -> tuple[FloatImage, int]:
+    tile: int | None = None,
+) -> tuple[FloatImage, int, int]:
     """One noisy image through a method: pad, denoise, crop; (H, W, C) in and out, not clipped.
 
     Returns
     -------
-    The image, and the steps of its fit (0 where nothing is fitted)
+    The image, the steps of its fit (0 where nothing is fitted), and the side of its tiles (0 where there are none)
 
     Raises
     ------
@@ -158,10 +168,10 @@ def denoise(
     if method.info.multiple > 1:
         padded = pad(padded, method.info.multiple, padding == "square")
     padded.flags.writeable = False
-    steps = 0
+    steps = used = 0
     if isinstance(method, LearnedMethod):
         assert network is not None
-        result = _through_network(method, network, padded, known, axes, device)
+        result, used = _through_network(method, network, padded, known, axes, device, tile)
     elif isinstance(method, PlainMethod):
         result = np.asarray(method.denoise(padded, known, generator_from(*axes)))
     elif isinstance(method, PerImageMethod):
@@ -176,10 +186,54 @@ def denoise(
     result = result[:height, :width]
     if not np.isfinite(result).all():
         raise ContractError(f"method {method.name!r} returned values that are not finite")
-    return result, steps
+    return result, steps, used
 
 
 def _through_network(
+    method: LearnedMethod,
+    network: torch.nn.Module,
+    noisy: FloatImage,
+    known: Known,
+    axes: Sequence[object],
+    device: str,
+    tile: int | None,
+) -> tuple[FloatImage, int]:
+    """The result, and the side of the tiles it was computed in: smaller ones, if need be, until memory suffices."""
+    from denoisebench.networks.tiled import in_tiles, out_of_memory
+
+    sides = _sides(network, noisy, tile)
+    for side in sides:
+        try:
+            tiles = in_tiles(network, side) if side else network
+            return _one_pass(method, tiles, noisy, known, axes, device), side
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+    height, width = noisy.shape[:2]
+    tried = ", ".join(f"in tiles of {side}" if side else "at once" for side in sides)
+    raise ContractError(
+        f"an image of {width}x{height} pixels does not fit into the memory of {device} (tried {tried}); "
+        "give --tile auto or a smaller number, use another --device, or cut the image. Tiles need a network that "
+        "declares its reach."
+    )
+
+
+def _sides(network: torch.nn.Module, noisy: FloatImage, tile: int | None) -> list[int]:
+    """Sides of tiles to try, in this order; 0 is the whole image. By the size alone, so that machines agree."""
+    from denoisebench.networks.tiled import is_tileable
+
+    height, width = noisy.shape[:2]
+    if tile == 0 or not is_tileable(network):
+        return [0]
+    if tile is not None:
+        return [tile if tile < max(height, width) else 0]
+    sides = [side for side in TILES if side < max(height, width)]
+    return sides if height * width > WHOLE and sides else [0, *sides]
+
+
+def _one_pass(
     method: LearnedMethod,
     network: torch.nn.Module,
     noisy: FloatImage,

@@ -50,6 +50,7 @@ class Cell:
     weights : the trained network of a learned method, if there is one already
     fit : how a per-image method is fitted
     seed : of the method's own draws while denoising
+    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate`
     wanted : (image, repeat) pairs
     identity : everything that decides the rows
     skip : why this cell cannot run, or ''
@@ -66,6 +67,7 @@ class Cell:
     wanted: Sequence[tuple[str, int]]
     identity: Mapping[str, Any]
     skip: str = ""
+    tile: int | None = None
 
     @property
     def title(self) -> str:
@@ -89,6 +91,7 @@ class Experiment:
     padding : 'side' or 'square'
     device : 'cpu', 'cuda' or 'mps'
     roots : folders searched for data
+    tile : side of the tiles large images are denoised in, 0 for none, None to choose by size
     shelf : weights that are used where they fit; None to train every learned method by `recipe`
     """
 
@@ -105,6 +108,7 @@ class Experiment:
     device: str = "cpu"
     roots: Sequence[Path] = ()
     shelf: Shelf | None = None
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         if self.draws not in DRAWS:
@@ -201,7 +205,7 @@ class Experiment:
         }
         count = dataset.paper_repeats if self.repeats is None else self.repeats
         wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
-        return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip)
+        return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip, self.tile)
 
 
 def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
@@ -301,6 +305,15 @@ def parse_repeats(text: str) -> int | None:
         return None
     if not text.isdecimal() or int(text) < 1:
         raise UserError(f"--repeats {text!r}: allowed are whole numbers from 1, or paper (10/3/20).")
+    return int(text)
+
+
+def parse_tile(text: str) -> int | None:
+    """Read ``--tile``: ``auto`` (None), ``none`` (0), or the side of a tile, a multiple of 32."""
+    if text in ("auto", "none"):
+        return None if text == "auto" else 0
+    if not (text.isdecimal() and text.isascii()) or int(text) < 32 or int(text) % 32:
+        raise UserError(f"--tile {text!r}: allowed are auto, none and multiples of 32 from 32.")
     return int(text)
 
 

@@ -25,8 +25,8 @@ from denoisebench.results import Store, StoredCell
 from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, load_trained, record_of, train
 from denoisebench.weights import Weights
 
-# Rows are stored after every image, unless that would take more than this part of the time.
-SAVE_SHARE = 0.05
+# Rows are stored after every image, unless that would take more than this part of the time; the seconds are per row.
+SAVE_SHARE, SAVE_SECONDS = 0.1, 1e-5
 # So long the first fit of a cell runs before its duration is foretold.
 ETA_SECONDS = 3.0
 
@@ -239,18 +239,16 @@ def _compute(
         rows = evaluate(
             cell.method, network, cell.dataset, cell.noise, draws, missing,
             padding=cell.protocol.padding, seed=cell.seed, device=str(cell.identity["device"]),
-            fitting=_fitting(cell, stored, len(missing), report, store, progress),
+            fitting=_fitting(cell, stored, len(missing), report, store, progress), tile=cell.tile,
         )  # fmt: skip
-        saved, cost = time.monotonic(), 0.0
+        saved = time.monotonic()
         try:
             for row in rows:
                 count += 1
                 stored.rows[row.image, row.repeat] = row
-                now = time.monotonic()
-                if (now - saved) * SAVE_SHARE >= cost:
+                if (time.monotonic() - saved) * SAVE_SHARE >= len(stored.rows) * SAVE_SECONDS:
                     store.write(stored)
                     saved = time.monotonic()
-                    cost = saved - now
                 mean = sum(r.psnr for r in stored.rows.values()) / len(stored.rows)
                 report(0.0, f"mean {mean:.2f} dB")
         finally:

@@ -241,7 +241,7 @@ def test_only_missing_repeats_are_computed(base: Experiment, tmp_path: Path) -> 
 def test_rows_are_saved_while_a_cell_is_running(
     base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "SAVE_SHARE", 1e9)
+    monkeypatch.setattr(runner, "SAVE_SECONDS", 0.0)
     sizes: list[int] = []
     store = Store(tmp_path / "o")
     write = store.write

@@ -2,7 +2,8 @@
 
 A network maps (N, C, H, W) to (N, C, H, W). One's own is ``network=file.py:Class``, a `torch.nn.Module` that is made
 with the numbers of input and output channels. It may offer ``forward_at(x, offsets, stride)`` to compute only the
-output pixels that a blind-spot method keeps; `forward_at` falls back to the full pass for one that does not.
+output pixels that a blind-spot method keeps; `forward_at` falls back to the full pass for one that does not. Its
+attribute ``reach``, if it has one, allows large images to be computed in tiles (`denoisebench.networks.tiled`).
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ class BlindSpotUNet(UNet):
     rotations are then passed on one after the other.
     """
 
+    reach = 320
+
     def __init__(self, in_channels: int, out_channels: int, width: int = 48, slope: float = 0.1) -> None:
         super().__init__(in_channels, out_channels, width, slope=slope)
         joined = 8 * width

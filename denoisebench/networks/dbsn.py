@@ -35,6 +35,8 @@ class DilatedBlindSpot(nn.Module):
     blocks : per branch
     """
 
+    reach = 50
+
     def __init__(self, in_channels: int, out_channels: int, width: int = 96, blocks: int = 8) -> None:
         super().__init__()
         self.width = width

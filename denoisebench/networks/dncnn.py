@@ -29,6 +29,7 @@ class DnCNN(nn.Module):
     """
 
     plain = False
+    reach = 17
 
     def __init__(self, in_channels: int, out_channels: int, width: int = 64, depth: int = 17) -> None:
         super().__init__()

@@ -37,9 +37,11 @@ class UNet(nn.Module):
 
     Attributes
     ----------
+    reach : so many pixels away an input can lie that changes an output; see `denoisebench.networks.tiled`
     plain : compute with PyTorch's layers alone, as the reference that `denoisebench.networks.fast` is tested against
     """
 
+    reach = 160
     plain = False
 
     def __init__(

@@ -158,6 +158,11 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     if len({column.protocol for column in table.columns}) < len(table.columns):
         raise AssertionError("two columns of one protocol")
     for cell in cells:
+        tiles = {row.tile for row in cell.rows.values()} - {0}
+        if tiles:
+            count = sum(row.tile > 0 for row in cell.rows.values())
+            sides = " or ".join(map(str, sorted(tiles)))
+            notes.append(f"{cell.about['text']}: {count} large images were denoised in tiles of {sides} pixels.")
         notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
