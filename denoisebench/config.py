@@ -5,6 +5,9 @@ methods = ["b2u", "b2u[eta=0]"]     # any option of `run`, lists for what commas
 noise = ["gauss25"]
 noise-draws = "legacy"
 
+A file may come from a stranger, so it names data and numbers but no code and no place outside the current folder:
+plugins and networks of one's own are given on the command line.
+
 [paper]                             # optional: print a published table beside the measurements
 table = 8
 variants = {"eta=0" = "b2u[eta=0]", "eta=1" = "b2u"}
@@ -12,17 +15,20 @@ variants = {"eta=0" = "b2u[eta=0]", "eta=1" = "b2u"}
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from denoisebench.errors import UserError, unknown
 
 #: Published tables that `denoisebench table` can measure.
 TABLES = (1, 2, 5, 6, 7, 8)
-_REPEATED = ("plugin", "weights")
+_REPEATED = ("weights",)
+# A network of one's own, network=file.py:Class.
+_CODE = re.compile(r"\.py\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,22 @@ def _option(path: Path, key: str, name: str, value: Any) -> Any:
     values = value if isinstance(value, list) else [value]
     if not values or any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in values):
         raise UserError(f"{path}: {key} must be text, a number, or a list of these.")
+    texts = [str(item) for item in values]
+    if name == "plugin" or any(_CODE.search(text) for text in texts):
+        raise UserError(
+            f"{path}: {key} names a Python file. An experiment file cannot have code run; give it on the command line."
+        )
+    if name == "out" and any(_leaves(text) for text in texts):
+        raise UserError(f"{path}: out must be a folder below the current one; give any other with --out.")
     if name in _REPEATED:
         return [str(item) for item in values]
     return ",".join(map(str, values))
+
+
+def _leaves(text: str) -> bool:
+    """Whether a path lies outside the current folder, on any system."""
+    place = PureWindowsPath(text)
+    return bool(place.anchor) or text.startswith("~") or ".." in place.parts
 
 
 def _paper(path: Path, paper: Any) -> PaperPart:

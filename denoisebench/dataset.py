@@ -88,7 +88,10 @@ def read_manifest(path: Path) -> list[Entry]:
     columns = ", ".join(MANIFEST_COLUMNS)
     if not path.is_file():
         raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Manifest {path} cannot be read ({error}).") from None
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
         raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")
@@ -96,6 +99,8 @@ def read_manifest(path: Path) -> list[Entry]:
     for row in rows[1:]:
         try:
             file, width, height, channels, sha256, pixels = row
+            if set(file) & set("/\\:\0") or file in ("", ".", ".."):
+                raise ValueError
             entries.append(Entry(file, int(width), int(height), int(channels), sha256, pixels))
         except ValueError:
             raise UserError(f"Manifest {path} is damaged in {row!r}: expected columns {columns}.") from None

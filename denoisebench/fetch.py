@@ -16,8 +16,17 @@ from denoisebench.dataset import Archive, DataSet, FolderSet, MissingData, file_
 from denoisebench.errors import UserError
 from denoisebench.registry import DATASETS
 
+#: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
+OFFLINE_VARIABLE = "DENOISEBENCH_OFFLINE"
+LARGEST_MEMBER = 2**28
 #: Receives one line of text at a time.
 Progress = Callable[[str], None]
+
+
+def refuse_offline(what: str) -> None:
+    """Raise a `UserError` if the environment forbids the network."""
+    if os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+        raise UserError(f"{OFFLINE_VARIABLE} is set, so nothing is fetched (asked to {what}). Unset it to allow that.")
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,7 @@ class _Meter:
 
 def _download(url: str, path: Path, meter: _Meter | None = None) -> None:
     """Download to PATH.part, renamed to PATH when all of it is there."""
+    refuse_offline(f"download {url}")
     import pooch
 
     part = path.with_name(path.name + ".part")
@@ -218,6 +228,11 @@ def _extract(packed: Path, members: str, into: Path) -> None:
             for member in tar:
                 _refuse_unsafe(member, packed)
                 stream = tar.extractfile(member) if fnmatch.fnmatch(member.name, members) else None
+                if member.size > LARGEST_MEMBER:
+                    raise UserError(
+                        f"Archive {packed.name} holds {member.name!r} of {member.size:,} bytes; no image is larger "
+                        f"than {LARGEST_MEMBER:,}. Nothing of it is used."
+                    )
                 if stream is not None:
                     with stream, (into / PurePosixPath(member.name).name).open("wb") as out:
                         shutil.copyfileobj(stream, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ UIntImage = npt.NDArray[np.uint8]
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
 SMALLEST_SIDE = 11  # the SSIM window
+# A file of a few kilobytes can hold more pixels than memory; photographs and micrographs stay below this.
+MOST_PIXELS = 178_956_970
 _ALLOWED = "allowed are 8-bit gray (mode L) and 8-bit RGB images"
 _MEND = {
     "P": "it is a palette image (mode P); convert it to RGB",
@@ -46,8 +49,14 @@ def read_image(path: Path) -> UIntImage:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            # Pillow warns from half its limit on, and refuses at it: at the number that is ours too.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path)
+        with opened as image:
             mode = image.mode
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             # Pillow narrows 16-bit colour silently; only the raw mode of its tiles tells.
             deep = mode.startswith("I") or any(";16" in str(tile) for tile in image.tile)
             if deep or mode not in ("L", "RGB"):
@@ -58,6 +67,11 @@ def read_image(path: Path) -> UIntImage:
         raise
     except FileNotFoundError:
         raise UserError(f"Image {path} does not exist.") from None
+    except Image.DecompressionBombError:
+        raise UserError(
+            f"Image {path} has more than {MOST_PIXELS:,} pixels, which is refused because such a file may be a "
+            "decompression bomb. Cut the image into smaller ones."
+        ) from None
     except Exception as error:  # Pillow raises many types on damaged files
         raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
     if min(pixels.shape[:2]) < SMALLEST_SIDE:

@@ -31,7 +31,7 @@ _ABOUT: Mapping[str, type] = {
     "text": str, "label": str, "told": list, "baseline": bool, "protocol": str, "noise_title": str,
     "dataset_title": str, "training": str, "warnings": list, "written": str,
 }  # fmt: skip
-_PROTOCOL = ("dataset", "data_hash", "noise", "draws", "padding")
+_PROTOCOL = ("dataset", "noise", "draws", "padding")
 _ROW_TYPES = typing.get_type_hints(Row)
 
 

@@ -13,8 +13,11 @@ from denoisebench.results import Store, StoredCell
 
 
 def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Path) -> None:
-    about = {"text": "toy[a=1]", "label": "Toy", "told": [], "training": "", "protocol": "abc", "written": "2026"}
-    identity = {"protocol": {"noise": "gauss25", "dataset": "samples"}}
+    about = {
+        "text": "toy[a=1]", "label": "Toy", "told": [], "training": "", "protocol": "abc", "written": "2026",
+        "baseline": False, "noise_title": "Gaussian", "dataset_title": "Samples", "warnings": [],
+    }  # fmt: skip
+    identity = {"protocol": {"noise": "gauss25", "dataset": "samples", "draws": "counter-0", "padding": "side"}}
     cell = StoredCell(identity, about)
     cell.rows = {("x", r): Row("x", r, 30.0 + r, 0.9, 0.5, 25 / 255) for r in range(2)}
     Store(tmp_path).write(cell)

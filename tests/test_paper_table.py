@@ -97,7 +97,7 @@ def test_odd_published_cells_are_marked_and_explained() -> None:
     table = paper_table(PaperPart(1, {}), "T", [])
     text = tables.markdown(table)
     assert "30.38/0.826*" in text
-    assert "* DBSN, Kodak, Gaussian σ∈[5,50]: odd:" in text
+    assert r"\* DBSN, Kodak, Gaussian σ∈[5,50]: odd:" in text
 
 
 def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:

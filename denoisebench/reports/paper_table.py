@@ -184,18 +184,23 @@ def markdown(table: PaperTable) -> str:
     """The layout as Markdown."""
     from tabulate import tabulate
 
+    from denoisebench.reports.render import md
+
     heads, rows = grid(table)
+    heads = [md(head) for head in heads]
+    # What lies between is our own: numbers and their marks.
+    rows = [[md(row[0]), md(row[1]), *row[2:-1], md(row[-1])] for row in rows]
     text = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
-    notes = "\n".join(f"- {note}" for note in notes_of(table))
-    return f"## {table.title}\n\n{text}\n\n{notes}\n"
+    notes = "\n".join(f"- {md(note)}" for note in notes_of(table))
+    return f"## {md(table.title)}\n\n{text}\n\n{notes}\n"
 
 
 def latex(table: PaperTable) -> str:
     """The layout as a booktabs tabular: a rule between noises."""
-    from denoisebench.reports.render import tex
+    from denoisebench.reports.render import plain, tex
 
     heads, rows = grid(table)
-    lines = ["% \\usepackage{booktabs}", f"% {table.title}", *(f"% {note}" for note in notes_of(table))]
+    lines = ["% \\usepackage{booktabs}", f"% {plain(table.title)}", *(f"% {plain(note)}" for note in notes_of(table))]
     lines += [rf"\begin{{tabular}}{{ll{'c' * (len(heads) - 3)}l}}", r"\toprule"]
     lines += [" & ".join(map(tex, heads)) + r" \\"]
     last = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,27 +33,31 @@ _TEX_SPECIAL = str.maketrans(
      "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
 
+_MD_SPECIAL = str.maketrans({"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
+# A bracket is a link only before one of these, and the target of one only where a text begins.
+_MD_LINK = re.compile(r"\]([(\[])")
+
 
 def markdown(table: Table) -> str:
     """The table and its notes in Markdown; best bold, second underlined."""
     from tabulate import tabulate
 
-    heads = [*_FIXED, *(f"{table.titles[c]}" for c in table.columns), "s/image"]
-    body = [
-        [_name(line), line.told, line.training, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"]
-        for line in table.lines
-    ]
-    body, (heads,) = [[[text.replace("|", r"\|") for text in row] for row in rows] for rows in (body, [heads])]
+    heads = [*_FIXED, *(md(table.titles[c]) for c in table.columns), "s/image"]
+    body = []
+    for line in table.lines:
+        texts = [md(_name(line)), md(line.told), md(line.training)]
+        body.append([*texts, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"])
     text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
     legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
-    return "\n".join([text, "", legend, "", *(f"- {note}" for note in table.notes)]) + "\n" + _beside_markdown(table)
+    notes = [f"- {md(note)}" for note in table.notes]
+    return "\n".join([text, "", legend, "", *notes]) + "\n" + _beside_markdown(table)
 
 
 def _beside_markdown(table: Table) -> str:
     """Measured and published values side by side; empty where the paper has none."""
     from tabulate import tabulate
 
-    rows = beside_rows(table)
+    rows = [[md(text) for text in row] for row in beside_rows(table)]
     if not rows:
         return ""
     text = tabulate(
@@ -83,7 +88,7 @@ def latex(table: Table) -> str:
     heads = [*_FIXED, *(table.titles[column] for column in table.columns), "s/image"]
     lines = [
         "% \\usepackage{booktabs}",
-        *(f"% {note}" for note in table.notes),
+        *(f"% {plain(note)}" for note in table.notes),
         rf"\begin{{tabular}}{{lll{'c' * len(table.columns)}r}}",
         r"\toprule",
         " & ".join(tex(head) for head in heads) + r" \\",
@@ -101,15 +106,15 @@ def terminal(table: Table) -> rich.table.Table:
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    grid = Grid(caption=escape("\n".join(table.notes)), caption_justify="left")
+    grid = Grid(caption=escape("\n".join(map(plain, table.notes))), caption_justify="left")
     for head in _FIXED:
         grid.add_column(head)
     for column in table.columns:
-        grid.add_column(escape(table.titles[column]), justify="center")
+        grid.add_column(escape(plain(table.titles[column])), justify="center")
     grid.add_column("s/image", justify="right")
     for line in table.lines:
         seconds = f"{table.seconds[line]:.2f}"
-        texts = (escape(text) for text in (_name(line), line.told, line.training))
+        texts = (escape(plain(text)) for text in (_name(line), line.told, line.training))
         grid.add_row(*texts, *_cells(table, line, _RICH), seconds)
     return grid
 
@@ -124,7 +129,7 @@ def terminal_beside(table: Table) -> rich.table.Table | None:
         return None
     grid = Grid(*BESIDE_HEADS, title="Beside the paper", caption=BESIDE_NOTE, title_justify="left")
     for row in rows:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*(escape(plain(text)) for text in row))
     return grid
 
 
@@ -167,5 +172,16 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
 
 
 def tex(text: str) -> str:
-    """Text with the characters escaped that mean something to LaTeX."""
-    return text.translate(_TEX_SPECIAL)
+    """Text with the characters escaped that mean something to LaTeX, on one line."""
+    return plain(text).translate(_TEX_SPECIAL)
+
+
+def md(text: str) -> str:
+    """Text that Markdown and HTML show as it is, on one line; marks, links, tags and column bars are escaped."""
+    shown = _MD_LINK.sub(r"]\\\1", plain(text).translate(_MD_SPECIAL))
+    return "\\" + shown if shown.startswith("[") else shown
+
+
+def plain(text: str) -> str:
+    """Text on one line, without characters that steer a terminal or turn the direction of writing."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text).split())
