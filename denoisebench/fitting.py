@@ -100,12 +100,12 @@ def fit(
     with torch.random.fork_rng(), torch.enable_grad(), held_interrupt() as interrupt:
         torch.manual_seed(int(generator_from(*axes).integers(2**63)))
         run = _Fit(method, image, known, recipe, checkpoint)
-        while not run.finished:
-            if interrupt.asked:
-                run.save()
-                raise KeyboardInterrupt
+        while not run.finished and not interrupt.asked:
             run.step()
             report(run.progress, run.status)
+        if interrupt.asked:
+            run.save()
+            raise KeyboardInterrupt
         run.network.eval()
         with torch.no_grad():
             result = method.denoise(run.network, image, known)

@@ -346,7 +346,8 @@ def train_here(
                 raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
             run.step()
             task.update(run.progress, run.status)
-    return run.store(folder) if team.rank == 0 else Trained(run.network, {})
+        # Inside, so that Ctrl-C in the last step does not cost the network.
+        return run.store(folder) if team.rank == 0 else Trained(run.network, {})
 
 
 class _Run:

@@ -561,6 +561,16 @@ def test_ctrl_c_saves_the_training_after_the_step_at_hand(tmp_path: Path) -> Non
     assert same_weights(resumed, run(tmp_path / "whole", Tiny()))
 
 
+def test_ctrl_c_in_the_last_step_does_not_cost_the_network(tmp_path: Path) -> None:
+    def press(loss: torch.Tensor) -> Terms:
+        os.kill(os.getpid(), signal.SIGINT)
+        return loss, {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Tiny(at_step={6: press}))
+    assert record_of(job_of(Tiny()), tmp_path) is not None
+
+
 def test_a_large_lambda_is_no_divergence(tmp_path: Path) -> None:
     trained = run(tmp_path, Tiny(always=monitoring(**{"lambda": 100.0, "blind": 0.1})), budget="30steps")
     assert trained.record["curve"][-1]["lambda"] == 100

@@ -6,6 +6,7 @@ The values are data (``results/paper``), never results: a cell without a measure
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import denoisebench
+from denoisebench.errors import UserError
 from denoisebench.method import Need
 from denoisebench.reports.table import Column, Line, Score, Table
 
 TABLES = ("table1.csv", "table2.csv")
+# Columns that are read; a table has more.
+_NAMES, _SCORES = ("kind", "published", "ours"), ("noise", "dataset", "psnr", "ssim", "flag")
 
 
 class Key(NamedTuple):
@@ -94,6 +98,8 @@ def published() -> Mapping[Key, Value]:
     values = {}
     for table in TABLES:
         for row in rows_of(table):
+            if not (row["psnr"] and row["ssim"]):
+                continue
             value = Value(float(row["psnr"]), float(row["ssim"]), row["flag"])
             for dataset in names_of("dataset", row["dataset"]):
                 for method in names_of("method", row["method"]):
@@ -130,5 +136,28 @@ def _key(line: Line, column: Column) -> Key:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    """The lines of a published file by column; raises a `UserError` for one that is not complete."""
+    needed = _NAMES if path.name == "names.csv" else _SCORES
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            rows, heads = list(reader), reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"Published table {path} cannot be read: {error}.") from None
+    missing = [name for name in needed if name not in heads]
+    if missing:
+        raise UserError(f"Published table {path} has no column {', '.join(missing)}.")
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise UserError(f"Published table {path}, row {number}: its columns are not those of the head.")
+        for name in ("psnr", "ssim"):
+            if not _is_score(row.get(name, "")):
+                raise UserError(f"Published table {path}, row {number}: {name} {row[name]!r} is no number.")
+    return rows
+
+
+def _is_score(text: str) -> bool:
+    try:
+        return not text or math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,301 @@
+"""What comes from strangers is data: nothing in it runs, leaves its folder, or opens a connection."""
+
+from __future__ import annotations
+
+import ast
+import json
+import pickle
+import struct
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import denoisebench
+from denoisebench import fetch, images
+from denoisebench.config import read_experiment
+from denoisebench.dataset import MANIFEST_COLUMNS, read_manifest
+from denoisebench.errors import UserError
+from denoisebench.evaluation import Row
+from denoisebench.files import sealed
+from denoisebench.images import read_image
+from denoisebench.publish import export
+from denoisebench.reports import render
+from denoisebench.reports.table import build_table
+from denoisebench.results import Store, StoredCell
+from denoisebench.weights import SUMS, read_folder, read_tensors
+
+Command = Callable[..., Any]
+ROOT = Path(__file__).parents[1]
+
+
+class Payload:
+    """Makes a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+# --- nothing is unpickled ---
+
+
+def evil_files(folder: Path) -> list[Path]:
+    """Files that look like weights and run code when somebody unpickles them."""
+    folder.mkdir()
+    payload = Payload(folder / "ran")
+    torch.save({"a": payload}, folder / "zip.pth")
+    torch.save({"a": payload}, folder / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save([torch.zeros(1), payload], folder / "zip.pt")
+    torch.save(torch.nn.Linear(1, 1), folder / "module.pt")
+    (folder / "bare.pth").write_bytes(pickle.dumps(payload))
+    np.save(folder / "array.npy", np.array([payload], dtype=object), allow_pickle=True)
+    return [path for path in folder.iterdir() if path.suffix]
+
+
+def test_nothing_that_could_run_code_is_imported_as_weights(tmp_path: Path, command: Command) -> None:
+    for path in evil_files(tmp_path / "evil"):
+        ran = command("weights", "import", path, "--method", "b2u", "--noise", "gauss25", "--out", tmp_path / "w")
+        assert ran.code == 2, path
+        assert "Traceback" not in ran.err
+        assert not (tmp_path / "evil" / "ran").exists(), path
+        with pytest.raises(UserError, match="no safetensors"):
+            read_tensors(path, images.hashlib.sha256(path.read_bytes()).hexdigest())
+        with pytest.raises(UserError, match="corrupt or no image"):
+            read_image(path)
+    assert not (tmp_path / "evil" / "ran").exists()
+    assert not (tmp_path / "w").exists()
+
+
+def sources() -> list[Path]:
+    return [path for name in ("denoisebench", "methods", "datasets") for path in (ROOT / name).rglob("*.py")]
+
+
+def unsafe_call(call: ast.Call) -> str:
+    """Why a call may run what it reads, or ''."""
+    name = ast.unparse(call.func)
+    options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    if name.endswith("torch.load") and options.get("weights_only") != "True":
+        return "torch.load without weights_only=True"
+    if name in ("np.load", "numpy.load") and options.get("allow_pickle") != "False":
+        return "np.load without allow_pickle=False"
+    if name.split(".")[0] in ("pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"):
+        return name
+    return name if name in ("eval", "exec", "os.system", "yaml.load", "pandas.read_pickle") else ""
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_line_of_the_package_unpickles(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert [found for call in calls if (found := unsafe_call(call))] == []
+
+
+# --- nothing leaves its folder ---
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/x.png", "..\\x.png", "C:x.png", "..", ".", "", "a\0.png"])
+def test_a_manifest_names_files_of_its_own_folder_only(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.tsv"
+    path.write_text("\t".join(MANIFEST_COLUMNS) + f"\n{name}\t9\t9\t3\tab\tcd\n", encoding="utf-8")
+    with pytest.raises(UserError, match="damaged"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "a\\x.safetensors", "c:x.safetensors"])
+def test_sums_name_files_of_their_own_folder_only(name: str, tmp_path: Path) -> None:
+    (tmp_path / SUMS).write_text(f"{'0' * 64}  {name}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 1 is not a SHA-256 and a file name"):
+        read_folder(tmp_path)
+
+
+def test_a_record_cannot_write_outside_nor_have_a_file_run(tmp_path: Path) -> None:
+    from safetensors.torch import save
+
+    ran = tmp_path / "ran"
+    (tmp_path / "net.py").write_text(f"open({str(ran)!r}, 'w')\nclass Net: pass\n", encoding="utf-8")
+    data = save({"a": torch.zeros(1)})
+    (tmp_path / "x.safetensors").write_bytes(data)
+    recipe = {"budget": {"amount": 1, "unit": "steps"}}
+    record = {
+        "method": "n2c", "settings": {"network": f"{tmp_path}/net.py:Net"}, "noise": "gauss25", "channels": 3,
+        "recipe": recipe, "data": {"name": "samples_train", "sha256": ""},
+        "network_sha256": images.hashlib.sha256(data).hexdigest(),
+    }  # fmt: skip
+    (tmp_path / "x.json").write_text(sealed(record, 2), encoding="utf-8")
+    from denoisebench.progress import Quiet
+
+    written = export(tmp_path / "x.json", tmp_path / "w", None, Quiet())
+    assert written.path.parent == tmp_path / "w"
+    assert not ran.exists()
+    (tmp_path / "x.json").write_text(sealed({**record, "noise": "../../evil"}, 2), encoding="utf-8")
+    with pytest.raises(UserError, match="evil"):
+        export(tmp_path / "x.json", tmp_path / "w", None, Quiet())
+
+
+@pytest.mark.parametrize("out", ["/tmp/x", "../x", "a/../../x", "~/x", "C:\\\\x", "\\\\\\\\server\\\\x"])
+def test_an_experiment_file_writes_below_the_current_folder_only(out: str, tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text(f'out = "{out}"\n', encoding="utf-8")
+    with pytest.raises(UserError, match="below the current one"):
+        read_experiment(tmp_path / "e.toml", ["out"])
+
+
+@pytest.mark.parametrize("line", ['plugin = "evil.py"', 'methods = ["b2u", "n2c[network=evil.py:Net]"]'])
+def test_an_experiment_file_names_no_code(line: str, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
+    (tmp_path / "e.toml").write_text(line.replace("evil.py", f"{tmp_path}/evil.py"), encoding="utf-8")
+    ran = command("run", "--config", tmp_path / "e.toml", "--out", tmp_path / "o")
+    assert ran.code == 2
+    assert "on the command line" in ran.err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_archive_with_a_member_that_no_image_is_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "LARGEST_MEMBER", 1000)
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        member = tarfile.TarInfo("set/huge.png")
+        member.size = 1001
+        tar.addfile(member, BytesIO(bytes(1001)))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match="1,001 bytes"):
+        fetch._extract(tmp_path / "a.tar", "set/*.png", tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def bomb(path: Path, side: int) -> None:
+    """A PNG of side x side black pixels: 178 million of them in a few hundred kilobytes."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    packed = zlib.compress(bytes(10**6), 9)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("side", [13378, 60000])
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(side: int, tmp_path: Path) -> None:
+    bomb(tmp_path / "bomb.png", side)
+    with pytest.raises(UserError, match=r"more than 178,956,970 pixels.*bomb"):
+        read_image(tmp_path / "bomb.png")
+
+
+# --- nothing is injected into reports ---
+
+NASTY = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[click](javascript:alert(1))", "![x](http://e/x)",
+    "[x]: http://e", "a|b", "**99.99**", "`code`", "line\nbreak\n\n# head", "\x1b[31mred\x1b[0m", "&lt;b&gt;",
+    "\\input{/etc/passwd}", "x % y", "$\\immediate\\write18{ls}$", "}\\end{tabular}", "\u202eevil", "_~^#&{}",
+]  # fmt: skip
+
+
+def named(text: str) -> StoredCell:
+    protocol = {"dataset": text, "noise": text, "draws": text, "padding": text}
+    about = {
+        "text": text, "label": text, "told": [text], "baseline": False, "protocol": text, "noise_title": text,
+        "dataset_title": text, "training": text, "warnings": [text], "written": text,
+    }  # fmt: skip
+    return StoredCell({"protocol": protocol}, about, {("i", 0): Row("i", 0, 30.0, 0.9, 0.1, 0.1)})
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_names_are_shown_in_tables_and_never_obeyed(text: str) -> None:
+    table = build_table([named(text)])
+    shown = render.markdown(table)
+    rows = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len(rows) == 3, "one head, one rule, one line"
+    assert {len(render.re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    bare = shown.replace("**Best** and <u>second</u>", "").replace(r"\\", "").replace(r"\`", "").replace(r"\*", "")
+    assert not set("<>`*") & set(bare)
+    assert "](" not in bare
+    assert not any(line.lstrip("- ").startswith("[") for line in bare.splitlines())
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    lines = render.latex(table).splitlines()
+    code = [line for line in lines if not line.startswith("%")]
+    assert len(code) == 7, "begin, rule, head, rule, line, rule, end"
+    assert [code[number].split("{")[0] for number in (0, 1, 3, 5, 6)] == [
+        "\\begin", "\\toprule", "\\midrule", "\\bottomrule", "\\end",
+    ]  # fmt: skip
+    for line in code[2:3] + code[4:5]:
+        commands = set(render.re.findall(r"\\([a-zA-Z]+)", line)) - {"textbackslash"}
+        assert commands <= {"sigma", "lambda", "in", "times"}
+        assert not render.re.search(r"(?<!\\)(?:\\\\)*%", line)
+
+
+# --- nothing connects ---
+
+WATCH = """
+import os, sys
+def watch(event, arguments):
+    if event.startswith("socket.") and event != "socket.gethostname":
+        print("CONNECTS", event, arguments, file=sys.stderr)
+        os._exit(99)
+sys.addaudithook(watch)
+from denoisebench.cli import main
+main()
+"""
+
+
+def test_a_run_opens_no_socket(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    pictures = image_folder(count=1, size=(64, 64))
+    arguments = [
+        "run", "--methods", "n2c,nlm", "--datasets", str(pictures), "--train-data", str(pictures), "--budget", "1steps",
+        "--crop", "32", "--out", str(tmp_path / "o"),
+    ]  # fmt: skip
+    ran = subprocess.run([sys.executable, "-c", WATCH, *arguments], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "N2C" in ran.stdout
+
+
+def test_offline_nothing_is_fetched(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENOISEBENCH_OFFLINE", "1")
+    monkeypatch.setattr("socket.socket", None)
+    ran = command("data", "fetch", "kodak", "--data-root", tmp_path)
+    assert ran.code == 2
+    assert "DENOISEBENCH_OFFLINE is set" in ran.err
+
+
+# --- plugins run only when named ---
+
+
+def test_a_plugin_runs_only_when_it_is_named(
+    tmp_path: Path, command: Command, plugin_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "ran"
+    path = plugin_file("toy")
+    path.write_text(path.read_text(encoding="utf-8") + f"\nopen({str(mark)!r}, 'w')\n", encoding="utf-8")
+    for place in ("methods", "datasets"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "toy.py").write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for call in (("list", "methods"), ("run", "--plan", "--methods", "identity"), ("list", "datasets")):
+        assert command(*call).code == 0
+        assert not mark.exists()
+    assert command("run", "--methods", "toy").code == 2
+    assert not mark.exists()
+    assert command("list", "methods", "--plugin", path).code == 0
+    assert mark.exists()
+
+
+def test_what_a_results_file_names_is_never_run(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
+    cell = named("evil")
+    text = f"evil[network={tmp_path}/evil.py:Net]"
+    cell = replace(cell, identity={**cell.identity, "method": str(tmp_path / "evil.py")})
+    cell.about.update(text=text, protocol="ab", written="2026")
+    Store(tmp_path / "o").write(cell)
+    ran = command("report", tmp_path / "o")
+    assert ran.code == 0, ran.err
+    assert not (tmp_path / "ran").exists()
+    assert json.loads(next((tmp_path / "o" / "cells").glob("*.json")).read_text(encoding="utf-8"))
+    assert denoisebench.__version__
