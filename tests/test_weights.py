@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,6 +93,15 @@ def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
     assert os.system(f"cd {tmp_path} && sha256sum --check --quiet {SUMS}") == 0
 
 
+def test_a_network_with_values_that_are_not_finite_is_never_written(tmp_path: Path) -> None:
+    record = {"method": "n2c", "settings": {}, "noise": "gauss25", "channels": 3, "summary": ""}
+    # The last is finite, but not in half precision.
+    for value, half in ((float("nan"), False), (float("inf"), False), (1e5, True)):
+        with pytest.raises(UserError, match=r"not finite \(a\)"):
+            write_weights(tmp_path, "x", {"a": torch.tensor([value])}, record, half)
+    assert list(tmp_path.iterdir()) == []
+
+
 def damage_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -112,6 +122,33 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def load_all(folder: Path) -> None:
     for weights in read_folder(folder).values():
         weights.load(learned("n2c"), 3, "cpu")
+
+
+def test_no_damage_of_two_hundred_is_ever_loaded(tmp_path: Path) -> None:
+    make(tmp_path / "w", half=True)
+    make(tmp_path / "other", "n2n", half=False)
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        path = tmp_path / "w" / ("n2c-gauss25-rgb.safetensors", "n2c-gauss25-rgb.json", SUMS)[number % 3]
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        kind = number // 3 % 3
+        if kind == 0:
+            data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        elif kind == 1:
+            del data[rng.integers(len(data)) :]
+        else:
+            data = bytearray((tmp_path / "other" / path.name.replace("n2c", "n2n")).read_bytes())
+        path.write_bytes(data)
+        try:
+            load_all(tmp_path / "w")
+            # Sums that were cut list no network any more, or lack their last line end.
+            assert path.name == SUMS
+            assert read_folder(tmp_path / "w") == {} or bytes(data) == whole[:-1]
+        except UserError:
+            pass
+        path.write_bytes(whole)
+    load_all(tmp_path / "w")
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
