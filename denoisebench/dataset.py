@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from denoisebench.errors import UserError, unknown
-from denoisebench.images import UIntImage, list_images, pixel_hash, read_image, to_channels
+from denoisebench.images import AnyImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -110,22 +110,42 @@ class DataSet:
     name: str
     #: Heading in tables.
     title: str
-    #: 1 or 3.
+    #: 1, 3, or 4 for packed raw images.
     channels: int
     #: Repetitions of this test set in the paper's protocol (each image is drawn this many times).
     paper_repeats: int = 1
     #: Where the images come from and what may be done with them.
     source: str = ""
     licence: str = ""
+    #: How results are scored, a key of `denoisebench.metrics.SCORINGS`.
+    scoring: str = "uint8"
+    #: Whether the set holds real noisy captures; it then goes with the noise ``real`` and with no other.
+    real: bool = False
+    #: Whether the references are public; if not, nothing can be scored here.
+    referenced: bool = True
+    #: The data set whose captures networks are trained on for this one; '' if there is none by default.
+    training: str = ""
 
     @property
     def images(self) -> Sequence[str]:
         """Image ids in evaluation order."""
         raise NotImplementedError
 
-    def load(self, image: str) -> UIntImage:
-        """The clean image, (H, W, channels) uint8."""
+    def load(self, image: str) -> AnyImage:
+        """The clean image, (H, W, channels) uint8; of a set of real captures also uint16, or float with white = 1.0."""
         raise NotImplementedError
+
+    def captures(self, image: str) -> int:
+        """How many real noisy captures there are of an image."""
+        return 0
+
+    def capture(self, image: str, index: int) -> AnyImage:
+        """A real noisy capture, (H, W, channels) of a type that `load` may have; floats are not clipped."""
+        raise NotImplementedError
+
+    def reference(self, image: str, index: int) -> AnyImage:
+        """What a capture is scored against, and the clean image of it for those who train on clean images."""
+        return self.load(image)
 
     def verify(self) -> None:
         """Raise a `UserError` unless the images on disk are exactly those of the set."""
@@ -134,6 +154,11 @@ class DataSet:
     @property
     def note(self) -> str:
         """What `verify` could not check, as a sentence to show with every result; empty if nothing."""
+        return ""
+
+    @property
+    def extent(self) -> str:
+        """For a training set that may be partly here: how much of it is, for tables; empty if it is whole."""
         return ""
 
     @property
@@ -201,7 +226,7 @@ class FolderSet(DataSet):
     def images(self) -> Sequence[str]:
         return [entry.image for entry in self.entries]
 
-    def load(self, image: str) -> UIntImage:
+    def load(self, image: str) -> AnyImage:
         return to_channels(read_image(self._path(self._entry(image))), self.channels)
 
     def _entry(self, image: str) -> Entry:

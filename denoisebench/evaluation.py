@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from denoisebench.dataset import DataSet
-from denoisebench.errors import ContractError
+from denoisebench.errors import ContractError, UserError
 from denoisebench.fitting import FitRecipe, Report, fit
-from denoisebench.images import FloatImage, pad, to_uint8
+from denoisebench.images import AnyImage, FloatImage, pad, to_float
 from denoisebench.lazy import torch
 from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
-from denoisebench.metrics import IDS, psnr, ssim
+from denoisebench.metrics import SCORINGS, UINT8
 from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
 from denoisebench.provenance import fingerprint
 
@@ -30,9 +30,9 @@ class Protocol:
 
     Parameters
     ----------
-    dataset, data_hash : the clean images
+    dataset, data_hash : the images
     noise : noise id
-    draws : id of the source of noise
+    draws : id of the source of noise; 'captures' for real noise
     padding : 'side' pads each side for a network, 'square' both to one square, as the released tests do
     rounding, metrics : ids of how results become 8-bit and are scored
     """
@@ -42,8 +42,8 @@ class Protocol:
     noise: str
     draws: str
     padding: str = "side"
-    rounding: str = "uint8-half-up"
-    metrics: str = IDS
+    rounding: str = UINT8.rounding
+    metrics: str = UINT8.metrics
 
     @property
     def fingerprint(self) -> str:
@@ -53,14 +53,14 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Row:
-    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level drawn, steps of a fit."""
+    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps."""
 
     image: str
     repeat: int
     psnr: float
     ssim: float
     seconds: float
-    level: float
+    level: float | None
     steps: int = 0
 
 
@@ -116,20 +116,38 @@ def evaluate(
     ------
     Row per pair, as soon as it is scored
     """
-    image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
-    for image, repeat in wanted:
-        if image != image_loaded:
-            image_loaded, clean = image, dataset.load(image)
-        draw = draws.draw(dataset.name, image, repeat, clean, noise)
-        told = {Need.FAMILY: noise.family, Need.LEVEL: draw.level, Need.RANGED: noise.ranged}
+    scoring = SCORINGS[dataset.scoring]
+    for image, repeat, clean, draw in _noisy_images(dataset, noise, draws, wanted):
+        told = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
+        told |= {} if draw.level is None else {Need.LEVEL: draw.level}
         known = Known(method.name, method.told(noise.family), told)
         axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
         start = time.perf_counter()
         one = fitting.of(image, repeat) if fitting else None
         result, steps = denoise(method, network, draw, known, padding, axes, device, one)
         seconds = time.perf_counter() - start
-        score = to_uint8(result)
-        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level, steps)
+        psnr, ssim = scoring.score(result, clean)
+        yield Row(image, repeat, psnr, ssim, seconds, draw.level, steps)
+
+
+def _noisy_images(
+    dataset: DataSet, noise: Noise, draws: Draws, wanted: Sequence[tuple[str, int]]
+) -> Iterator[tuple[str, int, AnyImage, Draw]]:
+    """Image, repeat, reference and noisy image of every wanted pair; the clean image is loaded once for its repeats."""
+    image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
+    for image, repeat in wanted:
+        if noise.real:
+            clean, noisy = dataset.reference(image, repeat), to_float(dataset.capture(image, repeat))
+            if noisy.shape != clean.shape:
+                raise UserError(
+                    f"Capture {repeat + 1} of image {image!r} of data set {dataset.name!r} has the shape "
+                    f"{noisy.shape}, its reference {clean.shape}."
+                )
+            yield image, repeat, clean, Draw(noisy, None)
+            continue
+        if image != image_loaded:
+            image_loaded, clean = image, dataset.load(image)
+        yield image, repeat, clean, draws.draw(dataset.name, image, repeat, clean, noise)
 
 
 def denoise(

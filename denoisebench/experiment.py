@@ -13,7 +13,8 @@ from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, dat
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.fitting import FitRecipe, fit_recipe
-from denoisebench.method import LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
+from denoisebench.metrics import SCORINGS
 from denoisebench.networks import check_network, user_network
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
 from denoisebench.provenance import (
@@ -113,6 +114,8 @@ class Experiment:
             raise unknown("padding", self.padding, PADDINGS)
         if self.repeats is not None and self.repeats < 1:
             raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+        if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
+            raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
         if self.draws == "legacy":
             self._check_legacy()
 
@@ -136,10 +139,29 @@ class Experiment:
         sets = [find_dataset(name, self.roots) for name in LEGACY_ORDER]
         return LegacyDraws([LegacySet(s.name, s.paper_repeats, s.images, s.load) for s in sets])
 
-    def training_set(self, channels: int) -> DataSet:
-        """The images that learned methods are trained on."""
+    def training_set(self, channels: int, noise: Noise, test: DataSet | None = None) -> DataSet:
+        """The images that learned methods are trained on.
+
+        Parameters
+        ----------
+        channels : of a set for synthetic noise
+        noise : real noise needs a set with captures
+        test : a test set of real captures may name the one that belongs to it
+
+        Raises
+        ------
+        UserError
+            The set that was asked for does not go with the noise, or none is known.
+        """
         if self.train_data is not None:
+            if self.train_data.real != noise.real:
+                raise UserError(f"--train-data {self.train_data.name} {_mismatch(noise, self.train_data)}.")
             return self.train_data
+        if noise.real:
+            if test is None or not test.training:
+                known = f" for {test.name}" if test else ""
+                raise UserError(f"no training set of real captures is known{known}; name one with --train-data")
+            return find_dataset(test.training, self.roots)
         *preferred, embedded = AUTO_TRAINING[channels]
         for name in preferred:
             candidate = find_dataset(name, self.roots)
@@ -150,6 +172,11 @@ class Experiment:
                 continue
         return find_dataset(embedded, self.roots)
 
+    def training_data(self, name: str) -> DataSet:
+        """The training set of that name: the one given, or a built-in one."""
+        own = self.train_data
+        return own if own is not None and own.name == name else find_dataset(name, self.roots)
+
     def cells(self) -> list[Cell]:
         """Every cell, data set by data set, noise by noise, methods in the order given."""
         return [
@@ -159,9 +186,9 @@ class Experiment:
             for method in self.methods
         ]
 
-    def job(self, method: LearnedMethod, noise: Noise, channels: int) -> TrainingJob:
-        """The training a learned method needs for a noise and a channel count."""
-        data = self.training_set(channels)
+    def job(self, method: LearnedMethod, noise: Noise, channels: int, data: DataSet | None = None) -> TrainingJob:
+        """The training a learned method needs for a noise and a channel count, on the set that `training_set` names."""
+        data = data or self.training_set(channels, noise)
         code = {
             "training": code_digest(TRAINING),
             "plugin": plugin_digest(source_of(method)),
@@ -171,17 +198,25 @@ class Experiment:
         if own is not None:
             code["network"] = source_digest(own)
         described = {"name": data.name, "sha256": data.data_hash}
+        described |= {"extent": data.extent} if data.extent else {}
         return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
 
     def _cell(self, method: Method, noise: Noise, dataset: DataSet) -> Cell:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
-        protocol = Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
+        scoring = SCORINGS[dataset.scoring]
+        protocol = Protocol(
+            dataset.name, dataset.data_hash, noise.id, "captures" if noise.real else draws_id, self.padding,
+            scoring.rounding, scoring.metrics,
+        )  # fmt: skip
+        count = dataset.paper_repeats if self.repeats is None else self.repeats
         job, weights, fit, training = None, None, None, None
-        skip = _reason_to_skip(method, noise, dataset.channels)
-        if isinstance(method, LearnedMethod):
-            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
-            job = None if weights else self.job(method, noise, dataset.channels)
-            training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+        skip = _mismatch(noise, dataset, count) or _reason_to_skip(method, noise, dataset.channels)
+        if isinstance(method, LearnedMethod) and not skip:
+            try:
+                weights, job = self._network(method, noise, dataset)
+                training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+            except _Unsuited as error:
+                skip = str(error)
         elif isinstance(method, PerImageMethod):
             try:
                 fit = fit_recipe(method, self.image_budget, self.recipe.precision)
@@ -199,9 +234,47 @@ class Experiment:
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
-        count = dataset.paper_repeats if self.repeats is None else self.repeats
         wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
         return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip)
+
+    def _network(
+        self, method: LearnedMethod, noise: Noise, dataset: DataSet
+    ) -> tuple[Weights, None] | tuple[None, TrainingJob]:
+        """The weights of a learned method that fit a test set, or else the training that it needs."""
+        if not noise.real:
+            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
+            return (weights, None) if weights else (None, self.job(method, noise, dataset.channels))
+        try:
+            # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
+            data = self.training_set(dataset.channels, noise, dataset)
+            weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
+            if weights:
+                return weights, None
+            if data.channels != dataset.channels:
+                raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
+            if Need.SECOND in method.told(noise.family) and min(map(data.captures, data.images)) < 2:
+                raise UserError(f"needs two captures of one view, and {data.name} has views with only one")
+            return None, self.job(method, noise, dataset.channels, data)
+        except UserError as error:
+            raise _Unsuited(str(error)) from None
+
+
+class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
+    """Nothing that this learned method could be trained on for real noise."""
+
+
+def _mismatch(noise: Noise, dataset: DataSet, count: int = 1) -> str:
+    """Why a data set cannot be used with a noise, or ''."""
+    if noise.real and not dataset.real:
+        return "holds clean images only; the noise 'real' needs a set of real captures"
+    if dataset.real and not noise.real:
+        return "holds real noisy captures, which go with --noise real only"
+    if not dataset.referenced:
+        return "has no public references, so nothing can be scored here; denoisebench submit writes the file to send"
+    fewest = min(dataset.images, key=dataset.captures) if noise.real else ""
+    if noise.real and dataset.captures(fewest) < count:
+        return f"holds {dataset.captures(fewest)} captures of image {fewest}, and --repeats asks for {count}"
+    return ""
 
 
 def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from denoisebench.dataset import cache_root, data_roots
 from denoisebench.errors import UserError, unknown
+from denoisebench.images import CHANNEL_KINDS
 from denoisebench.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.networks import NETWORKS
 from denoisebench.noise import EXAMPLES, FORMS, parse_noise
@@ -63,7 +64,8 @@ def _datasets() -> str:
     for name in DATASETS.names():
         kind = DATASETS.get(name)
         count = getattr(kind, "count", "?")
-        rows.append((name, kind.title, str(count), {1: "gray", 3: "colour"}[kind.channels], str(kind.paper_repeats)))
+        what = CHANNEL_KINDS[kind.channels] + (", real noise" if kind.real else "")
+        rows.append((name, kind.title, str(count), what, str(kind.paper_repeats)))
     note = (
         "Any folder of images is a data set too. Where they are and whether they are intact: denoisebench data status."
     )

@@ -20,11 +20,10 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from denoisebench.errors import TrainingFailed, UserError
-from denoisebench.images import UIntImage
 from denoisebench.noise import parse_noise
 from denoisebench.progress import Progress, Quiet, for_stderr
 from denoisebench.registry import METHODS
-from denoisebench.training import OutOfTime, Recipe, Team, TrainingJob, train_here
+from denoisebench.training import OutOfTime, Recipe, Team, TrainingImages, TrainingJob, train_here
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Processes(Team):
 
 
 def train_together(
-    job: TrainingJob, images: Sequence[UIntImage], folder: Path, progress: Progress, until: float | None
+    job: TrainingJob, images: TrainingImages, folder: Path, progress: Progress, until: float | None
 ) -> None:
     """Train with ``job.recipe.devices`` processes; the result is stored in ``folder``, as `train` does.
 
@@ -92,7 +91,7 @@ def train_together(
     # One thread each would waste a machine, all threads each would have them wait for one another.
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory() as place:
-        arguments = (count, place, order, list(images), folder, not isinstance(progress, Quiet), until, threads)
+        arguments = (count, place, order, images, folder, not isinstance(progress, Quiet), until, threads)
         spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
         outcome = Path(place) / "outcome"
         if outcome.is_file():
@@ -105,7 +104,7 @@ def _work(
     count: int,
     place: str,
     order: _Order,
-    images: list[UIntImage],
+    images: TrainingImages,
     folder: Path,
     loud: bool,
     until: float | None,

@@ -18,7 +18,7 @@ from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
-from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.noise import REAL, CounterDraws, parse_noise
 from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
@@ -79,7 +79,7 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
-    stem = stem_of(method, record["noise"], channels)
+    stem = stem_of(method, record["noise"], channels, record["data"]["name"])
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
     )
@@ -141,7 +141,7 @@ def record_scores(folder: Path, results: Path) -> list[str]:
     return said
 
 
-def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path) -> Weights:
+def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "") -> Weights:
     """Turn a ``.pth`` of the released Blind2Unblind or Neighbor2Neighbor code into weights.
 
     Parameters
@@ -150,6 +150,7 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path)
     method : what it was trained as; its network becomes the one that the file holds
     noise : id of the noise it was trained for
     folder : receives the weights
+    data : for real noise, the name of the data set it was trained on
 
     Raises
     ------
@@ -162,7 +163,9 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path)
     method = replace(method, network=network)
     network_from(method, channels, tensors, path.name, "cpu")
     noise = parse_noise(noise).id
-    record = {
+    if (noise == REAL.id) != bool(data):
+        raise UserError("--train-data names what a network for --noise real was trained on; give both or none.")
+    record: dict[str, Any] = {
         "method": method.name,
         "settings": method.settings(training_only=True),
         "noise": noise,
@@ -170,8 +173,9 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path)
         "summary": f"imported from {path.name}",
         "imported_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        **({"data": {"name": data}} if data else {}),
     }
-    return write_weights(folder, stem_of(method, noise, channels), tensors, record, half=False)
+    return write_weights(folder, stem_of(method, noise, channels, data), tensors, record, half=False)
 
 
 def _read_legacy(path: Path) -> dict[str, torch.Tensor]:

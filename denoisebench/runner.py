@@ -12,7 +12,7 @@ from typing import Any
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import Fitting, evaluate
-from denoisebench.experiment import Cell, Experiment, find_dataset
+from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import Report, fit_text
 from denoisebench.images import UIntImage, to_channels
 from denoisebench.method import LearnedMethod, PerImageMethod
@@ -21,7 +21,17 @@ from denoisebench.progress import Progress, duration
 from denoisebench.provenance import machine
 from denoisebench.registry import DATASETS
 from denoisebench.results import Store, StoredCell
-from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, load_trained, record_of, train
+from denoisebench.training import (
+    Budget,
+    OutOfTime,
+    Recipe,
+    Trained,
+    TrainingImages,
+    TrainingJob,
+    load_trained,
+    record_of,
+    train,
+)
 from denoisebench.weights import Weights
 
 SAVE_SECONDS = 1.0
@@ -190,16 +200,18 @@ class _Networks:
             self._latest = (job.key, trained)
         return self._latest[1]
 
-    def training_set(self, trained: Trained, channels: int) -> DataSet | None:
+    def training_set(self, trained: Trained) -> DataSet | None:
         """The images a network was trained on, if they are a data set of this machine."""
         name = trained.record.get("data", {}).get("name")
-        own = self._experiment.training_set(channels)
-        if name == own.name:
-            return own
-        return find_dataset(name, self._experiment.roots) if name in DATASETS.names() else None
+        own = self._experiment.train_data
+        known = name in DATASETS.names() or (own is not None and own.name == name)
+        return self._experiment.training_data(name) if known else None
 
-    def _training_images(self, job: TrainingJob) -> list[UIntImage]:
-        data = self._experiment.training_set(job.channels)
+    def _training_images(self, job: TrainingJob) -> TrainingImages:
+        data = self._experiment.training_data(job.data["name"])
+        if job.noise.real:
+            data.verify()
+            return data
         key = f"{data.name}-{job.channels}"
         if key not in self._images:
             data.verify()
@@ -219,7 +231,7 @@ def _compute(
     trained = networks.of(cell)
     stored.about = _about(cell, trained)
     if trained is not None:
-        shared = shared_images(networks.training_set(trained, cell.dataset.channels), cell.dataset)
+        shared = shared_images(networks.training_set(trained), cell.dataset)
         if shared:
             stored.about["warnings"].append(f"trained on {shared} images of the test set")
     network = trained.network if trained else None
@@ -278,7 +290,7 @@ def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
     about: dict[str, Any] = {
         "text": method.text,
         "label": method.info.label,
-        "told": sorted(need.value for need in method.told(cell.noise.family)),
+        "told": method.shown(cell.noise),
         "baseline": method.info.baseline,
         "protocol": cell.protocol.fingerprint,
         "noise_title": cell.noise.title,
@@ -308,7 +320,8 @@ def training_text(record: Mapping[str, Any]) -> str:
     values = dict(record["recipe"])
     recipe = Recipe(**{**values, "budget": Budget(**values["budget"])})
     usual = Recipe(recipe.budget)
-    parts = [recipe.text, record["data"]["name"]]
+    data = record["data"]
+    parts = [recipe.text, data["name"] + (f" ({data['extent']})" if data.get("extent") else "")]
     parts += [f"lr {recipe.lr:g}"] if recipe.lr != usual.lr else []
     parts += [f"seed {recipe.seed}"] if recipe.seed != usual.seed else []
     return ", ".join(parts)
@@ -333,6 +346,8 @@ def train_only(
     """
     networks = _Networks(experiment, store, progress)
     done: dict[str, str] = {}
+    if experiment.train_data is not None and experiment.train_data.real:
+        channels = experiment.train_data.channels
     failed: list[tuple[str, str]] = []
     for noise in experiment.noises:
         for method in experiment.methods:

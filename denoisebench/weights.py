@@ -17,8 +17,10 @@ from typing import Any
 
 import denoisebench
 from denoisebench.errors import UserError
+from denoisebench.images import CHANNEL_NAMES
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
+from denoisebench.noise import REAL
 from denoisebench.provenance import full_digest
 from denoisebench.registry import METHODS
 
@@ -58,12 +60,12 @@ class Weights:
         return network_from(method, channels, read_tensors(self.path, self.sha256), self.path.name, device)
 
 
-def stem_of(method: LearnedMethod, noise: str, channels: int) -> str:
-    """File name without extension, the same for every training of these settings."""
+def stem_of(method: LearnedMethod, noise: str, channels: int, data: str = "") -> str:
+    """File name without extension, the same for every training of these settings; real noise is that of its data."""
     settings, usual = method.settings(training_only=True), type(method)().settings(training_only=True)
     extra = "" if settings == usual else f"-{full_digest(settings)[:8]}"
-    kind = {1: "gray", 3: "rgb"}.get(channels, f"{channels}ch")
-    return f"{method.name}-{noise}-{kind}{extra}"
+    source = f"-{data}" if noise == REAL.id else ""
+    return f"{method.name}-{noise}{source}-{CHANNEL_NAMES.get(channels, f'{channels}ch')}{extra}"
 
 
 def shipped_folder() -> Path | None:
@@ -110,11 +112,14 @@ class Shelf:
         self._folders = folders
         self._contents: list[dict[str, Weights]] | None = None
 
-    def find(self, method: LearnedMethod, noise: str, channels: int) -> Weights | None:
-        """The first weights trained with exactly these settings for this noise and channel count, or None."""
+    def find(self, method: LearnedMethod, noise: str, channels: int, data: str = "") -> Weights | None:
+        """The first weights trained with exactly these settings for this noise and channel count, or None.
+
+        Of real noise they must have been trained on the data set named ``data``.
+        """
         if self._contents is None:
             self._contents = [read_folder(folder) for folder in self._folders]
-        stem, settings = stem_of(method, noise, channels), method.settings(training_only=True)
+        stem, settings = stem_of(method, noise, channels, data), method.settings(training_only=True)
         wanted = {"method": method.name, "noise": noise, "channels": channels, "settings": settings}
         for content in self._contents:
             weights = content.get(stem)

@@ -140,7 +140,8 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
             writer.writerow(
                 (
                     about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
-                    f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}", f"{row.level:.8g}",
+                    f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}",
+                    "" if row.level is None else f"{row.level:.8g}",
                     row.steps or "", "; ".join(about["told"]), about["training"], training_noise,
                     about["protocol"], cell.key,
                 )

@@ -7,12 +7,13 @@ clean image, per column, PSNR and SSIM apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from denoisebench.method import Need
+from denoisebench.metrics import SCORINGS
 from denoisebench.results import StoredCell
 
 
@@ -142,6 +143,11 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
             table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
 
 
+def _rounding(protocol: Mapping[str, Any]) -> str:
+    """How results were scored, in words."""
+    return next((s.text for s in SCORINGS.values() if s.rounding == protocol["rounding"]), str(protocol["rounding"]))
+
+
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     protocols = {column_of(cell): cell.identity["protocol"] for cell in cells}
     notes = []
@@ -151,7 +157,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
         notes.append(
             f"{table.titles[column]}: mean of {evaluations} scored images; noise draws {draws}, "
-            f"padding {padding}, 8-bit rounding; protocol {column.protocol}."
+            f"padding {padding}, {_rounding(protocols[column])}; protocol {column.protocol}."
         )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
