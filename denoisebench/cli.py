@@ -48,7 +48,10 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
 
 
 Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'.")]
-Noises = Annotated[str, typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B.")]
+Noises = Annotated[
+    str,
+    typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."),
+]
 Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
 TrainData = Annotated[
     str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
@@ -104,7 +107,7 @@ def run(
     methods: Methods = "b2u,nbr2nbr",
     noise: Noises = "gauss25",
     datasets: Datasets = "samples",
-    repeats: Annotated[str, typer.Option(help="Noise draws per image, or paper (10/3/20).")] = "1",
+    repeats: Annotated[str, typer.Option(help="Noise draws (or captures) per image, or paper (10/3/20/50).")] = "1",
     weights: WeightFolders = None,
     train_data: TrainData = "auto",
     budget: BudgetText = None,
@@ -124,7 +127,7 @@ def run(
     plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Run methods on test sets with synthetic noise and print a table.
+    """Run methods on test sets with synthetic or real noise and print a table.
 
     Learned methods use trained networks that fit; any option of training makes them train anew.
     """
@@ -171,9 +174,7 @@ def run(
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def table(
-    context: typer.Context, which: Annotated[str, typer.Argument(help="1, 2, 5, 6, 7 or 8.", metavar="N")]
-) -> None:
+def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")]) -> None:
     """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
 
     What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
@@ -190,7 +191,7 @@ def table(
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
     published: Annotated[
-        str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1, 2, 5 to 8).")
+        str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""

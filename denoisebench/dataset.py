@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from denoisebench.errors import UserError, unknown
@@ -36,8 +36,8 @@ class Entry:
 
     @property
     def image(self) -> str:
-        """The image's id: its file name without extension."""
-        return Path(self.file).stem
+        """The image's id: its file name without extension, with the folders before it."""
+        return PurePosixPath(self.file).with_suffix("").as_posix()
 
 
 @dataclass(frozen=True)

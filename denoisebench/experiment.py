@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from denoisebench.captures import AnyPairs
 from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import PADDINGS, Protocol
@@ -352,7 +353,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
     path = Path(text).expanduser()
     if path.is_dir():
-        return AnyFolder(path)
+        return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
     if path.is_file():
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")

@@ -23,6 +23,18 @@ LEGEND = (
     "PSNR in dB / SSIM. = within 0.1 dB of the paper, < below, > above. Blank: not measured, or not printed in the "
     "paper. The training of each measured line is stated: a short one explains a lower value."
 )
+#: What a reader of a row must know that its name does not say, by table.
+_ROW_NOTES = {
+    3: {
+        "BM3D": "each of the four planes on its own, sigma estimated.",
+        "Laine19": "noise model assumed, level learned; mu is the mean of the prior of the same network.",
+    },
+    4: {
+        "BM3D": "between a generalised Anscombe transform and its inverse, as in the benchmark of the data set; "
+        "whether the paper's row was taken from there or measured anew is not stated.",
+        "Laine19": "noise model assumed, level learned; mu is the mean of the prior of the same network.",
+    },
+}
 CSV_COLUMNS = (
     "table", "noise", "method", "dataset", "paper_psnr", "paper_ssim", "flag", "ours", "training", "told", "images",
     "psnr", "ssim", "difference", "verdict", "protocol",
@@ -114,7 +126,9 @@ def _measured(
     part: PaperPart, row: Mapping[str, str], method: str, cells: Mapping[tuple[str, str, str], StoredCell]
 ) -> tuple[StoredCell | None, str]:
     """The cell of a printed row, and the text of its method; settings may differ if only one such cell was measured."""
-    texts = [part.variants[method]] if method in part.variants else names_of("method", row.get("method", ""))
+    texts = (
+        [part.variants[method]] if method in part.variants else names_of("method", row.get("method", ""), row["table"])
+    )
     for noise in names_of("noise", row["noise"]):
         for dataset in names_of("dataset", row["dataset"]):
             for text in texts:
@@ -168,6 +182,7 @@ def _noise_title(noise: str) -> str:
 def notes_of(table: PaperTable) -> list[str]:
     """Everything to be said below a table."""
     told = [LEGEND]
+    told += [f"{name}: {text}" for name, text in _ROW_NOTES.get(table.number, {}).items()]
     odd = [entry for entry in table.entries if _odd(entry)]
     told += [f"* {entry.method}, {entry.dataset}, {_noise_title(entry.noise)}: {entry.flag}" for entry in odd]
     protocols: dict[str, set[str]] = {}

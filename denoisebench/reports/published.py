@@ -16,7 +16,7 @@ import denoisebench
 from denoisebench.method import Need
 from denoisebench.reports.table import Column, Line, Score, Table
 
-TABLES = ("table1.csv", "table2.csv")
+TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
 
 
 class Key(NamedTuple):
@@ -76,27 +76,31 @@ def rows_of(name: str) -> list[dict[str, str]]:
 
 
 @cache
-def _names() -> Mapping[tuple[str, str], list[str]]:
-    names: dict[tuple[str, str], list[str]] = {}
+def _names() -> Mapping[tuple[str, str, str], list[str]]:
+    names: dict[tuple[str, str, str], list[str]] = {}
     for row in rows_of("names.csv"):
-        names.setdefault((row["kind"], row["published"]), []).append(row["ours"])
+        names.setdefault((row["kind"], row["published"], row["table"]), []).append(row["ours"])
     return names
 
 
-def names_of(kind: str, published_name: str) -> list[str]:
-    """This package's names of a published method, noise or data set; empty if it has none."""
-    return _names().get((kind, published_name), [])
+def names_of(kind: str, published_name: str, table: str = "") -> list[str]:
+    """This package's names of a published method, noise or data set; empty if it has none.
+
+    One name may stand for different things in different tables: what is said of that ``table`` alone comes first.
+    """
+    found = _names()
+    return found.get((kind, published_name, table)) or found.get((kind, published_name, ""), [])
 
 
 @cache
 def published() -> Mapping[Key, Value]:
-    """Every published mean over a test set with synthetic noise."""
+    """Every published mean over a test set."""
     values = {}
     for table in TABLES:
         for row in rows_of(table):
             value = Value(float(row["psnr"]), float(row["ssim"]), row["flag"])
             for dataset in names_of("dataset", row["dataset"]):
-                for method in names_of("method", row["method"]):
+                for method in names_of("method", row["method"], row["table"]):
                     for noise in names_of("noise", row["noise"]):
                         values[Key(method, noise, dataset)] = value
     return values
@@ -126,7 +130,9 @@ def _clean(line: Line) -> bool:
 
 
 def _key(line: Line, column: Column) -> Key:
-    return Key(line.method.partition("[")[0], column.noise, column.dataset)
+    # Some rows are of a method with settings; of the others the settings may differ.
+    exact = Key(line.method, column.noise, column.dataset)
+    return exact if exact in published() else exact._replace(method=line.method.partition("[")[0])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
