@@ -256,6 +256,47 @@ def train(
         raise UserError(f"Nothing to train: none of {methods!r} is a learned method.")
 
 
+@app.command()
+def submit(
+    methods: Methods,
+    datasets: Datasets = "sidd_raw_benchmark",
+    weights: WeightFolders = None,
+    train_data: TrainData = "auto",
+    budget: BudgetText = None,
+    image_budget: ImageBudget = None,
+    batch: Batch = None,
+    crop: Crop = None,
+    lr: LearningRate = None,
+    precision: Precision = "float32",
+    devices: Devices = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Out = DEFAULT_OUT,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Denoise a test set without public references and write the file that its server takes."""
+    from denoisebench.progress import for_stderr
+    from denoisebench.results import Store
+    from denoisebench.submission import write_submissions
+
+    _load_plugins(plugin)
+    recipe = _Training(budget, batch, crop, lr, train_data, "fresh", precision, devices, seed)
+    experiment = _experiment(
+        methods, "real", datasets, recipe, data_root, device, weights=weights or [], image_budget=image_budget
+    )
+    try:
+        written, refused = write_submissions(replace(experiment, scored=False), Store(out), for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print("\n".join(map(str, written)))
+    for title, reason in refused:
+        print(f"{title}: {reason}", file=sys.stderr)
+    if not written:
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_command(
     what: Annotated[str, typer.Argument(help="methods, datasets, noises or networks")] = "methods",
@@ -439,6 +480,7 @@ def weights_import(
     file: Annotated[Path, typer.Argument(help="A .pth of the released Blind2Unblind or Neighbor2Neighbor code.")],
     method: Annotated[str, typer.Option(help="What it was trained as, e.g. 'b2u[stride=4]'.")],
     noise: Annotated[str, typer.Option(help="Noise id it was trained for.")],
+    train_data: Annotated[str, typer.Option(help="For --noise real: the data set it was trained on.")] = "",
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
     """Turn a released checkpoint into weights, without unpickling anything but tensors."""
@@ -450,7 +492,7 @@ def weights_import(
     found = parse_method(method)
     if not isinstance(found, LearnedMethod):
         raise UserError(f"Method {method!r} is not trained, so it has no weights.")
-    weights = import_released(file, found, noise, out)
+    weights = import_released(file, found, noise, out, train_data)
     print(f"{weights.path}\nUse it with --weights {out} --methods '{settings_text(weights)}'.")
 
 
@@ -539,6 +581,8 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     for dataset in experiment.datasets:
         try:
             dataset.verify()
+            if not dataset.referenced:
+                raise UserError("its references are not public; denoisebench submit writes the file for its server.")
             present.append(dataset)
         except UserError as error:
             reasons.append(f"Not measured: {dataset.title}: {error}")

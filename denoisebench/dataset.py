@@ -6,14 +6,14 @@ import hashlib
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from denoisebench.errors import UserError, unknown
-from denoisebench.images import AnyImage, list_images, pixel_hash, read_image, to_channels
+from denoisebench.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -123,6 +123,8 @@ class DataSet:
     real: bool = False
     #: Whether the references are public; if not, nothing can be scored here.
     referenced: bool = True
+    #: Whether there is a server that takes results, as `submission` writes them.
+    submittable: bool = False
     #: The data set whose captures networks are trained on for this one; '' if there is none by default.
     training: str = ""
 
@@ -146,6 +148,17 @@ class DataSet:
     def reference(self, image: str, index: int) -> AnyImage:
         """What a capture is scored against, and the clean image of it for those who train on clean images."""
         return self.load(image)
+
+    def submission(self, results: FloatImage, seconds: float, label: str) -> Mapping[str, Any]:
+        """The arrays of the MATLAB file that the set's server takes.
+
+        Parameters
+        ----------
+        results : (images, H, W, channels), in the order of `images`, not clipped
+        seconds : that denoising them took
+        label : of the method
+        """
+        raise NotImplementedError
 
     def verify(self) -> None:
         """Raise a `UserError` unless the images on disk are exactly those of the set."""

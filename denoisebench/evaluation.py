@@ -118,9 +118,7 @@ def evaluate(
     """
     scoring = SCORINGS[dataset.scoring]
     for image, repeat, clean, draw in _noisy_images(dataset, noise, draws, wanted):
-        told = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
-        told |= {} if draw.level is None else {Need.LEVEL: draw.level}
-        known = Known(method.name, method.told(noise.family), told)
+        known = known_of(method, noise, draw)
         axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
         start = time.perf_counter()
         one = fitting.of(image, repeat) if fitting else None
@@ -128,6 +126,13 @@ def evaluate(
         seconds = time.perf_counter() - start
         psnr, ssim = scoring.score(result, clean)
         yield Row(image, repeat, psnr, ssim, seconds, draw.level, steps)
+
+
+def known_of(method: Method, noise: Noise, draw: Draw) -> Known:
+    """What a method is told of a noisy image: what it declared, as far as anybody knows it."""
+    facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
+    facts |= {} if draw.level is None else {Need.LEVEL: draw.level}
+    return Known(method.name, method.told(noise.family), facts)
 
 
 def _noisy_images(

@@ -92,6 +92,7 @@ class Experiment:
     device : 'cpu', 'cuda' or 'mps'
     roots : folders searched for data
     shelf : weights that are used where they fit; None to train every learned method by `recipe`
+    scored : results are compared with references; not so for a file that is sent to a server
     """
 
     methods: Sequence[Method]
@@ -107,6 +108,7 @@ class Experiment:
     device: str = "cpu"
     roots: Sequence[Path] = ()
     shelf: Shelf | None = None
+    scored: bool = True
 
     def __post_init__(self) -> None:
         if self.draws not in DRAWS:
@@ -211,7 +213,7 @@ class Experiment:
         )  # fmt: skip
         count = dataset.paper_repeats if self.repeats is None else self.repeats
         job, weights, fit, training = None, None, None, None
-        skip = _mismatch(noise, dataset, count) or _reason_to_skip(method, noise, dataset.channels)
+        skip = _mismatch(noise, dataset, count, self.scored) or _reason_to_skip(method, noise, dataset.channels)
         if isinstance(method, LearnedMethod) and not skip:
             try:
                 weights, job = self._network(method, noise, dataset)
@@ -264,13 +266,13 @@ class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
     """Nothing that this learned method could be trained on for real noise."""
 
 
-def _mismatch(noise: Noise, dataset: DataSet, count: int = 1) -> str:
+def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:
     """Why a data set cannot be used with a noise, or ''."""
     if noise.real and not dataset.real:
         return "holds clean images only; the noise 'real' needs a set of real captures"
     if dataset.real and not noise.real:
         return "holds real noisy captures, which go with --noise real only"
-    if not dataset.referenced:
+    if scored and not dataset.referenced:
         return "has no public references, so nothing can be scored here; denoisebench submit writes the file to send"
     fewest = min(dataset.images, key=dataset.captures) if noise.real else ""
     if noise.real and dataset.captures(fewest) < count:

@@ -51,9 +51,9 @@ class FMDDLeaveOneOut(FMDDTest):
     """
 
     @cached_property
-    def _sums(self) -> dict[str, np.ndarray]:
+    def _sums(self) -> dict[str, AnyImage]:
         return {
-            image: np.sum([self.capture(image, index) for index in range(self.captures(image))], axis=0, dtype=np.int64)
+            image: sum(self.capture(image, index).astype(np.int64) for index in range(self.captures(image)))  # type: ignore[misc]
             for image in self.images
         }
 

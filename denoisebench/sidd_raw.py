@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.dataset import FolderSet, MissingData, file_hash
+from denoisebench.dataset import Entry, FolderSet, MissingData, file_hash
 from denoisebench.errors import UserError, unknown
-from denoisebench.images import AnyImage, pack_bayer, unpack_bayer
+from denoisebench.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
 from denoisebench.matfiles import MatImage, mat_shapes, read_mat
 
 SOURCE = "https://www.eecs.yorku.ca/~kamel/sidd/"
@@ -32,17 +33,27 @@ _FRAME = re.compile(r"(?P<scene>\d+)_NOISY_RAW_(?P<frame>\d+)\.mat", re.IGNORECA
 _SAMPLE = 2**16
 
 
-class RawBlocks(FolderSet):
-    """Blocks of 256x256 pixels in one MATLAB file, their references in another; an image is one block.
-
-    Ids are ``IMAGE-BLOCK``, counted from zero.
-    """
+class RawSet(FolderSet):
+    """What all sets of raw images share; no hashes of their files are known, so nothing is listed by them."""
 
     channels = 4
     scoring = "raw"
     real = True
     source = SOURCE
     licence = LICENCE
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        return []
+
+
+class RawBlocks(RawSet):
+    """Blocks of 256x256 pixels in one MATLAB file, their references in another; an image is one block.
+
+    Ids are ``IMAGE-BLOCK``, counted from zero.
+    """
+
+    submittable = True
     folders = ("sidd_raw", "SIDD_raw", "SIDD")
     count = 1280
     #: File names without extension, which are the keys too; no references where they are not public.
@@ -67,9 +78,14 @@ class RawBlocks(FolderSet):
             raise UserError(f"The references of data set {self.name!r} are not public.")
         return self._block(self.clean, image)
 
-    def assembled(self, results: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Packed results (blocks in the order of `images`, H/2, W/2, 4) as the file's array of mosaics."""
-        return np.stack([unpack_bayer(planes)[:, :, 0] for planes in results]).reshape(self.shape).astype(np.float32)
+    def submission(self, results: FloatImage, seconds: float, label: str) -> Mapping[str, Any]:
+        """Mosaics (40, 32, 256, 256) as single precision in 0..1, seconds per megapixel, and the method's name."""
+        mosaics = np.stack([unpack_bayer(planes)[:, :, 0] for planes in results]).reshape(self.shape)
+        return {
+            "DenoisedBlocksRaw": np.clip(mosaics, 0.0, 1.0).astype(np.float32),
+            "TimeMPRaw": seconds * 1024**2 / mosaics.size,
+            "OptionalData": {"MethodName": label, "Authors": "", "PaperTitle": "", "Venue": ""},
+        }
 
     def _block(self, key: str, image: str) -> AnyImage:
         position = self._positions.get(image)
@@ -131,18 +147,13 @@ class RawBlocks(FolderSet):
         return hashlib.sha256(" ".join(file_hash(self._file(key)) for key in self._keys).encode()).hexdigest()
 
 
-class RawScenes(FolderSet):
+class RawScenes(RawSet):
     """Full frames of SIDD Medium, one view per scene with its two captures, each with a reference of its own.
 
     Frames are of 10 to 16 megapixels: nothing is read but what is cut out. MATLAB's order of axes is restored, so that
     rows are rows as in the blocks; the released code trains on transposed frames.
     """
 
-    channels = 4
-    scoring = "raw"
-    real = True
-    source = SOURCE
-    licence = LICENCE
     folders = ("sidd_raw_medium", "SIDD_Medium_Raw", "SIDD_Medium_Raw_Parts")
     count = 160
     how = "Unpack it as it is; scenes are found at any depth, and a part of them will do."

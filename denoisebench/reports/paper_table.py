@@ -15,6 +15,7 @@ from statistics import fmean
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
 from denoisebench.reports.published import names_of, rows_of
+from denoisebench.reports.table import scoring_text
 from denoisebench.results import StoredCell
 
 #: Published digits have two decimals, and draws of noise differ by less than this over whole sets.
@@ -190,6 +191,7 @@ def notes_of(table: PaperTable) -> list[str]:
         if entry.measured is not None:
             protocol = entry.measured.identity["protocol"]
             text = f"{len(entry.measured.rows)} images, draws {protocol['draws']}, padding {protocol['padding']}"
+            text += f", {scoring_text(protocol)}"
             protocols.setdefault(protocol["dataset"], set()).add(text)
     told += [f"{name}: {' or '.join(sorted(texts))}" for name, texts in protocols.items()]
     return [*told, *table.notes]

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from denoisebench.method import Need
-from denoisebench.metrics import SCORINGS
+from denoisebench.metrics import SCORINGS, UINT8
 from denoisebench.results import StoredCell
 
 
@@ -143,9 +143,10 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
             table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
 
 
-def _rounding(protocol: Mapping[str, Any]) -> str:
+def scoring_text(protocol: Mapping[str, Any]) -> str:
     """How results were scored, in words."""
-    return next((s.text for s in SCORINGS.values() if s.rounding == protocol["rounding"]), str(protocol["rounding"]))
+    rounding = protocol.get("rounding", UINT8.rounding)
+    return next((s.text for s in SCORINGS.values() if s.rounding == rounding), str(rounding))
 
 
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
@@ -157,7 +158,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
         notes.append(
             f"{table.titles[column]}: mean of {evaluations} scored images; noise draws {draws}, "
-            f"padding {padding}, {_rounding(protocols[column])}; protocol {column.protocol}."
+            f"padding {padding}, {scoring_text(protocols[column])}; protocol {column.protocol}."
         )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
