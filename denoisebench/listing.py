@@ -96,7 +96,7 @@ def data_status(names: Sequence[str], data_root: Path | None) -> str:
     lines = []
     for found in status(names or DATASETS.names(), data_roots(data_root)):
         where = f"  {found.folder}" if found.folder else ""
-        lines.append(f"{found.state:8} {found.name:16} {found.images:4} images{where}")
+        lines.append(f"{found.state:8} {found.name:20} {found.images:4} images{where}")
         # Without names this is an overview; the way to get a missing set is told when it is asked for.
         if found.message and (names or found.state == "damaged"):
             lines.append(f"         {found.message}")
