@@ -142,7 +142,7 @@ def _noisy_images(
     image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
     for image, repeat in wanted:
         if noise.real:
-            clean, noisy = dataset.reference(image, repeat), to_float(dataset.capture(image, repeat))
+            clean, noisy = np.asarray(dataset.reference(image, repeat)), to_float(dataset.capture(image, repeat))
             if noisy.shape != clean.shape:
                 raise UserError(
                     f"Capture {repeat + 1} of image {image!r} of data set {dataset.name!r} has the shape "

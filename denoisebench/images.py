@@ -111,6 +111,7 @@ def to_channels(image: UIntImage, channels: int) -> UIntImage:
 
 def to_float(image: AnyImage) -> FloatImage:
     """The image as float32 with white = 1.0; integers are divided by the largest value of their type."""
+    image = np.asarray(image)
     if np.issubdtype(image.dtype, np.integer):
         return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
     return image.astype(np.float32, copy=False)

@@ -72,6 +72,9 @@ class MatImage:
                 raise UserError(f"File {path}: {key} is {data.dtype} {shape}, not a mosaic of two even sides.")
             self.shape = (shape[0] // 2, shape[1] // 2, 4)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float32]:
+        return self[:, :].astype(dtype or self.dtype)
+
     def __getitem__(self, window: tuple[slice, slice]) -> npt.NDArray[np.float32]:
         rows, columns = (slice(*part.indices(side)[:2]) for part, side in zip(window, self.shape, strict=False))
         with _open(self._path, self._key) as (data, _):

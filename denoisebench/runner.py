@@ -290,7 +290,7 @@ def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
     about: dict[str, Any] = {
         "text": method.text,
         "label": method.info.label,
-        "told": method.shown(cell.noise),
+        "told": method.told_in_words(cell.noise),
         "baseline": method.info.baseline,
         "protocol": cell.protocol.fingerprint,
         "noise_title": cell.noise.title,

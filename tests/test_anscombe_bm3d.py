@@ -73,7 +73,7 @@ def test_told_and_suited() -> None:
     for noise in ("gauss25", "gauss5_50-uint8"):
         assert method.unsuitable(parse_noise(noise), 3) == "takes Poisson or real noise; use bm3d"
     assert method.unsuitable(parse_noise("poisson5_50"), 1) is None
-    assert "not 4" in str(method.unsuitable(parse_noise("poisson30"), 4))
+    assert "not 2" in str(method.unsuitable(parse_noise("poisson30"), 2))
 
 
 @pytest.mark.slow

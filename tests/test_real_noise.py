@@ -225,7 +225,7 @@ def test_who_takes_real_noise(name: str) -> None:
     assert (reason is None) == (name in TOLD_NOTHING | ESTIMATE | TOLD_MORE), reason
     if reason is None:
         assert Need.LEVEL not in method.told("real")
-        assert "noise model" not in method.shown(REAL)
+        assert "noise model" not in method.told_in_words(REAL)
     assert METHODS.get(name).info.channels == (1, 3, 4)
 
 
@@ -343,3 +343,19 @@ def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None
     (cell,) = experiment(data, [method], train_data=data, shelf=shelf).cells()
     assert cell.weights is not None
     assert cell.job is None
+
+
+def test_a_released_network_for_real_noise_says_what_it_was_trained_on(tmp_path: Path) -> None:
+    from denoisebench.networks import build_network
+    from denoisebench.publish import _b2u_names, import_released
+    from denoisebench.weights import Shelf
+
+    state = build_network("unet_b2u", 4, 4).state_dict()
+    names = [(f"{b}.{kind}", f"{a}.{kind}") for a, b in _b2u_names() for kind in ("weight", "bias")]
+    torch.save({theirs: state[ours] for ours, theirs in names}, tmp_path / "x.pth")
+    method = parse_method("b2u[stride=4,network=unet_b2u]")
+    assert isinstance(method, LearnedMethod)
+    with pytest.raises(UserError, match="--train-data names"):
+        import_released(tmp_path / "x.pth", method, "real", tmp_path / "w")
+    import_released(tmp_path / "x.pth", method, "real", tmp_path / "w", "sidd_raw_medium")
+    assert Shelf([tmp_path / "w"]).find(method, "real", 4, "sidd_raw_medium") is not None

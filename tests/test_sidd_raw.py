@@ -145,6 +145,7 @@ def test_frames_are_cut_out_as_matlab_has_them(scenes: Path) -> None:
     assert capture.shape == whole.shape == (36, 42, 4)
     np.testing.assert_array_equal(capture[4:20, 7:23], whole[4:20, 7:23])
     np.testing.assert_array_equal(capture[:, :], whole)
+    np.testing.assert_array_equal(np.asarray(capture), whole)
     difference = capture[4:20, 7:23] - data.reference("0001", 1)[4:20, 7:23]
     np.testing.assert_allclose(difference, 0.25, atol=1e-6)
 
