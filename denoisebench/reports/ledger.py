@@ -1,0 +1,205 @@
+"""Ledgers of an audit as Markdown, LaTeX, CSV and text for a terminal, and beside the paper's value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from denoisebench.audit import Audit, Change, Effect, Ledger
+from denoisebench.reports.published import Key, Value, published
+from denoisebench.reports.render import tex
+from denoisebench.training import write_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+HEADS = ("Detail", "As run", "Alternative", "dB", "SSIM", "Images", "How", "s")
+PAPER_HEADS = ("Detail", "Alternative", "dB", "SSIM", "Towards the paper")
+COLUMNS = (
+    "method", "noise", "dataset", "detail", "run", "alternative", "source", "psnr", "psnr_interval", "ssim",
+    "ssim_interval", "images", "how", "seconds", "note", "cell",
+)  # fmt: skip
+LEGEND = (
+    "Alternative minus as run: mean over the same images, and half the 95 % interval of that mean (paired, Student's "
+    "t). One detail at a time, the noise the same unless the line says otherwise; effects need not add up."
+)
+
+
+def write_ledgers(audit: Audit, folder: Path, paper: bool) -> None:
+    """Write audit.md, audit.csv and audit.tex into a folder."""
+    write_text(folder / "audit.md", markdown(audit, paper))
+    write_text(folder / "audit.csv", csv_text(audit))
+    write_text(folder / "audit.tex", latex(audit))
+
+
+def markdown(audit: Audit, paper: bool = False) -> str:
+    """All ledgers in Markdown, with their notes."""
+    from tabulate import tabulate
+
+    parts = []
+    for ledger in audit.ledgers:
+        align = ("left",) * 3 + ("right",) * 3 + ("left", "right")
+        body = [[text.replace("|", r"\|") for text in row] for row in rows(ledger)]
+        table = tabulate(body, HEADS, tablefmt="github", disable_numparse=True, colalign=align)
+        notes = "\n".join(f"- {note}" for note in notes_of(ledger))
+        parts.append(f"## {ledger.subject.title}\n\n{table}\n\n{notes}\n")
+        beside = beside_paper(ledger) if paper else None
+        if beside:
+            lines, said = beside
+            aligned = ("left",) * 2 + ("right",) * 2 + ("left",)
+            table = tabulate(lines, PAPER_HEADS, tablefmt="github", disable_numparse=True, colalign=aligned)
+            parts.append(f"### Beside the paper\n\n{said[0]}\n\n{table}\n\n{' '.join(said[1:])}\n")
+    return "\n".join([*parts, LEGEND, *(f"\nFAILED: {title}: {reason}" for title, reason in audit.failed)]) + "\n"
+
+
+def rows(ledger: Ledger) -> list[list[str]]:
+    """Texts of `HEADS`, line by line."""
+    return [_row(effect) for effect in ledger.effects]
+
+
+def _row(effect: Effect) -> list[str]:
+    how = ", ".join(text for text in (effect.how, effect.note) if text)
+    return [
+        effect.detail, effect.run, effect.alternative, change_text(effect.psnr, 3), change_text(effect.ssim, 4),
+        effect.images, how, _seconds(effect) if effect.how else "",
+    ]  # fmt: skip
+
+
+def _seconds(effect: Effect) -> str:
+    return f"{effect.seconds:.1f}"
+
+
+def change_text(change: Change | None, digits: int) -> str:
+    """A difference with its sign and interval; 0 where nothing changed at all."""
+    if change is None:
+        return ""
+    if change.mean == 0 and not change.half:
+        return "0"
+    interval = "" if change.half is None else f" ± {change.half:.{digits}f}"
+    return f"{change.mean:+.{digits}f}{interval}"
+
+
+def notes_of(ledger: Ledger) -> list[str]:
+    """Sentences below a ledger."""
+    subject = ledger.subject
+    notes = [f"Stored: {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, {ledger.rows} scored images; {_training(ledger)}."]
+    if ledger.redraw is not None:
+        notes.append(
+            f"Yardstick: another draw of the noise moves the mean of {ledger.effects[0].images} images by "
+            f"{ledger.redraw:.3f} dB (one standard deviation)."
+        )
+    notes += [f"WARNING: {change}." for change in subject.changes]
+    if any(value is not None and value.mean for value in (ledger.effects[0].psnr, ledger.effects[0].ssim)):
+        notes.append("WARNING: the run's own scores were not reproduced; effects are against those computed again.")
+    return notes
+
+
+def _training(ledger: Ledger) -> str:
+    return str(ledger.subject.stored.about["training"]) or "no training"
+
+
+def paper_value(ledger: Ledger) -> Value | None:
+    """What the paper prints for this method, noise and test set, or None."""
+    subject = ledger.subject
+    return published().get(Key(subject.method.name, subject.noise.id, subject.dataset.name))
+
+
+def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]] | None:
+    """Effects in order of size, and sentences about the gap to the paper; None where the paper has no value."""
+    paper = paper_value(ledger)
+    if paper is None:
+        return None
+    gap = paper.psnr - ledger.psnr
+    measured = [e for e in ledger.effects[1:] if e.psnr is not None and (e.psnr.mean or (e.ssim and e.ssim.mean))]
+    measured.sort(key=lambda effect: -abs(effect.psnr.mean if effect.psnr else 0.0))
+    towards: dict[str, float] = {}
+    lines = []
+    for effect in measured:
+        assert effect.psnr is not None
+        share = effect.psnr.mean * (1 if gap > 0 else -1)
+        if share > 0:
+            towards[effect.detail] = max(share, towards.get(effect.detail, 0.0))
+        which = "yes" if share > 0 else "no" if share < 0 else ""
+        texts = (change_text(effect.psnr, 3), change_text(effect.ssim, 4))
+        lines.append([effect.detail, effect.alternative, *texts, which])
+    most = sum(towards.values())
+    said = [
+        f"Measured {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, paper {paper.psnr:.2f} / {paper.ssim:.3f}"
+        f"{' (odd: ' + paper.flag + ')' if paper.odd else ''}: the paper is {gap:+.2f} dB / "
+        f"{paper.ssim - ledger.ssim:+.3f} away.",
+        f"The largest effect of each detail towards the paper, added up: {most:.2f} dB of {abs(gap):.2f}.",
+    ]
+    if most < abs(gap):
+        said.append(
+            f"At least {abs(gap) - most:.2f} dB are no detail of this ledger: what is left is the training "
+            f"({_training(ledger)}) and the method itself."
+        )
+    said += [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
+    return lines, said
+
+
+def latex(audit: Audit) -> str:
+    """One booktabs tabular per ledger, notes as comments."""
+    lines = ["% \\usepackage{booktabs}", f"% {LEGEND}"]
+    for ledger in audit.ledgers:
+        lines += ["", f"% {ledger.subject.title}", *(f"% {note}" for note in notes_of(ledger))]
+        lines += [r"\begin{tabular}{lllrrrlr}", r"\toprule", " & ".join(HEADS) + r" \\", r"\midrule"]
+        lines += [" & ".join(_tex(text) for text in row) + r" \\" for row in rows(ledger)]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    return tex(text).replace("±", r"$\pm$")
+
+
+def csv_text(audit: Audit) -> str:
+    """One line per effect; empty where nothing was measured."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for ledger in audit.ledgers:
+        subject = ledger.subject
+        for effect in ledger.effects:
+            psnr, ssim = _values(effect.psnr, 6), _values(effect.ssim, 8)
+            writer.writerow(
+                (
+                    subject.stored.about["text"], subject.noise.id, subject.dataset.name, effect.detail, effect.run,
+                    effect.alternative, effect.source, *psnr, *ssim, effect.images, effect.how,
+                    f"{effect.seconds:.4f}" if effect.how else "", effect.note, subject.stored.key,
+                )
+            )  # fmt: skip
+    return out.getvalue()
+
+
+def _values(change: Change | None, digits: int) -> tuple[str, str]:
+    if change is None:
+        return "", ""
+    return f"{change.mean:.{digits}f}", "" if change.half is None else f"{change.half:.{digits}f}"
+
+
+def terminal(audit: Audit, paper: bool = False) -> list[RenderableType]:
+    """Everything for a terminal, as rich draws it."""
+    found: list[RenderableType] = []
+    for ledger in audit.ledgers:
+        found.append(_grid(ledger.subject.title, HEADS, rows(ledger), notes_of(ledger)))
+        beside = beside_paper(ledger) if paper else None
+        if beside:
+            found.append(_grid("Beside the paper", PAPER_HEADS, *beside))
+    return [*found, LEGEND, *(f"FAILED: {title}: {reason}" for title, reason in audit.failed)]
+
+
+def _grid(title: str, heads: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str]) -> RenderableType:
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    caption = escape("\n".join(notes))
+    grid = Grid(title=escape(title), caption=caption, title_justify="left", caption_justify="left")
+    for head in heads:
+        grid.add_column(head, justify="right" if head in ("dB", "SSIM", "Images", "s") else "left")
+    for row in body:
+        grid.add_row(*map(escape, row))
+    return grid
