@@ -78,7 +78,6 @@ class Ledger:
     psnr, ssim, rows : stored means over all rows of the cell
     effects : the first is the run itself, computed again
     redraw : how far another draw of the noise moves the mean of the audited images, in dB, one standard deviation
-    notes : what is not as it was
     """
 
     subject: Subject
@@ -87,7 +86,6 @@ class Ledger:
     rows: int
     effects: Sequence[Effect]
     redraw: float | None
-    notes: Sequence[str]
 
 
 @dataclass
@@ -193,14 +191,22 @@ class _Bench:
         missing = [pair for pair in pairs if any(pair not in cell.rows for cell in cells.values())]
         saved = time.monotonic()
         with self._progress.task(subject.title) as task:
-            for count, pair in enumerate(missing):
-                task.update(count / len(missing), f"{count}/{len(missing)}")
-                self._one(subject, setup, scorings, pair, cells, job)
-                if time.monotonic() - saved > SAVE_SECONDS or count + 1 == len(missing):
-                    for cell in cells.values():
-                        self.store.write(cell)
-                    saved = time.monotonic()
+            try:
+                for count, pair in enumerate(missing):
+                    task.update(count / len(missing), f"{count}/{len(missing)}")
+                    self._one(subject, setup, scorings, pair, cells, job)
+                    if time.monotonic() - saved > SAVE_SECONDS:
+                        self._write(cells)
+                        saved = time.monotonic()
+            finally:
+                if missing:
+                    self._write(cells)
         return {name: {pair: cell.rows[pair] for pair in pairs} for name, cell in cells.items()}
+
+    def _write(self, cells: Mapping[str, StoredCell]) -> None:
+        for cell in cells.values():
+            if cell.rows:
+                self.store.write(cell)
 
     def _cell(self, subject: Subject, setup: Setup, scoring: Scoring) -> StoredCell:
         cell = self.store.read(
@@ -304,7 +310,7 @@ def _ledger(bench: _Bench, subject: Subject, pairs: Sequence[Pair], toggles: Seq
     stored = subject.stored.rows.values()
     return Ledger(
         subject, _mean([row.psnr for row in stored]), _mean([row.ssim for row in stored]), len(stored), effects,
-        _redraw(redraw, len(pairs)), list(subject.changes),
+        _redraw(redraw, len(pairs)),
     )  # fmt: skip
 
 
@@ -363,7 +369,7 @@ def _effect(
         toggle, psnr=_paired([_minus(rows[p].psnr, suite[p].psnr) for p in pairs]),
         ssim=_paired([rows[p].ssim - suite[p].ssim for p in pairs]), images=str(len(pairs)), how=how,
         seconds=sum(row.seconds for row in rows.values()),
-        note="" if len(changed) == len(pairs) else f"no effect on {len(pairs) - len(changed)} images",
+        note="" if len(changed) == len(pairs) else f"{len(pairs) - len(changed)} of {len(pairs)} images unchanged",
     )  # fmt: skip
     return effect, rows
 

@@ -46,12 +46,13 @@ def markdown(audit: Audit, paper: bool = False) -> str:
         table = tabulate(body, HEADS, tablefmt="github", disable_numparse=True, colalign=align)
         notes = "\n".join(f"- {note}" for note in notes_of(ledger))
         parts.append(f"## {ledger.subject.title}\n\n{table}\n\n{notes}\n")
-        beside = beside_paper(ledger) if paper else None
-        if beside:
-            lines, said = beside
+        if paper:
+            lines, said = beside_paper(ledger)
             aligned = ("left",) * 2 + ("right",) * 2 + ("left",)
-            table = tabulate(lines, PAPER_HEADS, tablefmt="github", disable_numparse=True, colalign=aligned)
-            parts.append(f"### Beside the paper\n\n{said[0]}\n\n{table}\n\n{' '.join(said[1:])}\n")
+            grid = tabulate(
+                lines, PAPER_HEADS, tablefmt="github", disable_numparse=True, colalign=aligned if lines else None
+            )
+            parts.append("\n\n".join(["### Beside the paper", *said[:1], *([grid] if lines else []), *said[1:]]) + "\n")
     return "\n".join([*parts, LEGEND, *(f"\nFAILED: {title}: {reason}" for title, reason in audit.failed)]) + "\n"
 
 
@@ -64,12 +65,8 @@ def _row(effect: Effect) -> list[str]:
     how = ", ".join(text for text in (effect.how, effect.note) if text)
     return [
         effect.detail, effect.run, effect.alternative, change_text(effect.psnr, 3), change_text(effect.ssim, 4),
-        effect.images, how, _seconds(effect) if effect.how else "",
+        effect.images, how, f"{effect.seconds:.1f}" if effect.how else "",
     ]  # fmt: skip
-
-
-def _seconds(effect: Effect) -> str:
-    return f"{effect.seconds:.1f}"
 
 
 def change_text(change: Change | None, digits: int) -> str:
@@ -78,8 +75,13 @@ def change_text(change: Change | None, digits: int) -> str:
         return ""
     if change.mean == 0 and not change.half:
         return "0"
-    interval = "" if change.half is None else f" ± {change.half:.{digits}f}"
-    return f"{change.mean:+.{digits}f}{interval}"
+    interval = "" if change.half is None else f" ± {_digits(change.half, digits)}"
+    return f"{'+' if change.mean >= 0 else '-'}{_digits(abs(change.mean), digits)}{interval}"
+
+
+def _digits(value: float, digits: int) -> str:
+    """So many decimals, or the power of ten of what would be all zeros."""
+    return f"{value:.{digits}f}" if value == 0 or value >= 0.5 * 10**-digits else f"{value:.0e}"
 
 
 def notes_of(ledger: Ledger) -> list[str]:
@@ -107,11 +109,11 @@ def paper_value(ledger: Ledger) -> Value | None:
     return published().get(Key(subject.method.name, subject.noise.id, subject.dataset.name))
 
 
-def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]] | None:
-    """Effects in order of size, and sentences about the gap to the paper; None where the paper has no value."""
+def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
+    """Effects in order of size, and sentences about the gap to the paper; no lines where the paper has no value."""
     paper = paper_value(ledger)
     if paper is None:
-        return None
+        return [], ["The paper has no value for this method, noise and test set."]
     gap = paper.psnr - ledger.psnr
     measured = [e for e in ledger.effects[1:] if e.psnr is not None and (e.psnr.mean or (e.ssim and e.ssim.mean))]
     measured.sort(key=lambda effect: -abs(effect.psnr.mean if effect.psnr else 0.0))
@@ -186,9 +188,8 @@ def terminal(audit: Audit, paper: bool = False) -> list[RenderableType]:
     found: list[RenderableType] = []
     for ledger in audit.ledgers:
         found.append(_grid(ledger.subject.title, HEADS, rows(ledger), notes_of(ledger)))
-        beside = beside_paper(ledger) if paper else None
-        if beside:
-            found.append(_grid("Beside the paper", PAPER_HEADS, *beside))
+        if paper:
+            found.append(_grid("Beside the paper", PAPER_HEADS, *beside_paper(ledger)))
     return [*found, LEGEND, *(f"FAILED: {title}: {reason}" for title, reason in audit.failed)]
 
 
