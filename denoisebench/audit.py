@@ -29,11 +29,13 @@ from denoisebench.provenance import EVALUATION, code_digest, plugin_digest
 from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
-from denoisebench.toggles import Order, Pair, Setup, Toggle, as_run, pairs_of, sentence, toggles_of
+from denoisebench.toggles import Order, Pair, PaperDoes, Setup, Toggle, as_run, pairs_of, sentence, toggles_of
 from denoisebench.training import Budget, Recipe, TrainingJob, train
 
 FOLDER = "audit"
 SAVE_SECONDS = 1.0
+#: Differences of floating-point arithmetic, dB and SSIM of one image: other libraries, other processors.
+ROUNDING = (1e-3, 1e-5)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Effect:
     images : how many, as text
     how : re-scored, re-denoised or re-trained
     seconds : what it cost
+    paper : see `Toggle`
     """
 
     detail: str
@@ -66,6 +69,7 @@ class Effect:
     how: str = ""
     seconds: float = 0.0
     note: str = ""
+    paper: PaperDoes = "open"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Ledger:
     subject : the cell
     psnr, ssim, rows : stored means over all rows of the cell
     effects : the first is the run itself, computed again
+    reproduced : whether the stored scores came out again, up to `ROUNDING`
     redraw : how far another draw of the noise moves the mean of the audited images, in dB, one standard deviation
     """
 
@@ -85,6 +90,7 @@ class Ledger:
     ssim: float
     rows: int
     effects: Sequence[Effect]
+    reproduced: bool
     redraw: float | None
 
 
@@ -297,7 +303,8 @@ def _ledger(bench: _Bench, subject: Subject, pairs: Sequence[Pair], toggles: Seq
     run = as_run(subject)
     scorings = [SUITE, *(t.scoring for t in toggles if t.setup == run and t.scoring is not SUITE)]
     base = bench.rows(subject, run, scorings, pairs)
-    effects = [_again(subject, base[SUITE.id])]
+    again, reproduced = _again(subject, base[SUITE.id])
+    effects = [again]
     redraw: list[float] = []
     for toggle in toggles:
         try:
@@ -310,7 +317,7 @@ def _ledger(bench: _Bench, subject: Subject, pairs: Sequence[Pair], toggles: Seq
     stored = subject.stored.rows.values()
     return Ledger(
         subject, _mean([row.psnr for row in stored]), _mean([row.ssim for row in stored]), len(stored), effects,
-        _redraw(redraw, len(pairs)),
+        reproduced, _redraw(redraw, len(pairs)),
     )  # fmt: skip
 
 
@@ -321,21 +328,22 @@ def _redraw(differences: Sequence[float], images: int) -> float | None:
     return math.sqrt(_mean([d * d for d in differences]) / 2 / images)
 
 
-def _again(subject: Subject, rows: Mapping[Pair, Row]) -> Effect:
-    """The run itself, computed again."""
+def _again(subject: Subject, rows: Mapping[Pair, Row]) -> tuple[Effect, bool]:
+    """The run itself, computed again, and whether it came out the same."""
     stored = subject.stored.rows
     psnr = [_minus(row.psnr, stored[pair].psnr) for pair, row in rows.items()]
     ssim = [row.ssim - stored[pair].ssim for pair, row in rows.items()]
     largest = max(map(abs, psnr)), max(map(abs, ssim))
-    return Effect(
+    effect = Effect(
         "the run's own scores", "stored", "computed again", "", Change(_mean(psnr)), Change(_mean(ssim)),
         str(len(rows)), "re-denoised", sum(row.seconds for row in rows.values()),
         "equal" if largest == (0, 0) else f"largest difference {largest[0]:.2g} dB, {largest[1]:.2g}",
     )  # fmt: skip
+    return effect, largest[0] <= ROUNDING[0] and largest[1] <= ROUNDING[1]
 
 
 def _line(toggle: Toggle, **values: Any) -> Effect:
-    return Effect(toggle.detail, toggle.run, toggle.alternative, toggle.source, **values)
+    return Effect(toggle.detail, toggle.run, toggle.alternative, toggle.source, paper=toggle.paper, **values)
 
 
 def _effect(
@@ -350,10 +358,10 @@ def _effect(
         return _line(toggle, note=f"not measured: {toggle.skip}"), {}
     suite = base[SUITE.id]
     if toggle.kind == "pooled":
+        every = [subject.stored.rows[pair].psnr for pair in pairs_of(subject, Order(images=None))]
         return _line(
-            toggle, psnr=_pooled([row.psnr for row in suite.values()]), ssim=Change(0.0), images=str(len(suite)),
-            how="re-scored",
-        ), {}  # fmt: skip
+            toggle, psnr=_pooled(every), ssim=Change(0.0), images=str(len(every)), how="re-scored", note="stored scores"
+        ), {}
     if toggle.kind == "list":
         return _other_list(bench, subject, toggle), {}
     if toggle.setup == as_run(subject):

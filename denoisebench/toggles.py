@@ -26,6 +26,8 @@ RETRAIN = ("noise", "seed")
 _AFTER = {"": "as drawn", "clip": "clipped to [0, 1]", "uint8": "clipped, rounded to 8 bits"}
 _PADDED = {"side": "each side to a multiple", "square": "to one square"}
 Pair = tuple[str, int]
+#: Open where text and released code of the paper differ or do not say.
+PaperDoes = Literal["yes", "no", "open"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Toggle:
     pairs : what to compute where that is not the images under audit
     job : the training it needs
     skip : why it is not measured, or ''
+    paper : whether the Blind2Unblind paper does so, by its released tests
     """
 
     detail: str
@@ -72,6 +75,7 @@ class Toggle:
     pairs: Sequence[Pair] | None = None
     job: TrainingJob | None = None
     skip: str = ""
+    paper: PaperDoes = "open"
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,11 @@ def toggles_of(subject: Subject, order: Order, pairs: Sequence[Pair]) -> list[To
     for scoring in SCORINGS:
         if not scoring.colour or subject.dataset.channels == 3:
             texts = (scoring.detail, scoring.run, scoring.alternative, scoring.source)
-            found.append(Toggle(*texts, run, scoring))
+            found.append(Toggle(*texts, run, scoring, paper="no"))
     found.append(
         Toggle(
             "averaging of PSNR", "mean of the images' dB", "dB of the mean squared error", "one PSNR per data set",
-            run, kind="pooled",
+            run, kind="pooled", paper="no",
         )
     )  # fmt: skip
     return found + _training_toggles(subject, run, order)
@@ -203,8 +207,8 @@ def _missing(dataset: DataSet) -> str:
 def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[Pair]) -> Iterator[Toggle]:
     if run.draws.startswith("counter-"):
         other = f"counter-{int(run.draws.partition('-')[2]) + 1}"
-        yield Toggle("noise draws", run.draws, f"{other}, another seed", "chance", replace(run, draws=other))
-        skip = ""
+        setup = replace(run, draws=other)
+        yield Toggle("noise draws", run.draws, f"{other}, another seed", "chance", setup, paper="no")
         if subject.dataset.name not in LEGACY_ORDER:
             skip = f"legacy draws are defined for {', '.join(LEGACY_ORDER)} only"
         elif max(repeat for _, repeat in pairs) >= subject.dataset.paper_repeats:
@@ -214,8 +218,11 @@ def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[P
         alternative = LegacyDraws.id
     else:
         skip, alternative = "", "counter-0"
-    source = "the released tests of NBR2NBR and B2U" if alternative == LegacyDraws.id else "chance"
-    yield Toggle("noise draws", run.draws, alternative, source, replace(run, draws=alternative), skip=skip)
+    legacy = alternative == LegacyDraws.id
+    yield Toggle(
+        "noise draws", run.draws, alternative, "the released tests of NBR2NBR and B2U" if legacy else "chance",
+        replace(run, draws=alternative), skip=skip, paper="yes" if legacy else "no",
+    )  # fmt: skip
 
 
 def _input_toggles(subject: Subject, run: Setup) -> Iterator[Toggle]:
@@ -227,7 +234,10 @@ def _input_toggles(subject: Subject, run: Setup) -> Iterator[Toggle]:
             noise = replace(subject.noise, after=after)
             skip = _unsuitable(subject.method, noise, subject.dataset.channels)
             setup = replace(run, after=after)
-            yield Toggle("noisy input", _AFTER[run.after], _AFTER[after], sources[after], setup, skip=skip)
+            yield Toggle(
+                "noisy input", _AFTER[run.after], _AFTER[after], sources[after], setup, skip=skip,
+                paper="no" if after else "yes",
+            )  # fmt: skip
 
 
 def _unsuitable(method: Method, noise: Noise, channels: int) -> str:
@@ -245,7 +255,10 @@ def _padding_toggles(subject: Subject, run: Setup) -> Iterator[Toggle]:
     for padding in PADDINGS:
         if padding != run.padding:
             setup = replace(run, padding=padding)
-            yield Toggle("padding", _PADDED[run.padding], _PADDED[padding], sources[padding], setup)
+            yield Toggle(
+                "padding", _PADDED[run.padding], _PADDED[padding], sources[padding], setup,
+                paper="yes" if padding == "square" else "no",
+            )  # fmt: skip
 
 
 def _setting_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle]:
@@ -288,14 +301,20 @@ def _training_toggles(subject: Subject, run: Setup, order: Order) -> list[Toggle
     for part in RETRAIN:
         job, reason = _other_job(subject, order, part)
         recipe = _recipe(record)
-        before = "" if recipe is None else (recipe.draws if part == "noise" else str(recipe.seed))
-        other = "" if job is None else (job.recipe.draws if part == "noise" else str(job.recipe.seed))
+        before, other = (_part_text(one, part) for one in (recipe, job.recipe if job else None))
         if job is not None and part not in order.retrain:
             reason = f"needs training, {cost}: --retrain {part}"
         setup = replace(run, training=job.key) if job else run
         source = "R2R's gray data, noise added once" if part == "noise" else "chance"
-        found.append(Toggle(f"training {part}", before, other, source, setup, job=job, skip=reason))
+        paper: PaperDoes = "open" if part == "seed" else "yes" if other == "fresh" else "no"
+        found.append(Toggle(f"training {part}", before, other, source, setup, job=job, skip=reason, paper=paper))
     return found
+
+
+def _part_text(recipe: Recipe | None, part: str) -> str:
+    if recipe is None:
+        return ""
+    return recipe.draws if part == "noise" else str(recipe.seed)
 
 
 def _recipe(record: Mapping[str, Any]) -> Recipe | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 HEADS = ("Detail", "As run", "Alternative", "dB", "SSIM", "Images", "How", "s")
-PAPER_HEADS = ("Detail", "Alternative", "dB", "SSIM", "Towards the paper")
+PAPER_HEADS = ("Detail", "Alternative", "dB", "SSIM", "Paper does so")
 COLUMNS = (
     "method", "noise", "dataset", "detail", "run", "alternative", "source", "psnr", "psnr_interval", "ssim",
     "ssim_interval", "images", "how", "seconds", "note", "cell",
@@ -94,9 +94,13 @@ def notes_of(ledger: Ledger) -> list[str]:
             f"{ledger.redraw:.3f} dB (one standard deviation)."
         )
     notes += [f"WARNING: {change}." for change in subject.changes]
-    if any(value is not None and value.mean for value in (ledger.effects[0].psnr, ledger.effects[0].ssim)):
+    if not ledger.reproduced:
         notes.append("WARNING: the run's own scores were not reproduced; effects are against those computed again.")
     return notes
+
+
+def _mean(change: Change | None) -> float:
+    return change.mean if change else 0.0
 
 
 def _training(ledger: Ledger) -> str:
@@ -115,28 +119,30 @@ def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
     if paper is None:
         return [], ["The paper has no value for this method, noise and test set."]
     gap = paper.psnr - ledger.psnr
-    measured = [e for e in ledger.effects[1:] if e.psnr is not None and (e.psnr.mean or (e.ssim and e.ssim.mean))]
-    measured.sort(key=lambda effect: -abs(effect.psnr.mean if effect.psnr else 0.0))
-    towards: dict[str, float] = {}
-    lines = []
+    measured = [effect for effect in ledger.effects[1:] if _mean(effect.psnr) or _mean(effect.ssim)]
+    measured.sort(key=lambda effect: -abs(_mean(effect.psnr)))
+    lines = [
+        [e.detail, e.alternative, change_text(e.psnr, 3), change_text(e.ssim, 4), e.paper] for e in measured
+    ]  # fmt: skip
+    # Of several alternatives to one detail at most one can be the paper's.
+    known = {e.detail: _mean(e.psnr) for e in measured if e.paper == "yes"}
+    sign = 1 if gap > 0 else -1
+    best: dict[str, float] = {}
     for effect in measured:
-        assert effect.psnr is not None
-        share = effect.psnr.mean * (1 if gap > 0 else -1)
-        if share > 0:
-            towards[effect.detail] = max(share, towards.get(effect.detail, 0.0))
-        which = "yes" if share > 0 else "no" if share < 0 else ""
-        texts = (change_text(effect.psnr, 3), change_text(effect.ssim, 4))
-        lines.append([effect.detail, effect.alternative, *texts, which])
-    most = sum(towards.values())
+        if effect.paper == "open":
+            best[effect.detail] = max(best.get(effect.detail, 0.0), sign * _mean(effect.psnr))
+    most = sum(best.values())
+    left = abs(gap) - max(0.0, sign * sum(known.values())) - most
     said = [
         f"Measured {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, paper {paper.psnr:.2f} / {paper.ssim:.3f}"
-        f"{' (odd: ' + paper.flag + ')' if paper.odd else ''}: the paper is {gap:+.2f} dB / "
-        f"{paper.ssim - ledger.ssim:+.3f} away.",
-        f"The largest effect of each detail towards the paper, added up: {most:.2f} dB of {abs(gap):.2f}.",
+        f"{' (odd: ' + paper.flag + ')' if paper.odd else ''}: a gap of {gap:+.2f} dB / "
+        f"{paper.ssim - ledger.ssim:+.3f}.",
+        f"Where the paper's released tests do otherwise than the run, their way gives {sum(known.values()):+.3f} dB. "
+        f"Details on which paper and code are not clear give at most {most:.3f} dB towards the paper.",
     ]
-    if most < abs(gap):
+    if left > 0:
         said.append(
-            f"At least {abs(gap) - most:.2f} dB are no detail of this ledger: what is left is the training "
+            f"So at least {left:.2f} dB of {abs(gap):.2f} are no detail of this ledger: what is left is the training "
             f"({_training(ledger)}) and the method itself."
         )
     said += [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
