@@ -30,7 +30,7 @@ from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
 from denoisebench.toggles import Order, Pair, PaperDoes, Setup, Toggle, as_run, pairs_of, sentence, toggles_of
-from denoisebench.training import Budget, Recipe, TrainingJob, train
+from denoisebench.training import Budget, Recipe, TrainingJob, record_of, train
 
 FOLDER = "audit"
 SAVE_SECONDS = 1.0
@@ -281,6 +281,11 @@ class _Bench:
                 raise UserError(f"The run drew its noise from {text!r}, which the audit cannot repeat.")
         return self._draws[text]
 
+    def training_seconds(self, job: TrainingJob | None) -> float:
+        """What a finished training took; 0 without one."""
+        record = record_of(job, self.store.models) if job else None
+        return float(record["seconds"]) if record else 0.0
+
     def _network_of(self, subject: Subject, job: TrainingJob | None) -> torch.nn.Module | None:
         if subject.network is None:
             return None
@@ -376,7 +381,7 @@ def _effect(
     effect = _line(
         toggle, psnr=_paired([_minus(rows[p].psnr, suite[p].psnr) for p in pairs]),
         ssim=_paired([rows[p].ssim - suite[p].ssim for p in pairs]), images=str(len(pairs)), how=how,
-        seconds=sum(row.seconds for row in rows.values()),
+        seconds=sum(row.seconds for row in rows.values()) + bench.training_seconds(toggle.job),
         note="" if len(changed) == len(pairs) else f"{len(pairs) - len(changed)} of {len(pairs)} images unchanged",
     )  # fmt: skip
     return effect, rows

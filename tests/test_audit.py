@@ -24,7 +24,7 @@ from denoisebench.audit import Audit, Change, Effect, Ledger, _paired, _pooled, 
 from denoisebench.dataset import entry_of, write_manifest
 from denoisebench.errors import UserError
 from denoisebench.method import Method
-from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.noise import CounterDraws, add_noise, generator_from, parse_noise
 from denoisebench.registry import DATASETS
 from denoisebench.reports import ledger as ledgers
 from denoisebench.results import Store
@@ -149,6 +149,25 @@ def test_every_effect_is_what_arithmetic_says(
     assert "legacy draws are defined for" in line(out, "noise draws", "legacy")["note"]
 
 
+def test_a_run_on_clipped_images_is_compared_with_the_same_draws_unclipped(
+    command: Command, image_folder: MakeFolder, tmp_path: Path
+) -> None:
+    pictures, out = image_folder(count=2), tmp_path / "out"
+    common = ("--datasets", pictures, "--methods", "identity")
+    assert command("run", "--noise", "gauss50-clip", "--out", out, *common).code == 0
+    assert command("audit", out, *common).code == 0
+    differences = []
+    for name in ("im0", "im1"):
+        clean = imread(pictures / f"{name}.png")
+        rng = generator_from("evaluation", 0, "pictures", name, 0, "gauss50-clip")
+        drawn = add_noise(clean, parse_noise("gauss50"), rng).noisy
+        assert drawn.min() < 0
+        differences.append(np.subtract(score(drawn, clean), score(np.clip(drawn, 0, 1), clean)))
+    found = line(out, "noisy input", "as drawn")
+    assert float(found["psnr"]) == pytest.approx(np.mean(differences, axis=0)[0], abs=2e-6)
+    assert lines(out)[0]["note"] == "equal"
+
+
 def test_lists_of_the_same_images_are_compared_with_stored_scores(
     command: Command, image_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +233,8 @@ def test_a_trained_network_is_found_again_and_its_settings_are_tried(
     assert fixed["how"] == "re-trained"
     assert 0 < abs(float(fixed["psnr"])) < 5
     assert line(out, "training seed", "1")["note"].startswith("not measured: needs training")
-    assert len(list((out / "audit" / "models").glob("*.safetensors"))) == 1
+    (record,) = (out / "audit" / "models").glob("*.json")
+    assert float(fixed["seconds"]) > json.loads(record.read_text(encoding="utf-8"))["seconds"] > 0
     assert {path: path.read_bytes() for path in (out / "models").iterdir()} == before
 
 
