@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import Fitting, Row, denoise
 from denoisebench.experiment import Experiment, find_dataset, source_of
@@ -25,7 +25,7 @@ from denoisebench.lazy import torch
 from denoisebench.method import Known, Need
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, Noise
 from denoisebench.progress import Progress, duration
-from denoisebench.provenance import EVALUATION, code_digest, plugin_digest
+from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
@@ -215,17 +215,22 @@ class _Bench:
                 self.store.write(cell)
 
     def _cell(self, subject: Subject, setup: Setup, scoring: Scoring) -> StoredCell:
+        stored = subject.stored.identity
+        code = {
+            "evaluation": code_digest(EVALUATION),
+            "scorings": code_digest(("scorings",)),
+            "plugin": plugin_digest(source_of(subject.method)),
+            "networks": code_digest(NETWORKS) if stored["training"] else "",
+            "fitting": code_digest(FITTING) if subject.fit else "",
+        }
         cell = self.store.read(
             {
                 "audited": subject.stored.key,
                 "setup": asdict(setup),
                 "scoring": scoring.id,
-                "code": {
-                    "evaluation": code_digest(EVALUATION),
-                    "plugin": plugin_digest(source_of(subject.method)),
-                    "scorings": code_digest(("scorings",)),
-                },
-                "data": subject.dataset.data_hash,
+                "code": code,
+                "versions": versions(stored["versions"]),
+                "data": self._dataset(subject, setup).data_hash,
                 "device": subject.device,
             }
         )
@@ -243,12 +248,9 @@ class _Bench:
     ) -> None:
         """Denoise and score one image into the cells."""
         image, repeat = pair
-        dataset = subject.dataset
-        if setup.dataset != dataset.name:
-            dataset = find_dataset(setup.dataset, self.roots)
         method = type(subject.method)(**setup.settings)
         network = self._network_of(subject, job)
-        clean = dataset.load(image)
+        clean = self._dataset(subject, setup).load(image)
         start = time.perf_counter()
         noise = _Stream(**{**asdict(subject.noise), "after": setup.after}, stream=subject.noise.id)
         draw = self._source(setup, image, subject).draw(subject.dataset.name, image, repeat, clean, noise)
@@ -264,6 +266,11 @@ class _Bench:
             seconds = time.perf_counter() - start
             start += seconds
             cells[scoring.id].rows[pair] = Row(image, repeat, psnr, ssim, seconds, draw.level, steps)
+
+    def _dataset(self, subject: Subject, setup: Setup) -> DataSet:
+        """Where the images of a setup are from."""
+        same = setup.dataset == subject.dataset.name
+        return subject.dataset if same else find_dataset(setup.dataset, self.roots)
 
     def _source(self, setup: Setup, image: str, subject: Subject) -> Draws:
         text = setup.draws
