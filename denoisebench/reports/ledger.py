@@ -145,7 +145,8 @@ def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
             f"So at least {left:.2f} dB of {abs(gap):.2f} are no detail of this ledger: what is left is the training "
             f"({_training(ledger)}) and the method itself."
         )
-    said += [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
+    absent = [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
+    said += [" ".join(absent)] if absent else []
     return lines, said
 
 
