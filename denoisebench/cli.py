@@ -14,9 +14,11 @@ from denoisebench import __version__
 from denoisebench.errors import UserError
 
 if TYPE_CHECKING:
+    from denoisebench.audit import Audit
     from denoisebench.config import ExperimentFile
     from denoisebench.experiment import Experiment
     from denoisebench.results import Store
+    from denoisebench.subject import Choice
 
 DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
@@ -209,6 +211,57 @@ def report(
         _print_table(cells, [])
     else:
         _print_paper_table(asked, cells, [], store)
+
+
+@app.command()
+def audit(
+    results: Annotated[Path, typer.Argument(help="A results folder.", metavar="RUN")],
+    methods: Annotated[str | None, typer.Option(help="Only these methods of the run; all if none is named.")] = None,
+    noise: Annotated[str | None, typer.Option("--noise", help="Only these noises of the run.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Only these test sets of the run; a folder of one's own by its path.")
+    ] = None,
+    images: Annotated[str, typer.Option(help="Images per test set, the same for every detail, or all.")] = "4",
+    setting: Annotated[
+        list[str] | None, typer.Option(help="Try this too: a setting that acts on a trained network, name=value.")
+    ] = None,
+    retrain: Annotated[
+        str | None, typer.Option(help="Train anew with the other training noise, another seed: noise,seed.")
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Set the effects beside the gap to the paper.")] = False,
+    weights: WeightFolders = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Say where a difference comes from: toggle each detail of the protocol on a finished run, one at a time.
+
+    Scores are computed again from images denoised again; what is stored in audit/ is not computed twice.
+    """
+    from denoisebench.audit import FOLDER
+    from denoisebench.audit import audit as audit_cells
+    from denoisebench.memory import keep_freed_memory
+    from denoisebench.progress import for_stderr
+    from denoisebench.reports.ledger import write_ledgers
+    from denoisebench.results import Store
+    from denoisebench.subject import subjects
+    from denoisebench.toggles import Order, parse_images, parse_retrain, parse_settings
+
+    keep_freed_memory()
+    _load_plugins(plugin)
+    choice = _choice(methods, noise, datasets, weights, device, data_root)
+    order = Order(parse_images(images), parse_settings(setting or []), parse_retrain(retrain), choice.roots)
+    store = Store(results, create=False)
+    try:
+        found = audit_cells(store, subjects(store, choice), order, for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    write_ledgers(found, results / FOLDER, paper)
+    _print_ledgers(found, paper)
+    print(f"\naudit.md, audit.csv and audit.tex: {results / FOLDER}")
+    if found.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -491,8 +544,7 @@ def _experiment(
     from denoisebench.training import parse_budget, recipe_from
     from denoisebench.weights import Shelf, weights_folders
 
-    if data_root is not None and not data_root.is_dir():
-        raise UserError(f"--data-root {data_root} is not a folder.")
+    _check_root(data_root)
     roots = data_roots(data_root)
     own = weights is None or replace(training, seed=0) != _Training()
     if own and weights:
@@ -523,6 +575,36 @@ def _experiment(
         roots=roots,
         shelf=None if own else Shelf(weights_folders(weights or [])),
     )
+
+
+def _choice(
+    methods: str | None,
+    noise: str | None,
+    datasets: str | None,
+    weights: list[Path] | None,
+    device: str | None,
+    data_root: Path | None,
+) -> Choice:
+    from denoisebench import experiment as texts
+    from denoisebench.dataset import data_roots
+    from denoisebench.subject import Choice
+    from denoisebench.weights import Shelf, weights_folders
+
+    _check_root(data_root)
+    roots = data_roots(data_root)
+    return Choice(
+        methods=texts.split_list(methods) if methods else [],
+        noises=[found.id for found in texts.parse_noises(noise)] if noise else [],
+        datasets=texts.parse_datasets(datasets, roots) if datasets else [],
+        roots=roots,
+        shelf=Shelf(weights_folders(weights or [])),
+        device=texts.resolve_device(device) if device else None,
+    )
+
+
+def _check_root(data_root: Path | None) -> None:
+    if data_root is not None and not data_root.is_dir():
+        raise UserError(f"--data-root {data_root} is not a folder.")
 
 
 def _published(config: Path | None) -> ExperimentFile | None:
@@ -596,6 +678,17 @@ def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-ar
         console.print(render.terminal(table), *([other] if other else []))
     else:
         print(render.markdown(table), end="")
+
+
+def _print_ledgers(found: Audit, paper: bool) -> None:
+    from denoisebench.reports import ledger as ledgers
+
+    if not sys.stdout.isatty():
+        print(ledgers.markdown(found, paper), end="")
+        return
+    from rich.console import Console
+
+    Console().print(*ledgers.terminal(found, paper), sep="\n")
 
 
 def main() -> None:
