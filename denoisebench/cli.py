@@ -187,6 +187,17 @@ def table(
 
 
 @app.command()
+def paper(
+    which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")],
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+) -> None:
+    """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
+    from denoisebench.reports.printed import printed_table, text_of
+
+    print(text_of(printed_table(which), form), end="")
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
     published: Annotated[

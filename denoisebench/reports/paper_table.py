@@ -14,7 +14,7 @@ from statistics import fmean
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
-from denoisebench.reports.published import names_of, rows_of
+from denoisebench.reports.published import is_odd, names_of, rows_of
 from denoisebench.results import StoredCell
 
 #: Published digits have two decimals, and draws of noise differ by less than this over whole sets.
@@ -147,15 +147,11 @@ def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
 def _texts(entry: Entry | None) -> list[str]:
     if entry is None:
         return ["", "", ""]
-    paper = "" if entry.psnr is None else f"{entry.psnr:.2f}/{entry.ssim:.3f}" + ("*" if _odd(entry) else "")
+    paper = "" if entry.psnr is None else f"{entry.psnr:.2f}/{entry.ssim:.3f}" + ("*" if is_odd(entry.flag) else "")
     if entry.mean is None:
         return [paper, "", ""]
     difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
     return [paper, f"{entry.mean[0]:.2f}/{entry.mean[1]:.3f}", difference]
-
-
-def _odd(entry: Entry) -> bool:
-    return entry.flag.lower().startswith(("odd", "outlier", "suspect"))
 
 
 def _noise_title(noise: str) -> str:
@@ -168,7 +164,7 @@ def _noise_title(noise: str) -> str:
 def notes_of(table: PaperTable) -> list[str]:
     """Everything to be said below a table."""
     told = [LEGEND]
-    odd = [entry for entry in table.entries if _odd(entry)]
+    odd = [entry for entry in table.entries if is_odd(entry.flag)]
     told += [f"* {entry.method}, {entry.dataset}, {_noise_title(entry.noise)}: {entry.flag}" for entry in odd]
     protocols: dict[str, set[str]] = {}
     for entry in table.entries:

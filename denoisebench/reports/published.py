@@ -6,17 +6,23 @@ The values are data (``results/paper``), never results: a cell without a measure
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import denoisebench
+from denoisebench.errors import UserError
 from denoisebench.method import Need
 from denoisebench.reports.table import Column, Line, Score, Table
 
 TABLES = ("table1.csv", "table2.csv")
+#: Columns that every published table has, and the two of which it has one.
+COLUMNS = ("table", "noise", "dataset", "psnr", "ssim", "flag")
+SUBJECTS = ("method", "variant")
+_RANGES = {"psnr": (0.0, 100.0), "ssim": (-1.0, 1.0)}
 
 
 class Key(NamedTuple):
@@ -38,7 +44,12 @@ class Value:
     @property
     def odd(self) -> bool:
         """Whether it looks like a misprint or an outlier, rather than only being printed in an odd place."""
-        return self.flag.lower().startswith(("odd", "outlier", "suspect"))
+        return is_odd(self.flag)
+
+
+def is_odd(flag: str) -> bool:
+    """Whether a flag doubts the printed value; others only say where it is printed, or why there is none."""
+    return bool(flag) and not flag.startswith(("printed after", "cannot converge"))
 
 
 @dataclass(frozen=True)
@@ -130,5 +141,66 @@ def _key(line: Line, column: Column) -> Key:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    """The lines of a CSV file, checked where they are of a published table.
+
+    Raises
+    ------
+    UserError
+        Naming file, line and column of the first value that cannot be right.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            heads = list(reader.fieldnames or ())
+            rows = []
+            for row in reader:
+                _check_length(path, reader.line_num, heads, row)
+                rows.append((reader.line_num, row))
+    except OSError as error:
+        raise UserError(f"Published values {path} cannot be read ({error.strerror}).") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"Published values {path} are no CSV file in UTF-8: {error}.") from None
+    if path.stem.removeprefix("table").isdecimal():
+        _check_table(path, heads, rows)
+    return [row for _, row in rows]
+
+
+def _check_length(path: Path, line: int, heads: Sequence[str], row: Mapping[str | None, object]) -> None:
+    found = sum(value is not None for key, value in row.items() if key is not None)
+    found += len(row[None]) if isinstance(row.get(None), list) else 0  # type: ignore[arg-type]
+    if found != len(heads):
+        raise UserError(f"{path}, line {line}: {found} values instead of {len(heads)} ({', '.join(heads)}).")
+
+
+def _check_table(path: Path, heads: Sequence[str], rows: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+    subject = next((name for name in SUBJECTS if name in heads), None)
+    missing = [name for name in COLUMNS if name not in heads] + ([] if subject else [" or ".join(SUBJECTS)])
+    if missing or subject is None:
+        raise UserError(f"{path}, line 1: no column {', '.join(missing)}. It has {', '.join(heads)}.")
+    number = path.stem.removeprefix("table")
+    seen: dict[tuple[str, ...], int] = {}
+    for line, row in rows:
+        for name in ("noise", subject, "dataset"):
+            if not row[name]:
+                raise UserError(f"{path}, line {line}: {name} is empty.")
+        if row["table"] != number:
+            raise UserError(f"{path}, line {line}: table is {row['table']!r} instead of {number}.")
+        for name in _RANGES:
+            check_score(f"{path}, line {line}", name, row[name])
+        place = (row["noise"], row[subject], row["dataset"])
+        if place in seen:
+            raise UserError(f"{path}, line {line}: {', '.join(place)} is in line {seen[place]} already.")
+        seen[place] = line
+
+
+def check_score(where: str, name: str, text: str) -> None:
+    """Raise a `UserError` unless a text is a possible PSNR or SSIM, or empty."""
+    low, high = _RANGES[name]
+    try:
+        value = float(text or low)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise UserError(
+            f"{where}: {name} {text!r} is no number from {low:g} to {high:g}. Give what is printed, or nothing."
+        )
