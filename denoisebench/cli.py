@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from denoisebench.results import Store
 
 DEFAULT_BUDGET = "600steps"
+# Options of `run` that an experiment file cannot hold.
+_FLAGS = ("config", "plan", "literature")
 DEFAULT_OUT = Path("denoisebench-results")
 DEFAULT_WEIGHTS = Path("denoisebench-weights")
 
@@ -40,9 +42,7 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
     if value is not None:
         from denoisebench.config import read_experiment
 
-        names = [
-            name for parameter in context.command.params if (name := parameter.name) not in (None, "config", "plan")
-        ]
+        names = [name for parameter in context.command.params if (name := parameter.name) not in (None, *_FLAGS)]
         context.default_map = dict(read_experiment(value, [str(name) for name in names]).options)
     return value
 
@@ -83,6 +83,9 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", callback=_read_config, is_eager=True, help="Experiment file (TOML); options win over it."),
 ]
+Literature = Annotated[
+    bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
+]
 PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
 
@@ -121,6 +124,7 @@ def run(
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
+    literature: Literature = False,
     plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -142,6 +146,8 @@ def run(
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
     )  # fmt: skip
     asked = _published(config)
+    if literature and (asked is None or asked.paper is None):
+        raise UserError("--literature goes with a table of the paper: denoisebench table N --literature.")
     absent: list[str] = []
     if asked is not None and asked.paper is not None:
         experiment, absent = _present(experiment)
@@ -163,7 +169,7 @@ def run(
             _print_table(outcome.cells, notes)
             print(f"\nScores, table.md and table.tex: {out}")
         else:
-            _print_paper_table(asked, outcome.cells, notes, store)
+            _print_paper_table(asked, outcome.cells, notes, store, literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             print(f"{title}: {reason}", file=sys.stderr)
@@ -203,12 +209,15 @@ def report(
     published: Annotated[
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1, 2, 5 to 8).")
     ] = None,
+    literature: Literature = False,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.config import table_file
     from denoisebench.reports.files import write_reports
     from denoisebench.results import Store
 
+    if literature and not published:
+        raise UserError("--literature goes with a table of the paper: give --table N as well.")
     store = Store(folder, create=False)
     cells = list(store.all())
     if not cells:
@@ -219,7 +228,7 @@ def report(
     if asked is None:
         _print_table(cells, [])
     else:
-        _print_paper_table(asked, cells, [], store)
+        _print_paper_table(asked, cells, [], store, literature)
 
 
 @app.command()
@@ -571,12 +580,12 @@ def _print_plan(experiment: Experiment, out: Path, absent: list[str]) -> None:
     print("\n".join(absent), end="\n" if absent else "")
 
 
-def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store) -> None:  # type: ignore[type-arg]
+def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
     from denoisebench.reports import paper_table
     from denoisebench.training import write_text
 
     assert asked.paper is not None
-    table = paper_table.paper_table(asked.paper, asked.title, cells, notes)
+    table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)
     stem = f"paper-table{table.number}"
     for ending, text in (
         ("md", paper_table.markdown(table)),

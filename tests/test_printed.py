@@ -135,6 +135,19 @@ def test_a_bad_line_is_named_with_its_file_and_column(old: str, new: str, messag
     assert printed_table("2").number == 2
 
 
+def test_a_bad_line_of_the_literature_is_named(folder: Path) -> None:
+    path = folder / "literature.csv"
+    text = path.read_text(encoding="utf-8")
+    for old, new, message in (
+        (",V,", ",A,", r"literature\.csv, line 2: evidence is 'A' instead of V or 2"),
+        ("1,gaussian", "9,gaussian", r"line 2: table is '9' instead of 1 or 2"),
+        ("29.25", "29,25", r"line 2: 11 values instead of 10"),
+    ):
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            published.literature(1)
+
+
 def test_a_file_that_is_no_table_is_named(folder: Path) -> None:
     (folder / "table1.csv").write_bytes(b"table,noise\n1,\xff\n")
     with pytest.raises(UserError, match=r"table1\.csv are no CSV file in UTF-8"):
@@ -142,3 +155,10 @@ def test_a_file_that_is_no_table_is_named(folder: Path) -> None:
     (folder / "table2.csv").unlink()
     with pytest.raises(UserError, match=r"table2\.csv cannot be read"):
         printed_table("2")
+
+
+def test_literature_needs_a_table(command: Callable[..., object], tmp_path: Path) -> None:
+    for arguments in (("run", "--literature"), ("report", tmp_path, "--literature")):
+        ran = command(*arguments)
+        assert ran.code == 2  # type: ignore[attr-defined]
+        assert "--literature goes with a table" in ran.err  # type: ignore[attr-defined]

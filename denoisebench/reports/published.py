@@ -22,6 +22,9 @@ TABLES = ("table1.csv", "table2.csv")
 #: Columns that every published table has, and the two of which it has one.
 COLUMNS = ("table", "noise", "dataset", "psnr", "ssim", "flag")
 SUBJECTS = ("method", "variant")
+#: What a value of the literature is known from: a primary document, or a secondary one.
+EVIDENCE = ("V", "2")
+_LITERATURE = "literature.csv"
 _RANGES = {"psnr": (0.0, 100.0), "ssim": (-1.0, 1.0)}
 
 
@@ -84,6 +87,11 @@ def rows_of(name: str) -> list[dict[str, str]]:
     """The lines of a published file, empty if it is not here."""
     folder = published_folder()
     return _rows(folder / name) if folder is not None else []
+
+
+def literature(number: int) -> list[dict[str, str]]:
+    """Values of other publications under the protocol of a table, and how each is known."""
+    return [row for row in rows_of(_LITERATURE) if row["table"] == str(number)]
 
 
 @cache
@@ -160,8 +168,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise UserError(f"Published values {path} cannot be read ({error.strerror}).") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"Published values {path} are no CSV file in UTF-8: {error}.") from None
-    if path.stem.removeprefix("table").isdecimal():
-        _check_table(path, heads, rows)
+    if path.name == _LITERATURE:
+        _check_table(path, (*COLUMNS, "evidence", "source"), heads, rows)
+    elif path.stem.removeprefix("table").isdecimal():
+        _check_table(path, COLUMNS, heads, rows)
     return [row for _, row in rows]
 
 
@@ -172,24 +182,30 @@ def _check_length(path: Path, line: int, heads: Sequence[str], row: Mapping[str 
         raise UserError(f"{path}, line {line}: {found} values instead of {len(heads)} ({', '.join(heads)}).")
 
 
-def _check_table(path: Path, heads: Sequence[str], rows: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+def _check_table(
+    path: Path, columns: Sequence[str], heads: Sequence[str], rows: Sequence[tuple[int, Mapping[str, str]]]
+) -> None:
     subject = next((name for name in SUBJECTS if name in heads), None)
-    missing = [name for name in COLUMNS if name not in heads] + ([] if subject else [" or ".join(SUBJECTS)])
+    missing = [name for name in columns if name not in heads] + ([] if subject else [" or ".join(SUBJECTS)])
     if missing or subject is None:
         raise UserError(f"{path}, line 1: no column {', '.join(missing)}. It has {', '.join(heads)}.")
-    number = path.stem.removeprefix("table")
+    own = path.stem.removeprefix("table")
+    tables = [own] if own.isdecimal() else list("12345678")
     seen: dict[tuple[str, ...], int] = {}
     for line, row in rows:
-        for name in ("noise", subject, "dataset"):
+        where = f"{path}, line {line}"
+        for name in ("noise", subject, "dataset", *(name for name in ("source",) if name in columns)):
             if not row[name]:
-                raise UserError(f"{path}, line {line}: {name} is empty.")
-        if row["table"] != number:
-            raise UserError(f"{path}, line {line}: table is {row['table']!r} instead of {number}.")
+                raise UserError(f"{where}: {name} is empty.")
+        if row["table"] not in tables:
+            raise UserError(f"{where}: table is {row['table']!r} instead of {' or '.join(tables)}.")
+        if "evidence" in columns and row["evidence"] not in EVIDENCE:
+            raise UserError(f"{where}: evidence is {row['evidence']!r} instead of {' or '.join(EVIDENCE)}.")
         for name in _RANGES:
-            check_score(f"{path}, line {line}", name, row[name])
-        place = (row["noise"], row[subject], row["dataset"])
+            check_score(where, name, row[name])
+        place = (row["table"], row["noise"], row[subject], row["dataset"])
         if place in seen:
-            raise UserError(f"{path}, line {line}: {', '.join(place)} is in line {seen[place]} already.")
+            raise UserError(f"{where}: {', '.join(place[1:])} is in line {seen[place]} already.")
         seen[place] = line
 
 
