@@ -78,13 +78,15 @@ def _imported(path: Path) -> set[str]:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Installed versions; 'absent' where a package is not installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    return {package: _version(package) for package in packages}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def machine() -> dict[str, Any]:
