@@ -258,7 +258,7 @@ def source_of(method: Method) -> Path:
 
 
 @cache
-def _source_of(kind: type[Method]) -> Path:
+def _source_of(kind: type) -> Path:
     return Path(inspect.getfile(kind))
 
 

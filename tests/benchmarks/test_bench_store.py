@@ -1,6 +1,6 @@
 """Large experiments: 10,000 cells planned and read back, and a report over 100,000 rows.
 
-Run with ``pytest tests/benchmarks/test_bench_store.py``. The goals are 2 s for planning and reading, 5 s for the report.
+Run with ``pytest tests/benchmarks/test_bench_store.py``. Goals: 2 s for planning and reading, 5 s for the report.
 """
 
 from __future__ import annotations
