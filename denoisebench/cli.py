@@ -149,11 +149,11 @@ def run(
     if literature and (asked is None or asked.paper is None):
         raise UserError("--literature goes with a table of the paper: denoisebench table N --literature.")
     absent: list[str] = []
+    if plan:
+        _print_plan(experiment, out)
+        return
     if asked is not None and asked.paper is not None:
         experiment, absent = _present(experiment)
-    if plan:
-        _print_plan(experiment, out, absent)
-        return
     store = Store(out)
     try:
         outcome = run_cells(experiment, store, for_stderr())
@@ -566,18 +566,15 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     return replace(experiment, datasets=present), reasons
 
 
-def _print_plan(experiment: Experiment, out: Path, absent: list[str]) -> None:
+def _print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 
+    from denoisebench.estimate import plan_lines
     from denoisebench.results import Store
-    from denoisebench.runner import plan
 
-    planned = plan(experiment, Store(out))
-    rows = [(p.cell.method.text, p.cell.noise.id, p.cell.dataset.name, p.state) for p in planned]
-    print(tabulate(rows, ("method", "noise", "data", "state"), tablefmt="github", disable_numparse=True))
-    jobs = {p.cell.job.key: p.cell.job for p in planned if p.missing and p.cell.job is not None}
-    print(f"\n{sum(len(p.missing) for p in planned)} images to denoise, {len(jobs)} networks to train.")
-    print("\n".join(absent), end="\n" if absent else "")
+    heads, rows, notes = plan_lines(experiment, Store(out))
+    print(tabulate(rows, heads, tablefmt="github", disable_numparse=True, colalign=["left"] * 3 + ["right"] * 3))
+    print("\n" + "\n".join(notes))
 
 
 def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]

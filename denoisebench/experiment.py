@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -252,14 +252,13 @@ def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
         return f"its unsuitable() raised {type(error).__name__}: {error}"
 
 
+# Finding the file of a class walks through modules.
+_file_of_class: Callable[[type], str] = cache(inspect.getfile)
+
+
 def source_of(method: Method) -> Path:
     """The plugin file of a method."""
-    return _source_of(type(method))
-
-
-@cache
-def _source_of(kind: type) -> Path:
-    return Path(inspect.getfile(kind))
+    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str) -> list[str]:
