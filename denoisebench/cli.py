@@ -345,12 +345,16 @@ def data_status(
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="A data set.")], data_root: DataRoot = None) -> None:
-    """Download a data set from its official source and check every image."""
-    from denoisebench.listing import fetch_dataset
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Only say source, size, licence, checksum and place.")] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Download a data set from its official source and check every image; goes on where it was interrupted."""
+    from denoisebench.listing import fetch_dataset, fetch_facts
     from denoisebench.progress import for_stderr
 
-    print(fetch_dataset(name, data_root, for_stderr()))
+    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
 
 
 @weights_app.command("list")
