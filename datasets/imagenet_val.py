@@ -35,8 +35,8 @@ class ImageNetVal(FolderSet):
     folders = ("imagenet_val", "ILSVRC2012_img_val", "imagenet_sample")
     count = 44_328
     how = (
-        "Register there, download ILSVRC2012_img_val.tar (6.3 GB) and unpack its 50,000 JPEG files; which of them fit is "
-        "found out here. A folder of other photographs of that size will do for training."
+        "Register there, download ILSVRC2012_img_val.tar (6.3 GB) and unpack its 50,000 JPEG files; those that "
+        "fit are picked here. A folder of other photographs of that size will do for training."
     )
 
     @cached_property
