@@ -577,7 +577,15 @@ def _print_plan(experiment: Experiment, out: Path) -> None:
     from denoisebench.results import Store
 
     heads, rows, notes = plan_lines(experiment, Store(out))
-    print(tabulate(rows, heads, tablefmt="github", disable_numparse=True, colalign=["left"] * 3 + ["right"] * 3))
+    print(
+        tabulate(
+            rows,
+            heads,
+            tablefmt="simple" if sys.stdout.isatty() else "github",
+            disable_numparse=True,
+            colalign=["left"] * 3 + ["right"] * 3,
+        )
+    )
     print("\n" + "\n".join(notes))
 
 
@@ -594,7 +602,12 @@ def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], sto
         ("csv", paper_table.csv_text(table)),
     ):
         write_text(store.folder / f"{stem}.{ending}", text)
-    print(paper_table.markdown(table), end="")
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(paper_table.terminal(table))
+    else:
+        print(paper_table.markdown(table), end="")
     print(f"\nAlso as {stem}.md, .tex and .csv in {store.folder}")
 
 

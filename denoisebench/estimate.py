@@ -30,8 +30,10 @@ from denoisebench.weights import read_folder, weights_folders
 COSTS = Path(__file__).with_name("costs.csv")
 COSTS_COLUMNS = ("method", "kind", "megapixels", "seconds")
 #: Columns of `plan_lines`.
-PLAN_HEADS = ("method", "noise", "data", "images", "training steps", "time", "time known from", "state")
-HERE, RECORDS, REFERENCE = "measured here", "trained weights", "reference machine"
+PLAN_HEADS = ("method", "noise", "data", "images", "training steps", "time", "timed", "state")
+HERE, RECORDS, REFERENCE = "here", "weights", "reference"
+#: Marks a time that was taken with other settings of the method.
+OTHER = "*"
 #: What can be timed: an image, a step of a fit to an image, a training step.
 IMAGE, FIT, TRAIN = "image", "fit", "train"
 
@@ -75,7 +77,7 @@ class Timings:
                 if found:
                     nearest = min(abs(math.log(size / megapixels)) for size, _, _ in found)
                     rates = [took / size for size, took, _ in found if abs(math.log(size / megapixels)) <= nearest]
-                    other = ", other settings" if name != method else ""
+                    other = OTHER if name != method else ""
                     return median(rates) * megapixels, source + other
         return None
 
@@ -172,7 +174,7 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
         seconds = sum(took for took, _ in complete) if len(complete) == len(parts) else None
         sources = dict.fromkeys(source for _, source in complete)
         costs.append(
-            Cost(len(images), trains, steps, seconds, "; ".join(sources) if seconds is not None else "never timed")
+            Cost(len(images), trains, steps, seconds, ", ".join(sources) if seconds is not None else "never timed")
         )
     return costs
 
@@ -263,8 +265,9 @@ def _totals(costs: Sequence[Cost], unlisted: int) -> list[str]:
         text = f"About {_duration(seconds)} one cell after the other, until {end:%Y-%m-%d %H:%M} if started now"
         notes.append(text + (f"; {unknown} cells of unknown time come on top." if unknown else "."))
         notes.append(
-            f"Times are estimates, scaled by pixels and steps: {HERE}: from this results folder; {RECORDS}: from their "
-            f"records; {REFERENCE}: two cores of an AMD EPYC, other work running. Yours may differ several times."
+            f"Times are estimates, scaled by pixels and steps from what was timed: {HERE}, in this results folder; "
+            f"{RECORDS}, in the records of trained networks; {REFERENCE}, on two cores of an AMD EPYC with other work "
+            f"running, so that another machine may be several times faster or slower; {OTHER}: with other settings."
         )
     return notes
 

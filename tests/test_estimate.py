@@ -11,7 +11,7 @@ import pytest
 
 from denoisebench import estimate
 from denoisebench.errors import UserError
-from denoisebench.estimate import COSTS, HERE, RECORDS, REFERENCE, Timings, megapixels, plan_lines
+from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
 from denoisebench.evaluation import Row
 from denoisebench.experiment import Experiment, find_dataset, parse_method, parse_noises
 from denoisebench.registry import DATASETS
@@ -55,7 +55,7 @@ def test_what_was_measured_here_wins_over_records_and_other_settings_are_named()
     known = Timings()
     known.add("a[x=2]", "train", 1.0, 9.0, "cpu", REFERENCE)
     known.add("a", "train", 1.0, 5.0, "cpu", RECORDS)
-    assert known.seconds("a[x=2]", "train", 1.0, "cpu") == (5.0, f"{RECORDS}, other settings")
+    assert known.seconds("a[x=2]", "train", 1.0, "cpu") == (5.0, RECORDS + OTHER)
     known.add("a[x=2]", "train", 1.0, 7.0, "cpu", HERE)
     assert known.seconds("a[x=2]", "train", 1.0, "cpu") == (7.0, HERE)
 
@@ -64,7 +64,7 @@ def test_a_cell_is_foretold_from_its_own_rows(tmp_path: Path) -> None:
     made = experiment("nlm", repeats=3)
     stored(made, tmp_path, seconds=2.0, images=4)
     (line,), notes = lines(made, tmp_path)
-    assert (line["images"], line["time"], line["time known from"]) == ("8", "16 s", HERE)
+    assert (line["images"], line["time"], line["timed"]) == ("8", "16 s", HERE)
     assert "8 images to denoise, 0 networks to train" in notes
     assert "About 16 s one cell after the other" in notes
 
@@ -74,7 +74,7 @@ def test_a_training_is_paid_once_and_not_again_when_stored(tmp_path: Path) -> No
     made = experiment("n2c", datasets=(find_dataset("samples", ()), kodak), budget="1000steps", roots=[tmp_path])
     first, second = lines(made, tmp_path / "out")[0]
     assert (first["training steps"], second["training steps"]) == ("1,000", "")
-    assert first["time known from"] == f"{RECORDS}; {REFERENCE}"
+    assert first["timed"] == f"{RECORDS}, {REFERENCE}"
     (job,) = {cell.job.key: cell.job for cell in made.cells() if cell.job is not None}.values()
     models = Store(tmp_path / "out").models
     models.mkdir()
@@ -87,7 +87,7 @@ def test_minutes_and_epochs_are_understood(tmp_path: Path) -> None:
     (line,), _ = lines(experiment("n2c", budget="3min", roots=[tmp_path]), tmp_path)
     assert line["training steps"] == "by time"
     assert line["time"].startswith("3 min")
-    assert line["time known from"].startswith("budget")
+    assert line["timed"].startswith("budget")
     (line,), notes = lines(experiment("n2c", budget="4epochs", roots=[tmp_path]), tmp_path)
     assert line["training steps"] == "20"
     assert "Trained on samples_train, 5 images" in notes
@@ -96,7 +96,7 @@ def test_minutes_and_epochs_are_understood(tmp_path: Path) -> None:
 def test_data_that_are_not_here_are_planned_from_their_manifest_and_named(tmp_path: Path) -> None:
     sets = (DATASETS.get("kodak")([tmp_path]), DATASETS.get("urban100")([tmp_path]))
     (kodak, urban), notes = lines(experiment("nlm", datasets=sets, repeats=None), tmp_path)
-    assert (kodak["images"], kodak["state"], kodak["time known from"]) == ("240", "data missing", REFERENCE)
+    assert (kodak["images"], kodak["state"], kodak["timed"]) == ("240", "data missing", REFERENCE)
     assert (urban["images"], urban["state"], urban["time"]) == ("100", "data missing", "?")
     assert "1 cells of unknown time" in notes
     assert "Missing: Data set 'kodak' (24 images) is not on this machine" in notes
@@ -111,7 +111,7 @@ def test_an_unknown_method_has_no_invented_time(
 
     made = experiment(METHODS.add_file(plugin_file("strange")))
     (line,), notes = lines(made, tmp_path)
-    assert (line["time"], line["time known from"]) == ("?", "never timed")
+    assert (line["time"], line["timed"]) == ("?", "never timed")
     assert "1 cells of unknown time" in notes
 
 

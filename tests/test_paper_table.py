@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
@@ -137,3 +138,20 @@ def test_literature_is_left_out_unless_it_is_asked_for() -> None:
     with_it = paper_table(PaperPart(5, {"L_A": "b2u"}), "T", [], with_literature=True)
     assert [entry.noise for entry in with_it.entries][:2] == ["gaussian_sigma25", "gaussian_sigma25"]
     assert len(with_it.entries) == 8
+
+
+def test_the_terminal_shows_the_same_numbers_published_above_measured() -> None:
+    table = paper_table(
+        PaperPart(1, {}), "T [1]", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0, training="30 steps")]
+    )
+    console = Console(width=110, file=io.StringIO(), record=True)
+    console.print(tables.terminal(table))
+    lines = console.export_text().splitlines()
+    assert "T [1]" in lines[0]
+    at = next(number for number, line in enumerate(lines) if "32.25/0.880" in line)
+    assert "R2R (r2r[passes=8])" in lines[at]
+    assert "31.00/0.850 -1.25 <" in lines[at + 1]
+    assert "30 steps" in lines[at]
+    for row in grid(table)[1]:
+        assert all(any(text in line for line in lines) for text in row[2:-1:3])
+    assert sum("Gaussian σ=25" in line for line in lines) == 1

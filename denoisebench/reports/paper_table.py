@@ -11,11 +11,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
 from denoisebench.results import StoredCell
+
+if TYPE_CHECKING:
+    import rich.table
 
 #: Published digits have two decimals, and draws of noise differ by less than this over whole sets.
 TOLERANCE = 0.1
@@ -253,6 +257,31 @@ def markdown(table: PaperTable) -> str:
     text = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
     notes = "\n".join(f"- {note}" for note in notes_of(table))
     return f"## {table.title}\n\n{text}\n\n{notes}\n"
+
+
+def terminal(table: PaperTable) -> rich.table.Table:
+    """The layout for a terminal: a section per noise, in each cell the published value above the measured one."""
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    heads, rows = grid(table)
+    datasets = _datasets(table)
+    notes = escape("\n".join(notes_of(table)))
+    title = escape(f"{table.title} (published above, measured below)")
+    view = Grid(title=title, caption=notes, title_justify="left", caption_justify="left")
+    for head in (heads[0], heads[1], *datasets, heads[-1]):
+        view.add_column(escape(head), no_wrap=head in datasets)
+    last = None
+    for row in rows:
+        if last not in (None, row[0]):
+            view.add_section()
+        cells = []
+        for place in range(2, len(row) - 1, 3):
+            published, measured, difference = map(escape, row[place : place + 3])
+            cells.append(f"{published}\n[bold]{measured}[/bold] {difference}" if measured else published)
+        view.add_row(escape(row[0]) if row[0] != last else "", escape(row[1]), *cells, escape(row[-1]))
+        last = row[0]
+    return view
 
 
 def latex(table: PaperTable) -> str:
