@@ -19,6 +19,7 @@ EVALUATION = ("noise", "images", "metrics", "evaluation")
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
 TRAINING = ("noise", "training", "parallel", *NETWORKS)
 FITTING = ("fitting",)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 # What a plugin imports from here is the contract, or is in one of the two lists already.
 _CONTRACT = {"method", "dataset", "errors", "lazy", *EVALUATION, *TRAINING, *FITTING}
 
@@ -117,5 +118,4 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 def full_digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of a canonical JSON text: sorted keys, no spaces, floats by repr."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(values).encode()).hexdigest()
