@@ -24,7 +24,7 @@ from denoisebench.method import PerImageMethod
 from denoisebench.progress import duration
 from denoisebench.results import Store, StoredCell
 from denoisebench.runner import Planned, plan
-from denoisebench.training import Budget, TrainingJob, record_of
+from denoisebench.training import Budget, TrainingJob
 from denoisebench.weights import read_folder, weights_folders
 
 COSTS = Path(__file__).with_name("costs.csv")
@@ -62,24 +62,33 @@ class Timings:
     """Known costs, searched for the nearest one."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str], list[tuple[float, float, str]]] = {}
+        self._known: dict[tuple[str, str, str, str], list[tuple[float, float]]] = {}
+        self._rates: dict[tuple[str, str, str, str, float], float] = {}
 
     def add(self, method: str, kind: str, megapixels: float, seconds: float, device: str, source: str) -> None:
         """Learn that ``megapixels`` took ``seconds``."""
+        self._rates.clear()
         for name in dict.fromkeys((method, method.partition("[")[0])):
-            self._known.setdefault((name, kind, device), []).append((megapixels, seconds, source))
+            self._known.setdefault((source, name, kind, device), []).append((megapixels, seconds))
 
     def seconds(self, method: str, kind: str, megapixels: float, device: str) -> tuple[float, str] | None:
         """Seconds for ``megapixels``, and where that is from; the same settings first, then the method with others."""
         for source in (HERE, RECORDS, REFERENCE):
             for name in dict.fromkeys((method, method.partition("[")[0])):
-                found = [entry for entry in self._known.get((name, kind, device), ()) if entry[2] == source]
-                if found:
-                    nearest = min(abs(math.log(size / megapixels)) for size, _, _ in found)
-                    rates = [took / size for size, took, _ in found if abs(math.log(size / megapixels)) <= nearest]
-                    other = OTHER if name != method else ""
-                    return median(rates) * megapixels, source + other
+                if (source, name, kind, device) in self._known:
+                    rate = self._rate(source, name, kind, device, megapixels)
+                    return rate * megapixels, source + (OTHER if name != method else "")
         return None
+
+    def _rate(self, source: str, name: str, kind: str, device: str, megapixels: float) -> float:
+        """Seconds per megapixel at the nearest size."""
+        key = (source, name, kind, device, megapixels)
+        if key not in self._rates:
+            found = self._known[source, name, kind, device]
+            nearest = min(abs(math.log(size / megapixels)) for size, _ in found)
+            rates = [took / size for size, took in found if abs(math.log(size / megapixels)) <= nearest]
+            self._rates[key] = median(rates)
+        return self._rates[key]
 
 
 def measured(cell: StoredCell, dataset: DataSet) -> Iterator[tuple[str, str, float, float]]:
@@ -150,7 +159,9 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
     if not any(entry.missing for entry in planned):
         return [Cost(0, False, 0, 0.0, "") for _ in planned]
     known = timings(planned, store)
-    paid: set[str] = set()
+    # The file name of a trained network ends with the key of its training.
+    records = [path for path in store.models.glob("*.json") if path.with_suffix(".safetensors").is_file()]
+    paid = {path.stem.rpartition("-")[2] for path in records}
     sizes: dict[str, Mapping[str, float]] = {}
     costs = []
     for entry in planned:
@@ -166,9 +177,9 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
         denoising = _denoising(cell, [sizes[name].get(image, 0.0) for image in images], known)
         steps, parts = 0, [denoising]
         trains = False
-        if cell.job is not None and cell.job.key not in paid and record_of(cell.job, store.models) is None:
+        if cell.job is not None and (key := cell.job.key) not in paid:
             steps, training = _training(cell.job, known, training_images[cell.job.channels])
-            paid.add(cell.job.key)
+            paid.add(key)
             trains, parts = True, [training, denoising]
         complete = [part for part in parts if part is not None]
         seconds = sum(took for took, _ in complete) if len(complete) == len(parts) else None
