@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from denoisebench.subject import Choice
 
 DEFAULT_BUDGET = "600steps"
+# Options of `run` that an experiment file cannot hold.
+_FLAGS = ("config", "plan", "literature")
 DEFAULT_OUT = Path("denoisebench-results")
 DEFAULT_WEIGHTS = Path("denoisebench-weights")
 
@@ -42,9 +44,7 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
     if value is not None:
         from denoisebench.config import read_experiment
 
-        names = [
-            name for parameter in context.command.params if (name := parameter.name) not in (None, "config", "plan")
-        ]
+        names = [name for parameter in context.command.params if (name := parameter.name) not in (None, *_FLAGS)]
         context.default_map = dict(read_experiment(value, [str(name) for name in names]).options)
     return value
 
@@ -85,6 +85,9 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", callback=_read_config, is_eager=True, help="Experiment file (TOML); options win over it."),
 ]
+Literature = Annotated[
+    bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
+]
 PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
 
@@ -123,6 +126,7 @@ def run(
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
+    literature: Literature = False,
     plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -144,12 +148,14 @@ def run(
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
     )  # fmt: skip
     asked = _published(config)
+    if literature and (asked is None or asked.paper is None):
+        raise UserError("--literature goes with a table of the paper: denoisebench table N --literature.")
     absent: list[str] = []
+    if plan:
+        _print_plan(experiment, out)
+        return
     if asked is not None and asked.paper is not None:
         experiment, absent = _present(experiment)
-    if plan:
-        _print_plan(experiment, out, absent)
-        return
     store = Store(out)
     try:
         outcome = run_cells(experiment, store, for_stderr())
@@ -165,7 +171,7 @@ def run(
             _print_table(outcome.cells, notes)
             print(f"\nScores, table.md and table.tex: {out}")
         else:
-            _print_paper_table(asked, outcome.cells, notes, store)
+            _print_paper_table(asked, outcome.cells, notes, store, literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             print(f"{title}: {reason}", file=sys.stderr)
@@ -189,17 +195,31 @@ def table(
 
 
 @app.command()
+def paper(
+    which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")],
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+) -> None:
+    """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
+    from denoisebench.reports.printed import printed_table, text_of
+
+    print(text_of(printed_table(which), form), end="")
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
     published: Annotated[
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1, 2, 5 to 8).")
     ] = None,
+    literature: Literature = False,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.config import table_file
     from denoisebench.reports.files import write_reports
     from denoisebench.results import Store
 
+    if literature and not published:
+        raise UserError("--literature goes with a table of the paper: give --table N as well.")
     store = Store(folder, create=False)
     cells = list(store.all())
     if not cells:
@@ -210,7 +230,7 @@ def report(
     if asked is None:
         _print_table(cells, [])
     else:
-        _print_paper_table(asked, cells, [], store)
+        _print_paper_table(asked, cells, [], store, literature)
 
 
 @app.command()
@@ -378,12 +398,16 @@ def data_status(
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="A data set.")], data_root: DataRoot = None) -> None:
-    """Download a data set from its official source and check every image."""
-    from denoisebench.listing import fetch_dataset
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Only say source, size, licence, checksum and place.")] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Download a data set from its official source and check every image; goes on where it was interrupted."""
+    from denoisebench.listing import fetch_dataset, fetch_facts
     from denoisebench.progress import for_stderr
 
-    print(fetch_dataset(name, data_root, for_stderr()))
+    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
 
 
 @weights_app.command("list")
@@ -628,26 +652,31 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     return replace(experiment, datasets=present), reasons
 
 
-def _print_plan(experiment: Experiment, out: Path, absent: list[str]) -> None:
+def _print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 
+    from denoisebench.estimate import plan_lines
     from denoisebench.results import Store
-    from denoisebench.runner import plan
 
-    planned = plan(experiment, Store(out))
-    rows = [(p.cell.method.text, p.cell.noise.id, p.cell.dataset.name, p.state) for p in planned]
-    print(tabulate(rows, ("method", "noise", "data", "state"), tablefmt="github", disable_numparse=True))
-    jobs = {p.cell.job.key: p.cell.job for p in planned if p.missing and p.cell.job is not None}
-    print(f"\n{sum(len(p.missing) for p in planned)} images to denoise, {len(jobs)} networks to train.")
-    print("\n".join(absent), end="\n" if absent else "")
+    heads, rows, notes = plan_lines(experiment, Store(out))
+    print(
+        tabulate(
+            rows,
+            heads,
+            tablefmt="simple" if sys.stdout.isatty() else "github",
+            disable_numparse=True,
+            colalign=["left"] * 3 + ["right"] * 3,
+        )
+    )
+    print("\n" + "\n".join(notes))
 
 
-def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store) -> None:  # type: ignore[type-arg]
+def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
     from denoisebench.reports import paper_table
     from denoisebench.training import write_text
 
     assert asked.paper is not None
-    table = paper_table.paper_table(asked.paper, asked.title, cells, notes)
+    table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)
     stem = f"paper-table{table.number}"
     for ending, text in (
         ("md", paper_table.markdown(table)),
@@ -655,7 +684,12 @@ def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], sto
         ("csv", paper_table.csv_text(table)),
     ):
         write_text(store.folder / f"{stem}.{ending}", text)
-    print(paper_table.markdown(table), end="")
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(paper_table.terminal(table))
+    else:
+        print(paper_table.markdown(table), end="")
     print(f"\nAlso as {stem}.md, .tex and .csv in {store.folder}")
 
 

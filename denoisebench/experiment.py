@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class _Network:
+    """What stands behind a method under a noise: a training, weights or a fit, its description, why there is none."""
+
+    job: TrainingJob | None
+    weights: Weights | None
+    fit: FitRecipe | None
+    training: Mapping[str, Any] | None
+    skip: str
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A whole experiment, as the command line gives it.
 
@@ -105,6 +117,8 @@ class Experiment:
     device: str = "cpu"
     roots: Sequence[Path] = ()
     shelf: Shelf | None = None
+    # Every cell asks for them, and finding them reads manifests.
+    _training_sets: dict[int, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.draws not in DRAWS:
@@ -138,8 +152,11 @@ class Experiment:
 
     def training_set(self, channels: int) -> DataSet:
         """The images that learned methods are trained on."""
-        if self.train_data is not None:
-            return self.train_data
+        if channels not in self._training_sets:
+            self._training_sets[channels] = self.train_data or self._find_training_set(channels)
+        return self._training_sets[channels]
+
+    def _find_training_set(self, channels: int) -> DataSet:
         *preferred, embedded = AUTO_TRAINING[channels]
         for name in preferred:
             candidate = find_dataset(name, self.roots)
@@ -152,12 +169,21 @@ class Experiment:
 
     def cells(self) -> list[Cell]:
         """Every cell, data set by data set, noise by noise, methods in the order given."""
-        return [
-            self._cell(method, noise, dataset)
-            for dataset in self.datasets
-            for noise in self.noises
-            for method in self.methods
-        ]
+        known: dict[tuple[int, str, int], _Network] = {}
+        cells = []
+        for dataset in self.datasets:
+            count = dataset.paper_repeats if self.repeats is None else self.repeats
+            images = dataset.images
+            wanted = [(image, repeat) for repeat in range(count) for image in images]
+            for noise in self.noises:
+                protocol = self._protocol(noise, dataset)
+                described = asdict(protocol)
+                for place, method in enumerate(self.methods):
+                    key = (place, noise.id, dataset.channels)
+                    if key not in known:
+                        known[key] = self._network(method, noise, dataset.channels)
+                    cells.append(self._cell(method, noise, dataset, protocol, described, wanted, known[key]))
+        return cells
 
     def job(self, method: LearnedMethod, noise: Noise, channels: int) -> TrainingJob:
         """The training a learned method needs for a noise and a channel count."""
@@ -173,14 +199,16 @@ class Experiment:
         described = {"name": data.name, "sha256": data.data_hash}
         return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
 
-    def _cell(self, method: Method, noise: Noise, dataset: DataSet) -> Cell:
+    def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
-        protocol = Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
+        return Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
+
+    def _network(self, method: Method, noise: Noise, channels: int) -> _Network:
         job, weights, fit, training = None, None, None, None
-        skip = _reason_to_skip(method, noise, dataset.channels)
+        skip = _reason_to_skip(method, noise, channels)
         if isinstance(method, LearnedMethod):
-            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
-            job = None if weights else self.job(method, noise, dataset.channels)
+            weights = self.shelf.find(method, noise.id, channels) if self.shelf else None
+            job = None if weights else self.job(method, noise, channels)
             training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
         elif isinstance(method, PerImageMethod):
             try:
@@ -188,20 +216,33 @@ class Experiment:
                 training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
             except UserError as error:
                 skip = skip or str(error)
+        return _Network(job, weights, fit, training, skip)
+
+    def _cell(
+        self,
+        method: Method,
+        noise: Noise,
+        dataset: DataSet,
+        protocol: Protocol,
+        described: Mapping[str, Any],
+        wanted: Sequence[tuple[str, int]],
+        network: _Network,
+    ) -> Cell:
         plain = isinstance(method, PlainMethod)
         identity = {
             "method": method.name,
             "settings": method.settings(),
-            "protocol": asdict(protocol),
-            "training": training,
+            "protocol": dict(described),
+            "training": network.training,
             "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
             "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
-        count = dataset.paper_repeats if self.repeats is None else self.repeats
-        wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
-        return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip)
+        return Cell(
+            method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
+            network.skip,
+        )  # fmt: skip
 
 
 def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
@@ -211,9 +252,13 @@ def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
         return f"its unsuitable() raised {type(error).__name__}: {error}"
 
 
+# Finding the file of a class walks through modules.
+_file_of_class: Callable[[type], str] = cache(inspect.getfile)
+
+
 def source_of(method: Method) -> Path:
     """The plugin file of a method."""
-    return Path(inspect.getfile(type(method)))
+    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str) -> list[str]:

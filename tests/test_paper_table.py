@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
@@ -97,7 +98,7 @@ def test_odd_published_cells_are_marked_and_explained() -> None:
     table = paper_table(PaperPart(1, {}), "T", [])
     text = tables.markdown(table)
     assert "30.38/0.826*" in text
-    assert "* DBSN, Kodak, Gaussian σ∈[5,50]: odd:" in text
+    assert "* DBSN, Kodak, BSD300, Set14, Gaussian σ∈[5,50]: odd:" in text
 
 
 def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
@@ -106,3 +107,51 @@ def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
     assert r"R2R (r2r{[}passes=8{]})" in text
     assert r"Gaussian $\sigma$=25 & N2C & 32.43/0.884" in text
     assert text.count(r"\\") == 46
+
+
+def test_literature_stands_in_its_noise_and_is_marked_by_its_evidence() -> None:
+    cells = [cell("zsn2n", "gauss25", "kodak", 28.0), cell("b2u", "gauss25", "kodak", 31.0)]
+    table = paper_table(PaperPart(1, {}), "T", cells, with_literature=True)
+    heads, rows = grid(table)
+    assert heads[2] == "Kodak published"
+    assert not any("14 images" in head for head in heads)
+    names = [row[1] for row in rows if row[0] == "Gaussian σ=25"]
+    assert names[11:14] == ["Blind2Unblind", "ZS-N2N [V]", "Prompt-SID [V]"]
+    assert "DIP [2]" in names
+    row = rows[12]
+    assert row[2:5] == ["29.25/0.779", "28.00/0.850", ""]
+    assert next(row for row in rows if row[1].startswith("NBR2NBR, run again by"))[8] == "31.2"
+    text = tables.markdown(table)
+    assert "None of them was measured here" in text
+    assert "huaqlili/Prompt-SID @ 50b3014" in text
+    assert "Laine19-pme, level known (Laine et al.) [V] 31.25" in text
+    lines = list(csv.DictReader(io.StringIO(tables.csv_text(table))))
+    found = {line["evidence"] for line in lines if line["noise"] == "gaussian_sigma25"}
+    assert found == {"", "V", "2"}
+    (measured,) = [line for line in lines if line["method"] == "ZS-N2N" and line["psnr"]]
+    assert (measured["psnr"], measured["difference"], measured["verdict"]) == ("28.0000", "", "")
+
+
+def test_literature_is_left_out_unless_it_is_asked_for() -> None:
+    assert {entry.evidence for entry in paper_table(PaperPart(1, {}), "T", []).entries} == {""}
+    assert "[V]" not in tables.markdown(paper_table(PaperPart(1, {}), "T", []))
+    with_it = paper_table(PaperPart(5, {"L_A": "b2u"}), "T", [], with_literature=True)
+    assert [entry.noise for entry in with_it.entries][:2] == ["gaussian_sigma25", "gaussian_sigma25"]
+    assert len(with_it.entries) == 8
+
+
+def test_the_terminal_shows_the_same_numbers_published_above_measured() -> None:
+    table = paper_table(
+        PaperPart(1, {}), "T [1]", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0, training="30 steps")]
+    )
+    console = Console(width=110, file=io.StringIO(), record=True)
+    console.print(tables.terminal(table))
+    lines = console.export_text().splitlines()
+    assert "T [1]" in lines[0]
+    at = next(number for number, line in enumerate(lines) if "32.25/0.880" in line)
+    assert "R2R (r2r[passes=8])" in lines[at]
+    assert "31.00/0.850 -1.25 <" in lines[at + 1]
+    assert "30 steps" in lines[at]
+    for row in grid(table)[1]:
+        assert all(any(text in line for line in lines) for text in row[2:-1:3])
+    assert sum("Gaussian σ=25" in line for line in lines) == 1

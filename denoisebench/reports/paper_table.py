@@ -11,11 +11,15 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
-from denoisebench.reports.published import names_of, rows_of
+from denoisebench.reports.published import is_odd, literature, names_of, rows_of
 from denoisebench.results import StoredCell
+
+if TYPE_CHECKING:
+    import rich.table
 
 #: Published digits have two decimals, and draws of noise differ by less than this over whole sets.
 TOLERANCE = 0.1
@@ -25,8 +29,12 @@ LEGEND = (
 )
 CSV_COLUMNS = (
     "table", "noise", "method", "dataset", "paper_psnr", "paper_ssim", "flag", "ours", "training", "told", "images",
-    "psnr", "ssim", "difference", "verdict", "protocol",
+    "psnr", "ssim", "difference", "verdict", "protocol", "evidence", "source",
 )  # fmt: skip
+LITERATURE_LEGEND = (
+    "[V] and [2] are values of other publications under this protocol: V was read in a primary document, 2 only in a "
+    "secondary one and is no more than a hint. None of them was measured here, and no verdict is passed on them."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Entry:
     flag : what is remarkable about the printed cell
     ours : the method that stands for it, as text
     measured : the stored cell, or None
+    printed : the published digits
+    evidence, source : of a value that is not the paper's own
     """
 
     noise: str
@@ -50,6 +60,9 @@ class Entry:
     flag: str
     ours: str
     measured: StoredCell | None
+    printed: str = ""
+    evidence: str = ""
+    source: str = ""
 
     @property
     def mean(self) -> tuple[float, float] | None:
@@ -61,9 +74,9 @@ class Entry:
 
     @property
     def difference(self) -> float | None:
-        """Measured minus published PSNR, from the digits that are printed."""
+        """Measured minus published PSNR, from the digits that are printed; None beside other literature."""
         mean = self.mean
-        return None if mean is None or self.psnr is None else round(mean[0], 2) - self.psnr
+        return None if mean is None or self.psnr is None or self.evidence else round(mean[0], 2) - self.psnr
 
     @property
     def verdict(self) -> str:
@@ -84,7 +97,13 @@ class PaperTable:
     notes: Sequence[str]
 
 
-def paper_table(part: PaperPart, title: str, cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> PaperTable:
+def paper_table(
+    part: PaperPart,
+    title: str,
+    cells: Sequence[StoredCell],
+    notes: Sequence[str] = (),
+    with_literature: bool = False,
+) -> PaperTable:
     """Set stored cells beside a published table.
 
     Parameters
@@ -93,17 +112,28 @@ def paper_table(part: PaperPart, title: str, cells: Sequence[StoredCell], notes:
     title : heading
     cells : measurements; of several for one entry the newest counts
     notes : sentences to add below
+    with_literature : add the values of other publications under the same protocol, after the paper's of each noise
     """
     newest: dict[tuple[str, str, str], StoredCell] = {}
     for cell in sorted(cells, key=lambda cell: str(cell.about["written"])):
         protocol = cell.identity["protocol"]
         newest[cell.about["text"], protocol["noise"], protocol["dataset"]] = cell
     found = []
-    for row in rows_of(f"table{part.table}.csv"):
+    for row in rows_of(f"table{part.table}.csv") + (literature(part.table) if with_literature else []):
         method = row["variant"] if part.variants else row["method"]
         measured, ours = _measured(part, row, method, newest)
         psnr, ssim = (float(row[key]) if row[key] else None for key in ("psnr", "ssim"))
-        found.append(Entry(row["noise"], method, row["dataset"], psnr, ssim, row["flag"], ours, measured))
+        printed = "/".join(row[key] for key in ("psnr", "ssim") if row[key])
+        evidence, source = (row.get(key, "") for key in ("evidence", "source"))
+        source = "; ".join([source, *([row["network"]] if evidence and row["network"] else [])])
+        found.append(
+            Entry(
+                row["noise"], method, row["dataset"], psnr, ssim, row["flag"], ours, measured, printed, evidence, source
+            )
+        )
+    if with_literature:
+        noises = list(dict.fromkeys(entry.noise for entry in found))
+        found.sort(key=lambda entry: noises.index(entry.noise))
     unknown_variants = set(part.variants) - {entry.method for entry in found}
     if unknown_variants:
         raise UserError(f"Table {part.table} has no variant {', '.join(sorted(unknown_variants))}.")
@@ -128,11 +158,15 @@ def _measured(
 
 def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of the layout."""
-    datasets = list(dict.fromkeys(entry.dataset for entry in table.entries))
-    heads = ["Noise", "Method", *(f"{name} {what}" for name in datasets for what in ("paper", "measured", "diff"))]
+    datasets = _datasets(table)
+    others = any(entry.evidence for entry in table.entries)
+    parts = ("published" if others else "paper", "measured", "diff")
+    heads = ["Noise", "Method", *(f"{name} {what}" for name in datasets for what in parts)]
     lines: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in table.entries:
-        lines.setdefault((entry.noise, entry.method), {})[entry.dataset] = entry
+        if entry.dataset in datasets:
+            mark = f" [{entry.evidence}]" if entry.evidence else ""
+            lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
     rows = []
     for (noise, method), entries in lines.items():
         ours = {entry.ours for entry in entries.values() if entry.measured is not None and "[" in entry.ours}
@@ -144,18 +178,19 @@ def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
     return [*heads, "Training"], rows
 
 
+def _datasets(table: PaperTable) -> list[str]:
+    """The test sets of the paper's table, in its order."""
+    return list(dict.fromkeys(entry.dataset for entry in table.entries if not entry.evidence))
+
+
 def _texts(entry: Entry | None) -> list[str]:
     if entry is None:
         return ["", "", ""]
-    paper = "" if entry.psnr is None else f"{entry.psnr:.2f}/{entry.ssim:.3f}" + ("*" if _odd(entry) else "")
+    paper = entry.printed + ("*" if is_odd(entry.flag) and not entry.evidence else "")
     if entry.mean is None:
         return [paper, "", ""]
     difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
     return [paper, f"{entry.mean[0]:.2f}/{entry.mean[1]:.3f}", difference]
-
-
-def _odd(entry: Entry) -> bool:
-    return entry.flag.lower().startswith(("odd", "outlier", "suspect"))
 
 
 def _noise_title(noise: str) -> str:
@@ -168,8 +203,15 @@ def _noise_title(noise: str) -> str:
 def notes_of(table: PaperTable) -> list[str]:
     """Everything to be said below a table."""
     told = [LEGEND]
-    odd = [entry for entry in table.entries if _odd(entry)]
-    told += [f"* {entry.method}, {entry.dataset}, {_noise_title(entry.noise)}: {entry.flag}" for entry in odd]
+    odd: dict[tuple[str, str, str], list[str]] = {}
+    for entry in table.entries:
+        if is_odd(entry.flag) and not entry.evidence:
+            odd.setdefault((entry.method, entry.noise, entry.flag), []).append(entry.dataset)
+    told += [
+        f"* {method}, {', '.join(datasets)}, {_noise_title(noise)}: {flag}"
+        for (method, noise, flag), datasets in odd.items()
+    ]
+    told += _literature_notes(table)
     protocols: dict[str, set[str]] = {}
     for entry in table.entries:
         if entry.measured is not None:
@@ -180,6 +222,33 @@ def notes_of(table: PaperTable) -> list[str]:
     return [*told, *table.notes]
 
 
+def _literature_notes(table: PaperTable) -> list[str]:
+    """What the evidence marks mean, where each value is from, and those of other test sets."""
+    entries = [entry for entry in table.entries if entry.evidence]
+    if not entries:
+        return []
+    sources: dict[tuple[str, str, str], list[str]] = {}
+    for entry in entries:
+        methods = sources.setdefault((entry.evidence, entry.source, entry.flag), [])
+        methods += [entry.method] * (entry.method not in methods)
+    notes = [LITERATURE_LEGEND]
+    notes += [
+        f"[{evidence}] {'; '.join(methods)}: {source}{f' ({flag})' if flag else ''}"
+        for (evidence, source, flag), methods in sources.items()
+    ]
+    other: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if entry.dataset not in _datasets(table):
+            other.setdefault((entry.dataset, entry.noise), []).append(
+                f"{entry.method} [{entry.evidence}] {entry.printed}"
+            )
+    notes += [
+        f"{dataset}, {_noise_title(noise)}, no column of this table: {'; '.join(texts)}"
+        for (dataset, noise), texts in other.items()
+    ]
+    return notes
+
+
 def markdown(table: PaperTable) -> str:
     """The layout as Markdown."""
     from tabulate import tabulate
@@ -188,6 +257,31 @@ def markdown(table: PaperTable) -> str:
     text = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
     notes = "\n".join(f"- {note}" for note in notes_of(table))
     return f"## {table.title}\n\n{text}\n\n{notes}\n"
+
+
+def terminal(table: PaperTable) -> rich.table.Table:
+    """The layout for a terminal: a section per noise, in each cell the published value above the measured one."""
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    heads, rows = grid(table)
+    datasets = _datasets(table)
+    notes = escape("\n".join(notes_of(table)))
+    title = escape(f"{table.title} (published above, measured below)")
+    view = Grid(title=title, caption=notes, title_justify="left", caption_justify="left")
+    for head in (heads[0], heads[1], *datasets, heads[-1]):
+        view.add_column(escape(head), no_wrap=head in datasets)
+    last = None
+    for row in rows:
+        if last not in (None, row[0]):
+            view.add_section()
+        cells = []
+        for place in range(2, len(row) - 1, 3):
+            published, measured, difference = map(escape, row[place : place + 3])
+            cells.append(f"{published}\n[bold]{measured}[/bold] {difference}" if measured else published)
+        view.add_row(escape(row[0]) if row[0] != last else "", escape(row[1]), *cells, escape(row[-1]))
+        last = row[0]
+    return view
 
 
 def latex(table: PaperTable) -> str:
@@ -215,7 +309,7 @@ def csv_text(table: PaperTable) -> str:
     writer.writerow(CSV_COLUMNS)
     for entry in table.entries:
         cell, mean = entry.measured, entry.mean
-        measured = ["", "", "", "", "", "", "", ""]
+        measured = [""] * 8
         if cell is not None and mean is not None:
             difference = "" if entry.difference is None else f"{entry.difference:.2f}"
             measured = [
@@ -224,5 +318,5 @@ def csv_text(table: PaperTable) -> str:
             ]  # fmt: skip
         paper = ["" if value is None else value for value in (entry.psnr, entry.ssim)]
         place = [table.number, entry.noise, entry.method, entry.dataset]
-        writer.writerow([*place, *paper, entry.flag, entry.ours, *measured])
+        writer.writerow([*place, *paper, entry.flag, entry.ours, *measured, entry.evidence, entry.source])
     return out.getvalue()

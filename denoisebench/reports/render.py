@@ -134,15 +134,16 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SCORE_COLUMNS)
     for cell in cells:
-        about, protocol = cell.about, cell.identity["protocol"]
+        about, protocol, key = cell.about, cell.identity["protocol"], cell.key
+        told = "; ".join(about["told"])
         training_noise = about.get("training_record", {}).get("draws", "")
         for row in cell.rows.values():
             writer.writerow(
                 (
                     about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}", f"{row.level:.8g}",
-                    row.steps or "", "; ".join(about["told"]), about["training"], training_noise,
-                    about["protocol"], cell.key,
+                    row.steps or "", told, about["training"], training_noise,
+                    about["protocol"], key,
                 )
             )  # fmt: skip
     return out.getvalue()
