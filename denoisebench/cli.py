@@ -123,6 +123,9 @@ def run(
     noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter",
     padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side",
     seed: Seed = 0,
+    trainings: Annotated[
+        int, typer.Option(min=1, help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.")
+    ] = 1,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
@@ -142,7 +145,7 @@ def run(
 
     keep_freed_memory()
     _load_plugins(plugin)
-    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
+    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, trainings)
     experiment = _experiment(
         methods, noise, datasets, recipe, data_root, device,
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
@@ -548,6 +551,7 @@ class _Training:
     precision: str = "float32"
     devices: int = 1
     seed: int = 0
+    trainings: int = 1
 
 
 def _experiment(
@@ -594,6 +598,7 @@ def _experiment(
         train_data=None if training.data == "auto" else texts.find_dataset(training.data, roots),
         draws=draws,
         seed=training.seed,
+        trainings=training.trainings,
         padding=padding,
         device=texts.resolve_device(device),
         roots=roots,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,9 @@ class Cell:
     @property
     def title(self) -> str:
         """One phrase for messages."""
-        return f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        text = f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        seed = self.job.recipe.seed if self.job else self.seed
+        return text if seed == self.seed else f"{text}, trained from seed {seed}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Experiment:
     train_data : the training images, or None to choose by `AUTO_TRAINING`
     draws : 'counter' or 'legacy'
     seed : of noise, training and methods
+    trainings : of each learned method that has no weights, from seeds ``seed``, ``seed + 1`` and so on
     padding : 'side' or 'square'
     device : 'cpu', 'cuda' or 'mps'
     roots : folders searched for data
@@ -113,6 +116,7 @@ class Experiment:
     train_data: DataSet | None = None
     draws: str = "counter"
     seed: int = 0
+    trainings: int = 1
     padding: str = "side"
     device: str = "cpu"
     roots: Sequence[Path] = ()
@@ -169,7 +173,7 @@ class Experiment:
 
     def cells(self) -> list[Cell]:
         """Every cell, data set by data set, noise by noise, methods in the order given."""
-        known: dict[tuple[int, str, int], _Network] = {}
+        known: dict[tuple[int, str, int], list[_Network]] = {}
         cells = []
         for dataset in self.datasets:
             count = dataset.paper_repeats if self.repeats is None else self.repeats
@@ -181,12 +185,13 @@ class Experiment:
                 for place, method in enumerate(self.methods):
                     key = (place, noise.id, dataset.channels)
                     if key not in known:
-                        known[key] = self._network(method, noise, dataset.channels)
-                    cells.append(self._cell(method, noise, dataset, protocol, described, wanted, known[key]))
+                        known[key] = self._networks(method, noise, dataset.channels)
+                    for network in known[key]:
+                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, network))
         return cells
 
-    def job(self, method: LearnedMethod, noise: Noise, channels: int) -> TrainingJob:
-        """The training a learned method needs for a noise and a channel count."""
+    def job(self, method: LearnedMethod, noise: Noise, channels: int, number: int = 0) -> TrainingJob:
+        """The training a learned method needs for a noise and a channel count, the first one or a later one."""
         data = self.training_set(channels)
         code = {
             "training": code_digest(TRAINING),
@@ -197,11 +202,20 @@ class Experiment:
         if own is not None:
             code["network"] = source_digest(own)
         described = {"name": data.name, "sha256": data.data_hash}
-        return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
+        recipe = replace(self.recipe, seed=self.recipe.seed + number)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
         return Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
+
+    def _networks(self, method: Method, noise: Noise, channels: int) -> list[_Network]:
+        first = self._network(method, noise, channels)
+        if first.job is None or first.skip:
+            return [first]
+        assert isinstance(method, LearnedMethod)
+        jobs = [self.job(method, noise, channels, number) for number in range(1, self.trainings)]
+        return [first, *(replace(first, job=job, training=job.identity) for job in jobs)]
 
     def _network(self, method: Method, noise: Noise, channels: int) -> _Network:
         job, weights, fit, training = None, None, None, None

@@ -15,10 +15,9 @@ the likelihood is computed in float64. Cost: four passes of the U-Net to train a
 Table 1 of Blind2Unblind does not say which variant it shows. The determinant is taken from a Cholesky factor and the
 posterior mean from a linear solve; the released code clamps determinants and adds 1e-6 to three inverses instead.
 
-Two things are ours, and the paper's fixed point is theirs: the network predicts mu - 1/2, and gradients are cut to norm 10, the
-size they have once training is under way. Where the starting S is nearly singular and mu is near 0, Poisson's N is
-0.001 / lambda and the first gradients are 10^5; Adam then follows them to mu = 100 and, its second moment being full of
-them, stays there.
+Two things are ours: the network predicts mu - 1/2, and gradients are cut to norm 10, the size they have once training
+is under way. Where S starts nearly singular and mu near 0, Poisson's N is 0.001 / lambda and the first gradients are
+10^5; Adam follows them to mu = 100 and, its second moment being full of them, stays there.
 
 Source: Laine, Karras, Lehtinen, Aila, High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019.
 """

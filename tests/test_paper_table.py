@@ -14,12 +14,13 @@ from denoisebench.errors import UserError
 from denoisebench.evaluation import Row
 from denoisebench.reports import paper_table as tables
 from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
+from denoisebench.reports.table import Score
 from denoisebench.results import StoredCell
 
 
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
     protocol = {"noise": noise, "dataset": dataset, "draws": "legacy", "padding": "side"}
-    facts = {"text": text, "training": "", "told": [], "protocol": "abc", "written": written, **about}
+    facts = {"text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written, **about}
     rows = {("a", 0): Row("a", 0, psnr - 1, 0.8, 1.0, 0.1), ("b", 0): Row("b", 0, psnr + 1, 0.9, 1.0, 0.1)}
     return StoredCell({"protocol": protocol, "cell": text + written}, facts, rows)
 
@@ -32,7 +33,7 @@ def entry(table: PaperTable, noise: str, method: str, dataset: str) -> Entry:
 def test_every_published_cell_has_its_place_and_none_a_measurement() -> None:
     table = paper_table(PaperPart(1, {}), "Table 1", [])
     assert len(table.entries) == 135
-    assert all(e.measured is None and e.verdict == "" and e.difference is None for e in table.entries)
+    assert all(not e.measured and e.verdict == "" and e.difference is None for e in table.entries)
     heads, rows = grid(table)
     assert heads[:5] == ["Noise", "Method", "Kodak paper", "Kodak measured", "Kodak diff"]
     assert len(rows) == 45
@@ -79,7 +80,7 @@ def test_names_of_both_sides_are_matched() -> None:
 def test_the_newest_measurement_counts() -> None:
     cells = [cell("b2u", "gauss25", "kodak", 31.0, written="2"), cell("b2u", "gauss25", "kodak", 20.0, written="1")]
     found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
-    assert found.mean == (pytest.approx(31.0), pytest.approx(0.85))
+    assert found.score == Score(pytest.approx(31.0), pytest.approx(0.85), 2)
 
 
 def test_variants_are_methods_with_settings() -> None:
@@ -87,9 +88,10 @@ def test_variants_are_methods_with_settings() -> None:
     table = paper_table(part, "T", [cell("b2u[mapper=random]", "gauss25", "kodak", 25.0)])
     found = entry(table, "gaussian_sigma25", "RM+V", "Kodak")
     # The paper prints no number there: it did not converge.
-    assert (found.psnr, found.mean, found.difference, found.verdict) == (None, (25.0, pytest.approx(0.85)), None, "")
-    assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured is None
-    assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured is None
+    assert (found.psnr, found.difference, found.verdict) == (None, None, "")
+    assert found.score == Score(25.0, pytest.approx(0.85), 2)
+    assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured == ()
+    assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured == ()
     with pytest.raises(UserError, match="Table 6 has no variant GX"):
         paper_table(PaperPart(6, {"GX": "b2u"}), "T", [])
 

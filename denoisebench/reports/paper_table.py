@@ -10,12 +10,12 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
+from denoisebench.reports.table import Column, Line, Score, column_of, current, line_of, score_of
 from denoisebench.results import StoredCell
 
 if TYPE_CHECKING:
@@ -27,9 +27,10 @@ LEGEND = (
     "PSNR in dB / SSIM. = within 0.1 dB of the paper, < below, > above. Blank: not measured, or not printed in the "
     "paper. The training of each measured line is stated: a short one explains a lower value."
 )
+_Measured = dict[tuple[str, str, str], list[StoredCell]]
 CSV_COLUMNS = (
     "table", "noise", "method", "dataset", "paper_psnr", "paper_ssim", "flag", "ours", "training", "told", "images",
-    "psnr", "ssim", "difference", "verdict", "protocol", "evidence", "source",
+    "trainings", "psnr", "psnr_spread", "ssim", "difference", "verdict", "protocol", "evidence", "source",
 )  # fmt: skip
 LITERATURE_LEGEND = (
     "[V] and [2] are values of other publications under this protocol: V was read in a primary document, 2 only in a "
@@ -47,7 +48,7 @@ class Entry:
     psnr, ssim : as published; None where the paper prints no number
     flag : what is remarkable about the printed cell
     ours : the method that stands for it, as text
-    measured : the stored cell, or None
+    measured : the stored cells, one of each training; empty if there is none
     printed : the published digits
     evidence, source : of a value that is not the paper's own
     """
@@ -59,24 +60,21 @@ class Entry:
     ssim: float | None
     flag: str
     ours: str
-    measured: StoredCell | None
+    measured: Sequence[StoredCell]
     printed: str = ""
     evidence: str = ""
     source: str = ""
 
     @property
-    def mean(self) -> tuple[float, float] | None:
+    def score(self) -> Score | None:
         """Measured means of PSNR and SSIM."""
-        if self.measured is None:
-            return None
-        rows = self.measured.rows.values()
-        return fmean(row.psnr for row in rows), fmean(row.ssim for row in rows)
+        return score_of(self.measured) if self.measured else None
 
     @property
     def difference(self) -> float | None:
         """Measured minus published PSNR, from the digits that are printed; None beside other literature."""
-        mean = self.mean
-        return None if mean is None or self.psnr is None or self.evidence else round(mean[0], 2) - self.psnr
+        score = self.score
+        return None if score is None or self.psnr is None or self.evidence else round(score.psnr, 2) - self.psnr
 
     @property
     def verdict(self) -> str:
@@ -110,14 +108,17 @@ def paper_table(
     ----------
     part : which table, and its variants
     title : heading
-    cells : measurements; of several for one entry the newest counts
+    cells : measurements; of several for one entry the newest counts, with other trainings of its kind
     notes : sentences to add below
     with_literature : add the values of other publications under the same protocol, after the paper's of each noise
     """
-    newest: dict[tuple[str, str, str], StoredCell] = {}
-    for cell in sorted(cells, key=lambda cell: str(cell.about["written"])):
+    newest: _Measured = {}
+    kinds: dict[tuple[Line, Column], list[StoredCell]] = {}
+    for cell in sorted(current(cells)[0], key=lambda cell: str(cell.about["written"])):
         protocol = cell.identity["protocol"]
-        newest[cell.about["text"], protocol["noise"], protocol["dataset"]] = cell
+        kind = kinds.setdefault((line_of(cell), column_of(cell)), [])
+        kind.append(cell)
+        newest[cell.about["text"], protocol["noise"], protocol["dataset"]] = kind
     found = []
     for row in rows_of(f"table{part.table}.csv") + (literature(part.table) if with_literature else []):
         method = row["variant"] if part.variants else row["method"]
@@ -141,9 +142,9 @@ def paper_table(
 
 
 def _measured(
-    part: PaperPart, row: Mapping[str, str], method: str, cells: Mapping[tuple[str, str, str], StoredCell]
-) -> tuple[StoredCell | None, str]:
-    """The cell of a printed row, and the text of its method; settings may differ if only one such cell was measured."""
+    part: PaperPart, row: Mapping[str, str], method: str, cells: _Measured
+) -> tuple[Sequence[StoredCell], str]:
+    """The cells of a printed row, and its method; settings may differ if only one such cell was measured."""
     texts = [part.variants[method]] if method in part.variants else names_of("method", row.get("method", ""))
     for noise in names_of("noise", row["noise"]):
         for dataset in names_of("dataset", row["dataset"]):
@@ -153,7 +154,7 @@ def _measured(
             bare = [key for key in cells if key[0].partition("[")[0] in texts and key[1:] == (noise, dataset)]
             if not part.variants and len(bare) == 1:
                 return cells[bare[0]], bare[0][0]
-    return None, ", ".join(texts)
+    return (), ", ".join(texts)
 
 
 def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
@@ -169,11 +170,11 @@ def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
             lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
     rows = []
     for (noise, method), entries in lines.items():
-        ours = {entry.ours for entry in entries.values() if entry.measured is not None and "[" in entry.ours}
+        ours = {entry.ours for entry in entries.values() if entry.measured and "[" in entry.ours}
         row = [_noise_title(noise), " ".join([method, *(f"({text})" for text in sorted(ours))])]
         for name in datasets:
             row += _texts(entries.get(name))
-        trainings = {e.measured.about["training"] or "none" for e in entries.values() if e.measured is not None}
+        trainings = {line_of(cell).training for entry in entries.values() for cell in entry.measured}
         rows.append([*row, "; ".join(sorted(trainings))])
     return [*heads, "Training"], rows
 
@@ -187,10 +188,11 @@ def _texts(entry: Entry | None) -> list[str]:
     if entry is None:
         return ["", "", ""]
     paper = entry.printed + ("*" if is_odd(entry.flag) and not entry.evidence else "")
-    if entry.mean is None:
+    if entry.score is None:
         return [paper, "", ""]
+    spread = f" ± {entry.score.spread:.2f}" if entry.score.trainings > 1 else ""
     difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
-    return [paper, f"{entry.mean[0]:.2f}/{entry.mean[1]:.3f}", difference]
+    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}", difference]
 
 
 def _noise_title(noise: str) -> str:
@@ -214,11 +216,15 @@ def notes_of(table: PaperTable) -> list[str]:
     told += _literature_notes(table)
     protocols: dict[str, set[str]] = {}
     for entry in table.entries:
-        if entry.measured is not None:
-            protocol = entry.measured.identity["protocol"]
-            text = f"{len(entry.measured.rows)} images, draws {protocol['draws']}, padding {protocol['padding']}"
+        for cell in entry.measured:
+            protocol = cell.identity["protocol"]
+            text = f"{len(cell.rows)} images, draws {protocol['draws']}, padding {protocol['padding']}"
             protocols.setdefault(protocol["dataset"], set()).add(text)
     told += [f"{name}: {' or '.join(sorted(texts))}" for name, texts in protocols.items()]
+    several = sorted({entry.score.trainings for entry in table.entries if entry.score is not None} - {1})
+    if several:
+        count = " or ".join(map(str, several))
+        told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
     return [*told, *table.notes]
 
 
@@ -308,13 +314,15 @@ def csv_text(table: PaperTable) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for entry in table.entries:
-        cell, mean = entry.measured, entry.mean
-        measured = [""] * 8
-        if cell is not None and mean is not None:
+        score = entry.score
+        measured = [""] * 10
+        if score is not None:
+            cell = entry.measured[0]
             difference = "" if entry.difference is None else f"{entry.difference:.2f}"
             measured = [
-                cell.about["training"], "; ".join(cell.about["told"]), str(len(cell.rows)), f"{mean[0]:.4f}",
-                f"{mean[1]:.5f}", difference, entry.verdict, cell.about["protocol"],
+                line_of(cell).training, "; ".join(cell.about["told"]), str(score.rows), str(score.trainings),
+                f"{score.psnr:.4f}", f"{score.spread:.4f}" if score.trainings > 1 else "", f"{score.ssim:.5f}",
+                difference, entry.verdict, cell.about["protocol"],
             ]  # fmt: skip
         paper = ["" if value is None else value for value in (entry.psnr, entry.ssim)]
         place = [table.number, entry.noise, entry.method, entry.dataset]

@@ -29,7 +29,7 @@ _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underlin
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
-     "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
+     "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
 
 
@@ -162,7 +162,8 @@ def _cells(table: Table, line: Line, marks: dict[str, str]) -> list[str]:
 def _cell(score: Score | None, marks: dict[str, str]) -> str:
     if score is None:
         return ""
-    psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}")
+    spread = f" ± {score.spread:.2f}" if score.trainings > 1 else ""
+    psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}") + spread
     ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
     return f"{psnr}/{ssim}"
 
