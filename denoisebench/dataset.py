@@ -44,14 +44,16 @@ class Entry:
 class Archive:
     """Something `denoisebench data fetch` can download: address, SHA-256, and what to take out of it.
 
-    ``members`` is a shell pattern for the wanted members of a tar archive. An address with ``{file}`` in it
-    stands for single files instead, one per line of the manifest.
+    ``members`` is a shell pattern for the wanted members of a tar or zip archive, ``password`` what its publisher says
+    opens it. An address with ``{file}`` in it stands for single files instead: those of the manifest, or ``files``.
     """
 
     url: str
     sha256: str | None
     members: str
     size: str
+    password: str = ""
+    files: Sequence[str] = ()
 
 
 def data_roots(explicit: Path | None = None) -> list[Path]:

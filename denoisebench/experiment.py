@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,20 @@ class Cell:
     @property
     def title(self) -> str:
         """One phrase for messages."""
-        return f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        text = f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        seed = self.job.recipe.seed if self.job else self.seed
+        return text if seed == self.seed else f"{text}, trained from seed {seed}"
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What stands behind a method under a noise: a training, weights or a fit, its description, why there is none."""
+
+    job: TrainingJob | None
+    weights: Weights | None
+    fit: FitRecipe | None
+    training: Mapping[str, Any] | None
+    skip: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,7 @@ class Experiment:
     train_data : the training images, or None to choose by `AUTO_TRAINING`
     draws : 'counter' or 'legacy'
     seed : of noise, training and methods
+    trainings : of each learned method that has no weights, from seeds ``seed``, ``seed + 1`` and so on
     padding : 'side' or 'square'
     device : 'cpu', 'cuda' or 'mps'
     roots : folders searched for data
@@ -104,11 +119,14 @@ class Experiment:
     train_data: DataSet | None = None
     draws: str = "counter"
     seed: int = 0
+    trainings: int = 1
     padding: str = "side"
     device: str = "cpu"
     roots: Sequence[Path] = ()
     shelf: Shelf | None = None
     scored: bool = True
+    # Every cell asks for them, and finding them reads manifests.
+    _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.draws not in DRAWS:
@@ -160,11 +178,21 @@ class Experiment:
             if self.train_data.real != noise.real:
                 raise UserError(f"--train-data {self.train_data.name} {_mismatch(noise, self.train_data)}.")
             return self.train_data
-        if noise.real:
-            if test is None or not test.training:
-                known = f" for {test.name}" if test else ""
-                raise UserError(f"no training set of real captures is known{known}; name one with --train-data")
-            return find_dataset(test.training, self.roots)
+        if noise.real and (test is None or not test.training):
+            known = f" for {test.name}" if test else ""
+            raise UserError(f"no training set of real captures is known{known}; name one with --train-data")
+        key = test.training if noise.real and test is not None else channels
+        if key not in self._training_sets:
+            found = find_dataset(key, self.roots) if isinstance(key, str) else self._find_training_set(key)
+            self._training_sets[key] = found
+        return self._training_sets[key]
+
+    def training_data(self, name: str) -> DataSet:
+        """The training set of that name: the one given, or a built-in one."""
+        own = self.train_data
+        return own if own is not None and own.name == name else find_dataset(name, self.roots)
+
+    def _find_training_set(self, channels: int) -> DataSet:
         *preferred, embedded = AUTO_TRAINING[channels]
         for name in preferred:
             candidate = find_dataset(name, self.roots)
@@ -175,23 +203,32 @@ class Experiment:
                 continue
         return find_dataset(embedded, self.roots)
 
-    def training_data(self, name: str) -> DataSet:
-        """The training set of that name: the one given, or a built-in one."""
-        own = self.train_data
-        return own if own is not None and own.name == name else find_dataset(name, self.roots)
-
     def cells(self) -> list[Cell]:
         """Every cell, data set by data set, noise by noise, methods in the order given."""
-        return [
-            self._cell(method, noise, dataset)
-            for dataset in self.datasets
-            for noise in self.noises
-            for method in self.methods
-        ]
+        known: dict[tuple[int, str, int, str], list[_Network]] = {}
+        cells = []
+        for dataset in self.datasets:
+            count = dataset.paper_repeats if self.repeats is None else self.repeats
+            images = dataset.images
+            wanted = [(image, repeat) for repeat in range(count) for image in images]
+            for noise in self.noises:
+                protocol = self._protocol(noise, dataset)
+                described = asdict(protocol)
+                unfit = _mismatch(noise, dataset, count, self.scored)
+                for place, method in enumerate(self.methods):
+                    # Networks for real noise belong to a test set, others serve all of them.
+                    key = (place, noise.id, dataset.channels, dataset.name if dataset.real else "")
+                    if key not in known and not unfit:
+                        known[key] = self._networks(method, noise, dataset)
+                    for network in [_Network(None, None, None, None, unfit)] if unfit else known[key]:
+                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, network))
+        return cells
 
-    def job(self, method: LearnedMethod, noise: Noise, channels: int, data: DataSet | None = None) -> TrainingJob:
-        """The training a learned method needs for a noise and a channel count, on the set that `training_set` names."""
-        data = data or self.training_set(channels, noise)
+    def job(
+        self, method: LearnedMethod, noise: Noise, channels: int, number: int = 0, test: DataSet | None = None
+    ) -> TrainingJob:
+        """The training a learned method needs for a noise and a channel count, the first one or a later one."""
+        data = self.training_set(channels, noise, test)
         code = {
             "training": code_digest(TRAINING),
             "plugin": plugin_digest(source_of(method)),
@@ -202,21 +239,31 @@ class Experiment:
             code["network"] = source_digest(own)
         described = {"name": data.name, "sha256": data.data_hash}
         described |= {"extent": data.extent} if data.extent else {}
-        return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
+        recipe = replace(self.recipe, seed=self.recipe.seed + number)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
 
-    def _cell(self, method: Method, noise: Noise, dataset: DataSet) -> Cell:
+    def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
         scoring = SCORINGS[dataset.scoring]
-        protocol = Protocol(
+        return Protocol(
             dataset.name, dataset.data_hash, noise.id, "captures" if noise.real else draws_id, self.padding,
             scoring.rounding, scoring.metrics,
         )  # fmt: skip
-        count = dataset.paper_repeats if self.repeats is None else self.repeats
+
+    def _networks(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Network]:
+        first = self._network(method, noise, dataset)
+        if first.job is None or first.skip:
+            return [first]
+        assert isinstance(method, LearnedMethod)
+        jobs = [self.job(method, noise, dataset.channels, number, dataset) for number in range(1, self.trainings)]
+        return [first, *(replace(first, job=job, training=job.identity) for job in jobs)]
+
+    def _network(self, method: Method, noise: Noise, dataset: DataSet) -> _Network:
         job, weights, fit, training = None, None, None, None
-        skip = _mismatch(noise, dataset, count, self.scored) or _reason_to_skip(method, noise, dataset.channels)
-        if isinstance(method, LearnedMethod) and not skip:
+        skip = _reason_to_skip(method, noise, dataset.channels)
+        if isinstance(method, LearnedMethod) and not (skip and noise.real):
             try:
-                weights, job = self._network(method, noise, dataset)
+                weights, job = self._trained(method, noise, dataset)
                 training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
             except _Unsuited as error:
                 skip = str(error)
@@ -226,21 +273,9 @@ class Experiment:
                 training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
             except UserError as error:
                 skip = skip or str(error)
-        plain = isinstance(method, PlainMethod)
-        identity = {
-            "method": method.name,
-            "settings": method.settings(),
-            "protocol": asdict(protocol),
-            "training": training,
-            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
-            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
-            "device": "cpu" if plain else self.device,
-            "seed": self.seed,
-        }
-        wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
-        return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip)
+        return _Network(job, weights, fit, training, skip)
 
-    def _network(
+    def _trained(
         self, method: LearnedMethod, noise: Noise, dataset: DataSet
     ) -> tuple[Weights, None] | tuple[None, TrainingJob]:
         """The weights of a learned method that fit a test set, or else the training that it needs."""
@@ -257,9 +292,35 @@ class Experiment:
                 raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
             if Need.SECOND in method.told(noise.family) and min(map(data.captures, data.images)) < 2:
                 raise UserError(f"needs two captures of one view, and {data.name} has views with only one")
-            return None, self.job(method, noise, dataset.channels, data)
+            return None, self.job(method, noise, dataset.channels, test=dataset)
         except UserError as error:
             raise _Unsuited(str(error)) from None
+
+    def _cell(
+        self,
+        method: Method,
+        noise: Noise,
+        dataset: DataSet,
+        protocol: Protocol,
+        described: Mapping[str, Any],
+        wanted: Sequence[tuple[str, int]],
+        network: _Network,
+    ) -> Cell:
+        plain = isinstance(method, PlainMethod)
+        identity = {
+            "method": method.name,
+            "settings": method.settings(),
+            "protocol": dict(described),
+            "training": network.training,
+            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
+            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
+            "device": "cpu" if plain else self.device,
+            "seed": self.seed,
+        }
+        return Cell(
+            method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
+            network.skip,
+        )  # fmt: skip
 
 
 class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
@@ -287,9 +348,13 @@ def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
         return f"its unsuitable() raised {type(error).__name__}: {error}"
 
 
+# Finding the file of a class walks through modules.
+_file_of_class: Callable[[type], str] = cache(inspect.getfile)
+
+
 def source_of(method: Method) -> Path:
     """The plugin file of a method."""
-    return Path(inspect.getfile(type(method)))
+    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str) -> list[str]:

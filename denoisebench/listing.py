@@ -103,6 +103,13 @@ def data_status(names: Sequence[str], data_root: Path | None) -> str:
     return "\n".join(lines)
 
 
+def fetch_facts(name: str, data_root: Path | None) -> str:
+    """What `fetch_dataset` would download, and from where."""
+    from denoisebench.fetch import facts
+
+    return facts(DATASETS.get(name), data_root or cache_root())
+
+
 def fetch_dataset(name: str, data_root: Path | None, progress: Progress) -> str:
     """Fetch a data set into ``--data-root`` or the user cache, and say where it is."""
     from denoisebench.fetch import fetch

@@ -267,6 +267,8 @@ class LearnedMethod(Method):
 
     #: Coupled L2 weight decay of Adam.
     weight_decay: ClassVar[float] = 0.0
+    #: Gradients with a larger Euclidean norm are scaled down to it before the step; None leaves all as they are.
+    gradient_norm: ClassVar[float | None] = None
     #: Sides of training crops must be multiples of this.
     crop_multiple: ClassVar[int] = 32
 

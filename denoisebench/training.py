@@ -371,6 +371,8 @@ class _Run:
             loss, monitors = self.job.method.backward(self.network, batch, after)
         self._team.average([p.grad for p in self.network.parameters() if p.grad is not None])
         self._team.average([loss, *monitors.values()])
+        if self.job.method.gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.method.gradient_norm)
         self._optimiser.step()
         self._done += 1
         # One clock for all: a budget in minutes ends everywhere after the same step.

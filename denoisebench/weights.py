@@ -127,6 +127,13 @@ class Shelf:
                 return weights
         return None
 
+    def with_hash(self, sha256: str) -> Weights | None:
+        """The weights of that SHA-256, wherever they lie, or None."""
+        if self._contents is None:
+            self._contents = [read_folder(folder) for folder in self._folders]
+        found = (weights for content in self._contents for weights in content.values())
+        return next((weights for weights in found if weights.sha256 == sha256), None)
+
 
 def read_folder(folder: Path) -> dict[str, Weights]:
     """Every weights of a folder by stem; records are checked against their hashes, the large files when loaded.

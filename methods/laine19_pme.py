@@ -16,6 +16,10 @@ the likelihood is computed in float64. Cost: four passes of the U-Net to train a
 Table 1 of Blind2Unblind does not say which variant it shows. The determinant is taken from a Cholesky factor and the
 posterior mean from a linear solve; the released code clamps determinants and adds 1e-6 to three inverses instead.
 
+Two things are ours: the network predicts mu - 1/2, and gradients are cut to norm 10, the size they have once training
+is under way. Where S starts nearly singular and mu near 0, Poisson's N is 0.001 / lambda and the first gradients are
+10^5; Adam follows them to mu = 100 and, its second moment being full of them, stays there.
+
 Source: Laine, Karras, Lehtinen, Aila, High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019.
 """
 
@@ -32,6 +36,7 @@ from denoisebench.networks import BLIND, build_network
 from denoisebench.noise import Noise
 
 SMALLEST = 1e-3
+GRAY = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Laine19PME(LearnedMethod):
     output: Literal["posterior", "mean"] = "posterior"
 
     inference_only = frozenset({"output"})
+
+    gradient_norm = 10.0
 
     name = "laine19_pme"
     info = Info(
@@ -121,7 +128,7 @@ class Laine19PME(LearnedMethod):
         """mu (N, C, H, W), and S as rows of (N, H, W), lower triangle and diagonal, float64."""
         channels = noisy.shape[1]
         output = network["prior"](noisy).double()  # type: ignore[index]
-        return output[:, :channels], from_upper(output[:, channels:], channels)
+        return GRAY + output[:, :channels], from_upper(output[:, channels:], channels)
 
     def variance(self, network: torch.nn.Module, noisy: torch.Tensor, mean: torch.Tensor, known: Known) -> torch.Tensor:
         """Noise variance of every pixel and channel (N, C, H, W)."""

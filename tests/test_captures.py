@@ -198,7 +198,7 @@ def test_the_published_table_is_set_beside_what_could_be_measured(command: Calla
     arguments = ("--methods", "nlm,anscombe_bm3d,n2v", "--repeats", 1, "--data-root", tmp_path, "--out", tmp_path / "o")
     planned = command("table", 4, "--plan", *arguments)
     assert planned.code == 0, planned.err
-    assert "Not measured: Confocal Mice" in planned.out
+    assert "Missing: Data set 'fmdd_mice'" in planned.out
     pytest.importorskip("bm3d")
     ran = command("table", 4, "--methods", "anscombe_bm3d", *arguments[2:])
     assert ran.code == 0, ran.err

@@ -590,8 +590,8 @@ def test_an_experiment_file_gives_the_options_and_the_command_line_wins(
     refused(command("run", "--config", path), "many")
 
 
-def test_a_published_table_is_planned_and_refused_without_data(command: Command, tmp_path: Path) -> None:
-    refused(command("table", "1", "--plan", "--out", tmp_path), "Kodak", "not on this machine")
+def test_a_published_table_is_refused_without_data(command: Command, tmp_path: Path) -> None:
+    refused(command("table", "1", "--out", tmp_path), "Kodak", "not on this machine")
     refused(command("table", "3"), "SIDD", "not on this machine")
     refused(command("table", "9"), "no table", "1, 2, 3, 4, 5, 6, 7, 8")
     refused(command("table", "8", "--noise", "gauss"), "gauss")

@@ -6,17 +6,26 @@ The values are data (``results/paper``), never results: a cell without a measure
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import denoisebench
+from denoisebench.errors import UserError
 from denoisebench.method import Need
 from denoisebench.reports.table import Column, Line, Score, Table
 
 TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
+#: Columns that every published table has, and the two of which it has one.
+COLUMNS = ("table", "noise", "dataset", "psnr", "ssim", "flag")
+SUBJECTS = ("method", "variant")
+#: What a value of the literature is known from: a primary document, or a secondary one.
+EVIDENCE = ("V", "2")
+_LITERATURE = "literature.csv"
+_RANGES = {"psnr": (0.0, 100.0), "ssim": (-1.0, 1.0)}
 
 
 class Key(NamedTuple):
@@ -38,7 +47,12 @@ class Value:
     @property
     def odd(self) -> bool:
         """Whether it looks like a misprint or an outlier, rather than only being printed in an odd place."""
-        return self.flag.lower().startswith(("odd", "outlier", "suspect"))
+        return is_odd(self.flag)
+
+
+def is_odd(flag: str) -> bool:
+    """Whether a flag doubts the printed value; others only say where it is printed, or why there is none."""
+    return bool(flag) and not flag.startswith(("printed after", "cannot converge"))
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,11 @@ def rows_of(name: str) -> list[dict[str, str]]:
     """The lines of a published file, empty if it is not here."""
     folder = published_folder()
     return _rows(folder / name) if folder is not None else []
+
+
+def literature(number: int) -> list[dict[str, str]]:
+    """Values of other publications under the protocol of a table, and how each is known."""
+    return [row for row in rows_of(_LITERATURE) if row["table"] == str(number)]
 
 
 @cache
@@ -136,5 +155,74 @@ def _key(line: Line, column: Column) -> Key:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+    """The lines of a CSV file, checked where they are of a published table.
+
+    Raises
+    ------
+    UserError
+        Naming file, line and column of the first value that cannot be right.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            heads = list(reader.fieldnames or ())
+            rows = []
+            for row in reader:
+                _check_length(path, reader.line_num, heads, row)
+                rows.append((reader.line_num, row))
+    except OSError as error:
+        raise UserError(f"Published values {path} cannot be read ({error.strerror}).") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"Published values {path} are no CSV file in UTF-8: {error}.") from None
+    if path.name == _LITERATURE:
+        _check_table(path, (*COLUMNS, "evidence", "source"), heads, rows)
+    elif path.stem.removeprefix("table").isdecimal():
+        _check_table(path, COLUMNS, heads, rows)
+    return [row for _, row in rows]
+
+
+def _check_length(path: Path, line: int, heads: Sequence[str], row: Mapping[str | None, object]) -> None:
+    found = sum(value is not None for key, value in row.items() if key is not None)
+    found += len(row[None]) if isinstance(row.get(None), list) else 0  # type: ignore[arg-type]
+    if found != len(heads):
+        raise UserError(f"{path}, line {line}: {found} values instead of {len(heads)} ({', '.join(heads)}).")
+
+
+def _check_table(
+    path: Path, columns: Sequence[str], heads: Sequence[str], rows: Sequence[tuple[int, Mapping[str, str]]]
+) -> None:
+    subject = next((name for name in SUBJECTS if name in heads), None)
+    missing = [name for name in columns if name not in heads] + ([] if subject else [" or ".join(SUBJECTS)])
+    if missing or subject is None:
+        raise UserError(f"{path}, line 1: no column {', '.join(missing)}. It has {', '.join(heads)}.")
+    own = path.stem.removeprefix("table")
+    tables = [own] if own.isdecimal() else list("12345678")
+    seen: dict[tuple[str, ...], int] = {}
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        for name in ("noise", subject, "dataset", *(name for name in ("source",) if name in columns)):
+            if not row[name]:
+                raise UserError(f"{where}: {name} is empty.")
+        if row["table"] not in tables:
+            raise UserError(f"{where}: table is {row['table']!r} instead of {' or '.join(tables)}.")
+        if "evidence" in columns and row["evidence"] not in EVIDENCE:
+            raise UserError(f"{where}: evidence is {row['evidence']!r} instead of {' or '.join(EVIDENCE)}.")
+        for name in _RANGES:
+            check_score(where, name, row[name])
+        place = (row["table"], row["noise"], row[subject], row["dataset"])
+        if place in seen:
+            raise UserError(f"{where}: {', '.join(place[1:])} is in line {seen[place]} already.")
+        seen[place] = line
+
+
+def check_score(where: str, name: str, text: str) -> None:
+    """Raise a `UserError` unless a text is a possible PSNR or SSIM, or empty."""
+    low, high = _RANGES[name]
+    try:
+        value = float(text or low)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise UserError(
+            f"{where}: {name} {text!r} is no number from {low:g} to {high:g}. Give what is printed, or nothing."
+        )
