@@ -42,7 +42,9 @@ from denoisebench.tasks import (
 from denoisebench.training import TrainingJob, record_of
 from denoisebench.weights import Weights
 
-SAVE_SECONDS = 1.0
+# A cell is saved after every image, unless writing it would take more than this part of the time; then as often as that
+# allows, and at least every so many seconds.
+SAVE_SHARE, SAVE_SECONDS = 0.03, 1.0
 # So long the first fit of a cell runs before its duration is foretold.
 ETA_SECONDS = 3.0
 # How often we look whether another run has finished what it claimed.
@@ -202,7 +204,7 @@ class _Work:
         self.failure = ""
         self.opened = False
         self.tries: dict[tuple[str, int] | None, int] = {}
-        self.saved = 0.0
+        self.saved = self.cost = 0.0
         self.dirty = False
         self.fits = _Foretelling()
         self.bar: ProgressTask | None = None
@@ -499,7 +501,7 @@ class _Drive:
         work.stored.rows[row.image, row.repeat] = row
         work.computed += 1
         work.dirty = True
-        if time.monotonic() - work.saved > SAVE_SECONDS:
+        if time.monotonic() - work.saved > min(SAVE_SECONDS, work.cost / SAVE_SHARE):
             self._save(work)
         mean = sum(r.psnr for r in work.stored.rows.values()) / len(work.stored.rows)
         self._show(work, 0.0, f"mean {mean:.2f} dB")
@@ -543,9 +545,11 @@ class _Drive:
         if not self._claims.ours(work.stored.key):
             self._fail(work, "another run took this cell over while this one did not answer; run again to read it")
             return
+        start = time.monotonic()
         work.sort()
         self._store.write(work.stored)
         work.saved, work.dirty = time.monotonic(), False
+        work.cost = work.saved - start
 
     def _close(self, work: _Work) -> None:
         if work.opened:
