@@ -97,6 +97,8 @@ def _work(
     device = f"cuda:{rank}" if job.device == "cuda" else job.device
     backend = "nccl" if job.device == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{place}/meeting", rank=rank, world_size=count)
+    # One that ends at once, over a mistake, would break the connections the others are still making.
+    dist.barrier()
     progress = for_stderr() if loud and rank == 0 else Quiet()
     try:
         train_here(job, images, folder, device, progress, until, Processes(device))

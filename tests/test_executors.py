@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -316,6 +317,14 @@ return noisy
 
 
 @pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Interrupts as in a terminal: a test run in the background ignores them, and so do the processes it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def start(tmp_path: Path, image_folder: MakeFolder, plugin_file: Callable[..., Path]) -> Iterator[Any]:
     """Start the command in a process of its own on a plugin that writes a line per image."""
     log, pictures = tmp_path / "log.txt", image_folder()
@@ -355,6 +364,7 @@ def test_two_runs_on_one_folder_compute_every_image_once(start: Any, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_one_interrupt_stops_everything_and_keeps_what_is_done(start: Any, tmp_path: Path) -> None:
     import psutil
 
@@ -376,9 +386,8 @@ def test_one_interrupt_stops_everything_and_keeps_what_is_done(start: Any, tmp_p
     assert stored >= len(log.read_text().splitlines()) - 2, "but for the image at hand of each worker"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_trained_step_is_whole_when_a_run_is_interrupted() -> None:
-    import signal
-
     from denoisebench.interrupts import whole_step
 
     steps = []
