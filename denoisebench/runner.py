@@ -44,7 +44,7 @@ from denoisebench.weights import Weights
 
 # A cell is saved after every image, unless writing it would take more than this part of the time; then as often as that
 # allows, and at least every so many seconds.
-SAVE_SHARE, SAVE_SECONDS = 0.03, 1.0
+SAVE_SHARE, SAVE_SECONDS = 0.2, 1.0
 # So long the first fit of a cell runs before its duration is foretold.
 ETA_SECONDS = 3.0
 # How often we look whether another run has finished what it claimed.
