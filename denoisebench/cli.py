@@ -16,6 +16,7 @@ from denoisebench.errors import UserError
 if TYPE_CHECKING:
     from denoisebench.audit import Audit
     from denoisebench.config import ExperimentFile
+    from denoisebench.executors import Executor
     from denoisebench.experiment import Experiment
     from denoisebench.results import Store
     from denoisebench.subject import Choice
@@ -92,6 +93,16 @@ Literature = Annotated[
     bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
 ]
 PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes on this machine; they give the same numbers.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8.")
+]
+TimeLimit = Annotated[str | None, typer.Option("--time-limit", help="Longest time for an image: 30s, 10min, 2h.")]
+MemoryLimit = Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; auto for the one of this machine.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
 
 
@@ -131,6 +142,12 @@ def run(
     ] = 1,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
+    address: Address = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
     literature: Literature = False,
     plugin: PluginFile = None,
@@ -162,9 +179,10 @@ def run(
         return
     if asked is not None and asked.paper is not None:
         experiment, absent = _present(experiment)
+    where = _executor(executor, workers, threads, time_limit, memory_limit, address, experiment.device)
     store = Store(out)
     try:
-        outcome = run_cells(experiment, store, for_stderr())
+        outcome = run_cells(experiment, store, for_stderr(), where)
     except KeyboardInterrupt:
         print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -303,6 +321,10 @@ def train(
     devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: Address = None,
     out: Out = DEFAULT_OUT,
     plugin: PluginFile = None,
     data_root: DataRoot = None,
@@ -316,9 +338,10 @@ def train(
     _load_plugins(plugin)
     recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
     experiment = _experiment(methods, noise, None, recipe, data_root, device)
+    where = _executor(executor, workers, threads, None, None, address, experiment.device)
     store = Store(out)
     try:
-        done, failed = train_only(experiment, channels, store, for_stderr())
+        done, failed = train_only(experiment, channels, store, for_stderr(), executor=where)
     except KeyboardInterrupt:
         print(f"Stopped. The checkpoint is in {out}; the same command goes on there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -677,6 +700,29 @@ def _choice(
 def _check_root(data_root: Path | None) -> None:
     if data_root is not None and not data_root.is_dir():
         raise UserError(f"--data-root {data_root} is not a folder.")
+
+
+def _executor(
+    name: str,
+    workers: int | None,
+    threads: int | None,
+    time_limit: str | None,
+    memory_limit: str | None,
+    address: str | None,
+    device: str,
+) -> Executor:
+    from denoisebench.executors import Options, default_threads, make_executor
+    from denoisebench.limits import parse_memory_limit, parse_time_limit
+
+    options = Options(
+        device=device,
+        threads=threads or default_threads(),
+        workers=workers,
+        time_limit=None if time_limit is None else parse_time_limit(time_limit),
+        memory_limit=None if memory_limit is None else parse_memory_limit(memory_limit),
+        address=address,
+    )
+    return make_executor(name, options)
 
 
 def _published(config: Path | None) -> ExperimentFile | None:

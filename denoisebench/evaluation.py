@@ -16,6 +16,7 @@ from denoisebench.errors import ContractError, UserError
 from denoisebench.fitting import FitRecipe, Report, fit
 from denoisebench.images import AnyImage, FloatImage, pad, to_float
 from denoisebench.lazy import torch
+from denoisebench.limits import limited
 from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.metrics import SCORINGS, UINT8
 from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
@@ -64,6 +65,14 @@ class Row:
     steps: int = 0
 
 
+@dataclass
+class Clock:
+    """Seconds spent on some images: in the method with its network, and in scoring."""
+
+    method: float = 0.0
+    metrics: float = 0.0
+
+
 @dataclass(frozen=True)
 class Fitting:
     """How the images of a per-image method are fitted.
@@ -99,6 +108,8 @@ def evaluate(
     seed: int = 0,
     device: str = "cpu",
     fitting: Fitting | None = None,
+    clock: Clock | None = None,
+    limit: float | None = None,
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
@@ -111,6 +122,8 @@ def evaluate(
     seed : of a method's own draws while denoising
     device : torch device of the network
     fitting : for a per-image method
+    clock : is added to
+    limit : seconds the method may take per image; raises `TimeLimit`
 
     Yields
     ------
@@ -122,9 +135,13 @@ def evaluate(
         axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
         start = time.perf_counter()
         one = fitting.of(image, repeat) if fitting else None
-        result, steps = denoise(method, network, draw, known, padding, axes, device, one)
+        with limited(limit, (image, repeat)):
+            result, steps = denoise(method, network, draw, known, padding, axes, device, one)
         seconds = time.perf_counter() - start
         psnr, ssim = scoring.score(result, clean)
+        if clock is not None:
+            clock.method += seconds
+            clock.metrics += time.perf_counter() - start - seconds
         yield Row(image, repeat, psnr, ssim, seconds, draw.level, steps)
 
 
@@ -196,6 +213,8 @@ def denoise(
         raise ContractError(f"method {method.name!r} is neither a PlainMethod, a LearnedMethod nor a PerImageMethod")
     if result.shape != padded.shape:
         raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
+    if result.dtype.kind != "f":
+        raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
     result = result[:height, :width]
     if not np.isfinite(result).all():
         raise ContractError(f"method {method.name!r} returned values that are not finite")

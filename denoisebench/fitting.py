@@ -17,6 +17,7 @@ import numpy as np
 
 from denoisebench.errors import TrainingFailed, UserError
 from denoisebench.images import FloatImage
+from denoisebench.interrupts import whole_step
 from denoisebench.lazy import torch
 from denoisebench.method import Known, PerImageMethod
 from denoisebench.noise import generator_from
@@ -100,7 +101,11 @@ def fit(
         torch.manual_seed(int(generator_from(*axes).integers(2**63)))
         run = _Fit(method, image, known, recipe, checkpoint)
         while not run.finished:
-            run.step()
+            with whole_step() as stopped:
+                run.step()
+            if stopped.asked:
+                run.save()
+                raise KeyboardInterrupt
             report(run.progress, run.status)
         run.network.eval()
         with torch.no_grad():
@@ -157,9 +162,13 @@ class _Fit:
         self.done += 1
         self._seconds += time.monotonic() - start
         if self._checkpoint is not None and time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            self._save(self._checkpoint)
+            self.save()
 
-    def _save(self, path: Path) -> None:
+    def save(self) -> None:
+        """Write the checkpoint, if there is to be one."""
+        path = self._checkpoint
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {
             "network": self.network.state_dict(),

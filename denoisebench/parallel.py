@@ -8,45 +8,18 @@ which wrappers around the network do not allow. Only draws of the method itself 
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from denoisebench.errors import TrainingFailed, UserError
-from denoisebench.noise import parse_noise
+from denoisebench.parcel import Parcel
 from denoisebench.progress import Progress, Quiet, for_stderr
-from denoisebench.registry import METHODS
-from denoisebench.training import OutOfTime, Recipe, Team, TrainingImages, TrainingJob, train_here
-
-
-@dataclass(frozen=True)
-class _Order:
-    """A training as plain values that reach another process; plugins are found again by name or file."""
-
-    method: str
-    settings: dict[str, Any]
-    plugin: str
-    noise: str
-    recipe: Recipe
-    channels: int
-    data: dict[str, str]
-    code: dict[str, Any]
-    device: str
-
-    def job(self) -> TrainingJob:
-        if self.method not in METHODS.names():
-            METHODS.add_file(Path(self.plugin))
-        method = METHODS.get(self.method)(**self.settings)
-        return TrainingJob(
-            method, parse_noise(self.noise), self.recipe, self.channels, self.data, self.code, self.device  # type: ignore[arg-type]
-        )  # fmt: skip
+from denoisebench.training import OutOfTime, Team, TrainingImages, TrainingJob, train_here
 
 
 class Processes(Team):
@@ -84,14 +57,19 @@ def train_together(
         raise UserError(f"--devices {count}: this machine has {torch.cuda.device_count()} CUDA devices.")
     if job.device not in ("cpu", "cuda"):
         raise UserError(f"--devices {count} works on cpu and cuda, not on {job.device}.")
-    order = _Order(
-        job.method.name, job.method.settings(), str(sys.modules[type(job.method).__module__].__file__),
-        job.noise.id, job.recipe, job.channels, dict(job.data), dict(job.code), job.device,
-    )  # fmt: skip
     # One thread each would waste a machine, all threads each would have them wait for one another.
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory() as place:
-        arguments = (count, place, order, images, folder, not isinstance(progress, Quiet), until, threads)
+        arguments = (
+            count,
+            place,
+            Parcel.of(job),
+            images,
+            folder,
+            not isinstance(progress, Quiet),
+            until,
+            threads,
+        )
         spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
         outcome = Path(place) / "outcome"
         if outcome.is_file():
@@ -103,7 +81,7 @@ def _work(
     rank: int,
     count: int,
     place: str,
-    order: _Order,
+    parcel: Parcel,
     images: TrainingImages,
     folder: Path,
     loud: bool,
@@ -114,12 +92,15 @@ def _work(
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    device = f"cuda:{rank}" if order.device == "cuda" else order.device
-    backend = "nccl" if order.device == "cuda" else "gloo"
+    job: TrainingJob = parcel.open()
+    device = f"cuda:{rank}" if job.device == "cuda" else job.device
+    backend = "nccl" if job.device == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{place}/meeting", rank=rank, world_size=count)
+    # One that ends at once, over a mistake, would break the connections the others are still making.
+    dist.barrier()
     progress = for_stderr() if loud and rank == 0 else Quiet()
     try:
-        train_here(order.job(), images, folder, device, progress, until, Processes(device))
+        train_here(job, images, folder, device, progress, until, Processes(device))
     except (OutOfTime, TrainingFailed, UserError) as error:
         if rank == 0:
             (Path(place) / "outcome").write_text(f"{type(error).__name__}:{error}", encoding="utf-8")

@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from denoisebench.dataset import DataSet, FolderSet, MissingData
+from denoisebench.describe import training_text
 from denoisebench.errors import UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
@@ -22,7 +23,7 @@ from denoisebench.noise import REAL, CounterDraws, parse_noise
 from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
-from denoisebench.runner import train_only, training_text
+from denoisebench.runner import train_only
 from denoisebench.weights import (
     Weights,
     network_from,

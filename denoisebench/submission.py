@@ -11,11 +11,13 @@ from denoisebench.errors import UserError
 from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.images import to_float
-from denoisebench.method import PerImageMethod
+from denoisebench.lazy import torch
+from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draw
 from denoisebench.progress import Progress
 from denoisebench.results import Store, StoredCell
-from denoisebench.runner import _Networks
+from denoisebench.tasks import Bench
+from denoisebench.training import train
 
 FILE = "SubmitRaw.mat"
 
@@ -43,7 +45,7 @@ def write_submissions(
         if not dataset.submittable:
             raise UserError(f"Data set {dataset.name!r} has no server to send results to; use run.")
         dataset.verify()
-    networks = _Networks(experiment, store, progress)
+    bench = Bench()
     written: list[Path] = []
     refused: list[tuple[str, str]] = []
     for cell in experiment.cells():
@@ -53,16 +55,29 @@ def write_submissions(
         key = StoredCell(dict(cell.identity)).key
         folder = store.folder / "submissions" / f"{cell.method.name}-{cell.dataset.name}-{key}"
         if not (folder / FILE).is_file():
-            _write(cell, networks, folder, progress)
+            _write(cell, _network(cell, experiment, store, bench, progress), folder, progress)
         written.append(folder / FILE)
     return written, refused
 
 
-def _write(cell: Cell, networks: _Networks, folder: Path, progress: Progress) -> None:
+def _network(
+    cell: Cell, experiment: Experiment, store: Store, bench: Bench, progress: Progress
+) -> torch.nn.Module | None:
+    """The network of a cell, trained now if it is not stored; None for a method without one."""
+    job, device = cell.job, str(cell.identity["device"])
+    if cell.weights is not None:
+        assert isinstance(cell.method, LearnedMethod)
+        return cell.weights.load(cell.method, cell.dataset.channels, device)
+    if job is None:
+        return None
+    images = bench.training_images(experiment.training_data(job.data["name"]), job)
+    return train(job, images, store.models, device, progress).network
+
+
+def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, progress: Progress) -> None:
     from scipy.io import savemat
 
     folder.mkdir(parents=True, exist_ok=True)
-    trained = networks.of(cell)
     images, dataset = list(cell.dataset.images), cell.dataset
     results = _resumable(folder / "results.part.npy", (len(images), *dataset.capture(images[0], 0).shape), np.float32)
     seconds = _resumable(folder / "seconds.part.npy", (len(images),), np.float64)
@@ -74,7 +89,7 @@ def _write(cell: Cell, networks: _Networks, folder: Path, progress: Progress) ->
             axes = ("denoising", cell.seed, dataset.name, image, 0, cell.noise.id)
             start = time.perf_counter()
             results[number], _ = denoise(
-                cell.method, trained.network if trained else None, draw, known_of(cell.method, cell.noise, draw),
+                cell.method, network, draw, known_of(cell.method, cell.noise, draw),
                 cell.protocol.padding, axes, str(cell.identity["device"]), fitting,
             )  # fmt: skip
             # Last, because it marks the image as done.

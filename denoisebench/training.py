@@ -22,6 +22,7 @@ import numpy as np
 from denoisebench.dataset import DataSet
 from denoisebench.errors import TrainingFailed, UserError, unknown
 from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
+from denoisebench.interrupts import whole_step
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
@@ -304,7 +305,11 @@ def train_here(
             if run.out_of_time(until):
                 run.save()
                 raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
-            run.step()
+            with whole_step() as stopped:
+                run.step()
+            if stopped.asked:
+                run.save()
+                raise KeyboardInterrupt
             task.update(run.progress, run.status)
     return run.store(folder) if team.rank == 0 else Trained(run.network, {})
 

@@ -14,6 +14,7 @@ import pytest
 
 from denoisebench import fitting, runner
 from denoisebench.dataset import AnyFolder
+from denoisebench.describe import shared_images
 from denoisebench.errors import UserError
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
 from denoisebench.images import FloatImage
@@ -22,7 +23,7 @@ from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMetho
 from denoisebench.progress import Quiet
 from denoisebench.reports.table import build_table, training_seed
 from denoisebench.results import Store
-from denoisebench.runner import run, shared_images, train_only
+from denoisebench.runner import run, train_only
 from denoisebench.training import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
