@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Bsd400(FolderSet):
@@ -26,3 +26,11 @@ class Bsd400(FolderSet):
     folders = ("bsd400", "train400", "Train400")
     manifest = Path(__file__).with_name("manifests") / "bsd400.tsv"
     count = 400
+    archive = Archive(
+        url="https://raw.githubusercontent.com/cszn/DnCNN/e93b27812d3ff523a3a79d19e5e50d233d7a8d0a/"
+        "TrainingCodes/DnCNN_TrainingCodes_v1.0/data/Train400"
+        "/{file}",
+        sha256=None,
+        members="",
+        size="about 8.2 MB, 400 files",
+    )

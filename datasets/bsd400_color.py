@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Bsd400Color(FolderSet):
@@ -28,3 +28,9 @@ class Bsd400Color(FolderSet):
     manifest = Path(__file__).with_name("manifests") / "bsd400_color.tsv"
     count = 400
     how = "Put the images of BSDS500/data/images/train and .../test into one folder."
+    archive = Archive(
+        url="http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz",
+        sha256=None,
+        members="*BSDS500/data/images/t*/*.jpg",
+        size="about 71 MB",
+    )

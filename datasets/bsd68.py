@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Bsd68(FolderSet):
@@ -26,3 +26,11 @@ class Bsd68(FolderSet):
     folders = ("bsd68", "BSD68")
     manifest = Path(__file__).with_name("manifests") / "bsd68.tsv"
     count = 68
+    archive = Archive(
+        url="https://raw.githubusercontent.com/cszn/DnCNN/e93b27812d3ff523a3a79d19e5e50d233d7a8d0a/"
+        "testsets/BSD68"
+        "/{file}",
+        sha256=None,
+        members="",
+        size="about 6.5 MB, 68 files",
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Cbsd68(FolderSet):
@@ -27,3 +27,9 @@ class Cbsd68(FolderSet):
     manifest = Path(__file__).with_name("manifests") / "cbsd68.tsv"
     count = 68
     how = "Copy the 68 images of the list out of BSDS500/data/images/val."
+    archive = Archive(
+        url="http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz",
+        sha256=None,
+        members="*BSDS500/data/images/val/*.jpg",
+        size="about 71 MB",
+    )

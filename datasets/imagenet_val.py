@@ -34,7 +34,10 @@ class ImageNetVal(FolderSet):
     licence = "non-commercial research use, after registration"
     folders = ("imagenet_val", "ILSVRC2012_img_val", "imagenet_sample")
     count = 44_328
-    how = "A folder of other photographs of that size will do for training."
+    how = (
+        "Register there, download ILSVRC2012_img_val.tar (6.3 GB) and unpack its 50,000 JPEG files; those that "
+        "fit are picked here. A folder of other photographs of that size will do for training."
+    )
 
     @cached_property
     def entries(self) -> list[Entry]:

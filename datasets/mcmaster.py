@@ -10,7 +10,7 @@ Trap: the originals are TIFF; a recompressed or converted copy passes unnoticed.
 
 from __future__ import annotations
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class McMaster(FolderSet):
@@ -23,3 +23,10 @@ class McMaster(FolderSet):
     licence = "not stated; research use"
     folders = ("mcmaster", "McMaster", "McM")
     count = 18
+    archive = Archive(
+        url="https://www4.comp.polyu.edu.hk/~cslzhang/DATA/McM.zip",
+        sha256=None,
+        members="*.tif",
+        size="size not known",
+        password="McM_CDM",
+    )

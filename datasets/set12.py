@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Set12(FolderSet):
@@ -25,3 +25,11 @@ class Set12(FolderSet):
     folders = ("set12", "Set12")
     manifest = Path(__file__).with_name("manifests") / "set12.tsv"
     count = 12
+    archive = Archive(
+        url="https://raw.githubusercontent.com/cszn/DnCNN/e93b27812d3ff523a3a79d19e5e50d233d7a8d0a/"
+        "testsets/Set12"
+        "/{file}",
+        sha256=None,
+        members="",
+        size="about 1.2 MB, 12 files",
+    )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Set14(FolderSet):
@@ -31,3 +31,11 @@ class Set14(FolderSet):
     manifest = Path(__file__).with_name("manifests") / "set14.tsv"
     shared = True
     count = 12
+    archive = Archive(
+        url="https://raw.githubusercontent.com/TaoHuang2018/Neighbor2Neighbor/e66389ebef1e64d306d8fcb95f096cf427243452/"
+        "validation/Set14"
+        "/{file}",
+        sha256=None,
+        members="",
+        size="about 4.5 MB, 12 files",
+    )

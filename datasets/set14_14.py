@@ -28,7 +28,10 @@ class Set14Full(FolderSet):
     folders = ("set14_14", "set14", "Set14")
     manifest = Path(__file__).with_name("manifests") / "set14_14.tsv"
     count = 14
-    how = "The 12 images of set14 may stay in their folder if bridge and man lie beside it in set14_extra."
+    how = (
+        "The 12 images of set14 (denoisebench data fetch set14) may stay in their folder if bridge and man lie "
+        "beside it in set14_extra; github.com/cszn/DnCNN has both in testsets/Set14."
+    )
 
     def _files(self) -> list[Path]:
         beside = self.folder.with_name("set14_extra")

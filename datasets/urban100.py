@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Urban100(FolderSet):
@@ -28,6 +28,15 @@ class Urban100(FolderSet):
     folders = ("urban100", "Urban100")
     count = 100
     how = "Only the *_HR.png files count."
+    archive = Archive(
+        url="https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/"
+        "data/Urban100/image_SRF_4"
+        "/{file}",
+        sha256=None,
+        members="",
+        size="about 136 MB, 100 files",
+        files=[f"img_{number:03d}_SRF_4_HR.png" for number in range(1, 101)],
+    )
 
     def _files(self) -> list[Path]:
         files = super()._files()

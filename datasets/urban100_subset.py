@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.dataset import Archive, FolderSet
 
 
 class Urban100Subset(FolderSet):
@@ -27,3 +27,11 @@ class Urban100Subset(FolderSet):
     shared = True
     count = 8
     how = "Any folder with the *_HR.png files of the manifest will do."
+    archive = Archive(
+        url="https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/"
+        "data/Urban100/image_SRF_4"
+        "/{file}",
+        sha256=None,
+        members="",
+        size="about 5.9 MB, 8 files",
+    )

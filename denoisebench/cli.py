@@ -17,11 +17,16 @@ from denoisebench import __version__
 from denoisebench.errors import UserError
 
 if TYPE_CHECKING:
+    from denoisebench.audit import Audit
     from denoisebench.config import ExperimentFile
+    from denoisebench.executors import Executor
     from denoisebench.experiment import Experiment
     from denoisebench.results import Store
+    from denoisebench.subject import Choice
 
 DEFAULT_BUDGET = "600steps"
+# Options of `run` that an experiment file cannot hold.
+_FLAGS = ("config", "plan", "literature")
 DEFAULT_OUT = Path("denoisebench-results")
 DEFAULT_WEIGHTS = Path("denoisebench-weights")
 
@@ -43,15 +48,16 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
     if value is not None:
         from denoisebench.config import read_experiment
 
-        names = [
-            name for parameter in context.command.params if (name := parameter.name) not in (None, "config", "plan")
-        ]
+        names = [name for parameter in context.command.params if (name := parameter.name) not in (None, *_FLAGS)]
         context.default_map = dict(read_experiment(value, [str(name) for name in names]).options)
     return value
 
 
 Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'.")]
-Noises = Annotated[str, typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B.")]
+Noises = Annotated[
+    str,
+    typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."),
+]
 Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
 TrainData = Annotated[
     str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
@@ -86,7 +92,20 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", callback=_read_config, is_eager=True, help="Experiment file (TOML); options win over it."),
 ]
+Literature = Annotated[
+    bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
+]
 PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes on this machine; they give the same numbers.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8.")
+]
+TimeLimit = Annotated[str | None, typer.Option("--time-limit", help="Longest time for an image: 30s, 10min, 2h.")]
+MemoryLimit = Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; auto for the one of this machine.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
 
 
@@ -107,7 +126,7 @@ def run(
     methods: Methods = "b2u,nbr2nbr",
     noise: Noises = "gauss25",
     datasets: Datasets = "samples",
-    repeats: Annotated[str, typer.Option(help="Noise draws per image, or paper (10/3/20).")] = "1",
+    repeats: Annotated[str, typer.Option(help="Noise draws (or captures) per image, or paper (10/3/20/50).")] = "1",
     weights: WeightFolders = None,
     train_data: TrainData = "auto",
     budget: BudgetText = None,
@@ -124,13 +143,23 @@ def run(
         str, typer.Option(help="Side of the tiles that networks get of large images: auto, none, or a number.")
     ] = "auto",
     seed: Seed = 0,
+    trainings: Annotated[
+        int, typer.Option(min=1, help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.")
+    ] = 1,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
+    address: Address = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
+    literature: Literature = False,
     plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Run methods on test sets with synthetic noise and print a table.
+    """Run methods on test sets with synthetic or real noise and print a table.
 
     Learned methods use trained networks that fit; any option of training makes them train anew.
     """
@@ -142,22 +171,25 @@ def run(
 
     keep_freed_memory()
     _load_plugins(plugin)
-    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
+    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, trainings)
     experiment = _experiment(
         methods, noise, datasets, recipe, data_root, device,
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
         tile=tile,
     )  # fmt: skip
     asked = _published(config)
+    if literature and (asked is None or asked.paper is None):
+        raise UserError("--literature goes with a table of the paper: denoisebench table N --literature.")
     absent: list[str] = []
+    if plan:
+        _print_plan(experiment, out)
+        return
     if asked is not None and asked.paper is not None:
         experiment, absent = _present(experiment)
-    if plan:
-        _print_plan(experiment, out, absent)
-        return
+    where = _executor(executor, workers, threads, time_limit, memory_limit, address, experiment.device)
     store = Store(out)
     try:
-        outcome = run_cells(experiment, store, for_stderr())
+        outcome = run_cells(experiment, store, for_stderr(), where)
     except KeyboardInterrupt:
         print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -170,7 +202,7 @@ def run(
             _print_table(outcome.cells, notes)
             print(f"\nScores, table.md and table.tex: {out}")
         else:
-            _print_paper_table(asked, outcome.cells, notes, store)
+            _print_paper_table(asked, outcome.cells, notes, store, literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             print(f"{title}: {reason}", file=sys.stderr)
@@ -178,9 +210,7 @@ def run(
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def table(
-    context: typer.Context, which: Annotated[str, typer.Argument(help="1, 2, 5, 6, 7 or 8.", metavar="N")]
-) -> None:
+def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")]) -> None:
     """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
 
     What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
@@ -194,17 +224,31 @@ def table(
 
 
 @app.command()
+def paper(
+    which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")],
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+) -> None:
+    """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
+    from denoisebench.reports.printed import printed_table, text_of
+
+    print(text_of(printed_table(which), form), end="")
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
     published: Annotated[
-        str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1, 2, 5 to 8).")
+        str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
+    literature: Literature = False,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.config import table_file
     from denoisebench.reports.files import flaws, write_reports
     from denoisebench.results import Store
 
+    if literature and not published:
+        raise UserError("--literature goes with a table of the paper: give --table N as well.")
     store = Store(folder, create=False)
     cells = list(store.all())
     if not cells:
@@ -216,8 +260,59 @@ def report(
     if asked is None:
         _print_table(cells, notes)
     else:
-        _print_paper_table(asked, cells, notes, store)
+        _print_paper_table(asked, cells, notes, store, literature)
     if store.damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    results: Annotated[Path, typer.Argument(help="A results folder.", metavar="RUN")],
+    methods: Annotated[str | None, typer.Option(help="Only these methods of the run; all if none is named.")] = None,
+    noise: Annotated[str | None, typer.Option("--noise", help="Only these noises of the run.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Only these test sets of the run; a folder of one's own by its path.")
+    ] = None,
+    images: Annotated[str, typer.Option(help="Images per test set, the same for every detail, or all.")] = "4",
+    setting: Annotated[
+        list[str] | None, typer.Option(help="Try this too: a setting that acts on a trained network, name=value.")
+    ] = None,
+    retrain: Annotated[
+        str | None, typer.Option(help="Train anew with the other training noise, another seed: noise,seed.")
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Set the effects beside the gap to the paper.")] = False,
+    weights: WeightFolders = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Say where a difference comes from: toggle each detail of the protocol on a finished run, one at a time.
+
+    Scores are computed again from images denoised again; what is stored in audit/ is not computed twice.
+    """
+    from denoisebench.audit import FOLDER
+    from denoisebench.audit import audit as audit_cells
+    from denoisebench.memory import keep_freed_memory
+    from denoisebench.progress import for_stderr
+    from denoisebench.reports.ledger import write_ledgers
+    from denoisebench.results import Store
+    from denoisebench.subject import subjects
+    from denoisebench.toggles import Order, parse_images, parse_retrain, parse_settings
+
+    keep_freed_memory()
+    _load_plugins(plugin)
+    choice = _choice(methods, noise, datasets, weights, device, data_root)
+    order = Order(parse_images(images), parse_settings(setting or []), parse_retrain(retrain), choice.roots)
+    store = Store(results, create=False)
+    try:
+        found = audit_cells(store, subjects(store, choice), order, for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    write_ledgers(found, results / FOLDER, paper)
+    _print_ledgers(found, paper)
+    print(f"\naudit.md, audit.csv and audit.tex: {results / FOLDER}")
+    if found.failed:
         raise typer.Exit(1)
 
 
@@ -236,6 +331,10 @@ def train(
     devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
+    executor: ExecutorName = "auto",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: Address = None,
     out: Out = DEFAULT_OUT,
     plugin: PluginFile = None,
     data_root: DataRoot = None,
@@ -249,9 +348,10 @@ def train(
     _load_plugins(plugin)
     recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
     experiment = _experiment(methods, noise, None, recipe, data_root, device)
+    where = _executor(executor, workers, threads, None, None, address, experiment.device)
     store = Store(out)
     try:
-        done, failed = train_only(experiment, channels, store, for_stderr())
+        done, failed = train_only(experiment, channels, store, for_stderr(), executor=where)
     except KeyboardInterrupt:
         print(f"Stopped. The checkpoint is in {out}; the same command goes on there.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -263,6 +363,47 @@ def train(
         raise typer.Exit(1)
     if not done:
         raise UserError(f"Nothing to train: none of {methods!r} is a learned method.")
+
+
+@app.command()
+def submit(
+    methods: Methods,
+    datasets: Datasets = "sidd_raw_benchmark",
+    weights: WeightFolders = None,
+    train_data: TrainData = "auto",
+    budget: BudgetText = None,
+    image_budget: ImageBudget = None,
+    batch: Batch = None,
+    crop: Crop = None,
+    lr: LearningRate = None,
+    precision: Precision = "float32",
+    devices: Devices = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Out = DEFAULT_OUT,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Denoise a test set without public references and write the file that its server takes."""
+    from denoisebench.progress import for_stderr
+    from denoisebench.results import Store
+    from denoisebench.submission import write_submissions
+
+    _load_plugins(plugin)
+    recipe = _Training(budget, batch, crop, lr, train_data, "fresh", precision, devices, seed)
+    experiment = _experiment(
+        methods, "real", datasets, recipe, data_root, device, weights=weights or [], image_budget=image_budget
+    )
+    try:
+        written, refused = write_submissions(replace(experiment, scored=False), Store(out), for_stderr())
+    except KeyboardInterrupt:
+        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print("\n".join(map(str, written)))
+    for title, reason in refused:
+        print(f"{title}: {reason}", file=sys.stderr)
+    if not written:
+        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -335,12 +476,16 @@ def data_status(
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="A data set.")], data_root: DataRoot = None) -> None:
-    """Download a data set from its official source and check every image."""
-    from denoisebench.listing import fetch_dataset
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Only say source, size, licence, checksum and place.")] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Download a data set from its official source and check every image; goes on where it was interrupted."""
+    from denoisebench.listing import fetch_dataset, fetch_facts
     from denoisebench.progress import for_stderr
 
-    print(fetch_dataset(name, data_root, for_stderr()))
+    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
 
 
 @weights_app.command("list")
@@ -448,6 +593,7 @@ def weights_import(
     file: Annotated[Path, typer.Argument(help="A .pth of the released Blind2Unblind or Neighbor2Neighbor code.")],
     method: Annotated[str, typer.Option(help="What it was trained as, e.g. 'b2u[stride=4]'.")],
     noise: Annotated[str, typer.Option(help="Noise id it was trained for.")],
+    train_data: Annotated[str, typer.Option(help="For --noise real: the data set it was trained on.")] = "",
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
     """Turn a released checkpoint into weights, without unpickling anything but tensors."""
@@ -459,7 +605,7 @@ def weights_import(
     found = parse_method(method)
     if not isinstance(found, LearnedMethod):
         raise UserError(f"Method {method!r} is not trained, so it has no weights.")
-    weights = import_released(file, found, noise, out)
+    weights = import_released(file, found, noise, out, train_data)
     print(f"{weights.path}\nUse it with --weights {out} --methods '{settings_text(weights)}'.")
 
 
@@ -481,6 +627,7 @@ class _Training:
     precision: str = "float32"
     devices: int = 1
     seed: int = 0
+    trainings: int = 1
 
 
 def _experiment(
@@ -502,8 +649,7 @@ def _experiment(
     from denoisebench.training import parse_budget, recipe_from
     from denoisebench.weights import Shelf, weights_folders
 
-    if data_root is not None and not data_root.is_dir():
-        raise UserError(f"--data-root {data_root} is not a folder.")
+    _check_root(data_root)
     roots = data_roots(data_root)
     own = weights is None or replace(training, seed=0) != _Training()
     if own and weights:
@@ -529,12 +675,66 @@ def _experiment(
         train_data=None if training.data == "auto" else texts.find_dataset(training.data, roots),
         draws=draws,
         seed=training.seed,
+        trainings=training.trainings,
         padding=padding,
         tile=texts.parse_tile(tile),
         device=texts.resolve_device(device),
         roots=roots,
         shelf=None if own else Shelf(weights_folders(weights or [])),
     )
+
+
+def _choice(
+    methods: str | None,
+    noise: str | None,
+    datasets: str | None,
+    weights: list[Path] | None,
+    device: str | None,
+    data_root: Path | None,
+) -> Choice:
+    from denoisebench import experiment as texts
+    from denoisebench.dataset import data_roots
+    from denoisebench.subject import Choice
+    from denoisebench.weights import Shelf, weights_folders
+
+    _check_root(data_root)
+    roots = data_roots(data_root)
+    return Choice(
+        methods=texts.split_list(methods) if methods else [],
+        noises=[found.id for found in texts.parse_noises(noise)] if noise else [],
+        datasets=texts.parse_datasets(datasets, roots) if datasets else [],
+        roots=roots,
+        shelf=Shelf(weights_folders(weights or [])),
+        device=texts.resolve_device(device) if device else None,
+    )
+
+
+def _check_root(data_root: Path | None) -> None:
+    if data_root is not None and not data_root.is_dir():
+        raise UserError(f"--data-root {data_root} is not a folder.")
+
+
+def _executor(
+    name: str,
+    workers: int | None,
+    threads: int | None,
+    time_limit: str | None,
+    memory_limit: str | None,
+    address: str | None,
+    device: str,
+) -> Executor:
+    from denoisebench.executors import Options, default_threads, make_executor
+    from denoisebench.limits import parse_memory_limit, parse_time_limit
+
+    options = Options(
+        device=device,
+        threads=threads or default_threads(),
+        workers=workers,
+        time_limit=None if time_limit is None else parse_time_limit(time_limit),
+        memory_limit=None if memory_limit is None else parse_memory_limit(memory_limit),
+        address=address,
+    )
+    return make_executor(name, options)
 
 
 def _published(config: Path | None) -> ExperimentFile | None:
@@ -550,6 +750,8 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     for dataset in experiment.datasets:
         try:
             dataset.verify()
+            if not dataset.referenced:
+                raise UserError("its references are not public; denoisebench submit writes the file for its server.")
             present.append(dataset)
         except UserError as error:
             reasons.append(f"Not measured: {dataset.title}: {error}")
@@ -558,26 +760,31 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     return replace(experiment, datasets=present), reasons
 
 
-def _print_plan(experiment: Experiment, out: Path, absent: list[str]) -> None:
+def _print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 
+    from denoisebench.estimate import plan_lines
     from denoisebench.results import Store
-    from denoisebench.runner import plan
 
-    planned = plan(experiment, Store(out))
-    rows = [(p.cell.method.text, p.cell.noise.id, p.cell.dataset.name, p.state) for p in planned]
-    print(tabulate(rows, ("method", "noise", "data", "state"), tablefmt="github", disable_numparse=True))
-    jobs = {p.cell.job.key: p.cell.job for p in planned if p.missing and p.cell.job is not None}
-    print(f"\n{sum(len(p.missing) for p in planned)} images to denoise, {len(jobs)} networks to train.")
-    print("\n".join(absent), end="\n" if absent else "")
+    heads, rows, notes = plan_lines(experiment, Store(out))
+    print(
+        tabulate(
+            rows,
+            heads,
+            tablefmt="simple" if sys.stdout.isatty() else "github",
+            disable_numparse=True,
+            colalign=["left"] * 3 + ["right"] * 3,
+        )
+    )
+    print("\n" + "\n".join(notes))
 
 
-def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store) -> None:  # type: ignore[type-arg]
+def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
     from denoisebench.files import write_text
     from denoisebench.reports import paper_table
 
     assert asked.paper is not None
-    table = paper_table.paper_table(asked.paper, asked.title, cells, notes)
+    table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)
     stem = f"paper-table{table.number}"
     for ending, text in (
         ("md", paper_table.markdown(table)),
@@ -585,7 +792,12 @@ def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], sto
         ("csv", paper_table.csv_text(table)),
     ):
         write_text(store.folder / f"{stem}.{ending}", text)
-    print(paper_table.markdown(table), end="")
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(paper_table.terminal(table))
+    else:
+        print(paper_table.markdown(table), end="")
     print(f"\nAlso as {stem}.md, .tex and .csv in {store.folder}")
 
 
@@ -608,6 +820,17 @@ def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-ar
         console.print(render.terminal(table), *([other] if other else []))
     else:
         print(render.markdown(table), end="")
+
+
+def _print_ledgers(found: Audit, paper: bool) -> None:
+    from denoisebench.reports import ledger as ledgers
+
+    if not sys.stdout.isatty():
+        print(ledgers.markdown(found, paper), end="")
+        return
+    from rich.console import Console
+
+    Console().print(*ledgers.terminal(found, paper), sep="\n")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from typing import Any
 from denoisebench.errors import UserError, unknown
 
 #: Published tables that `denoisebench table` can measure.
-TABLES = (1, 2, 5, 6, 7, 8)
+TABLES = (1, 2, 3, 4, 5, 6, 7, 8)
 _REPEATED = ("weights",)
 # A network of one's own, network=file.py:Class.
 _CODE = re.compile(r"\.py\s*:", re.IGNORECASE)
@@ -128,11 +128,8 @@ def table_file(text: str) -> Path:
     Raises
     ------
     UserError
-        There is no such table, or its data cannot be read yet.
+        There is no such table.
     """
-    if text in ("3", "4"):
-        data = {"3": "raw images of SIDD", "4": "microscope captures of FMDD"}[text]
-        raise UserError(f"Table {text} is of {data}, which denoisebench does not read yet. {_available()}")
     if not text.isdecimal() or int(text) not in TABLES:
         raise UserError(f"There is no table {text!r}. {_available()}")
     return Path(__file__).with_name("tables") / f"table{int(text)}.toml"

@@ -13,10 +13,10 @@ import numpy as np
 from denoisebench.evaluation import Fitting, denoise
 from denoisebench.experiment import find_dataset, parse_method
 from denoisebench.fitting import FitRecipe
-from denoisebench.images import UIntImage, pad, to_channels
+from denoisebench.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
-from denoisebench.noise import CounterDraws, Draw, Noise, add_noise_batch, parse_noise, torch_generator_from
+from denoisebench.noise import REAL, CounterDraws, Draw, Noise, add_noise_batch, parse_noise, torch_generator_from
 from denoisebench.training import Budget
 
 NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50")
@@ -24,6 +24,7 @@ _SIDE = 96
 # Odd enough to need padding, small enough for a method of 50 passes.
 _DENOISED_HEIGHT, _DENOISED_WIDTH = 48, 35
 _FIT_STEPS = 3
+_LIKE_REAL = parse_noise("poisson30")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def check(text: str) -> Iterator[Verdict]:
     yield _verdict("settings: frozen dataclass, and its text reads back", partial(_settings, method))
     yield _verdict("needs: told is a subset of info.needs", partial(_needs, method))
     for channels in method.info.channels:
-        for noise in map(parse_noise, NOISES):
-            where = f"{noise.id}, {'colour' if channels == 3 else 'gray'}"
+        # Packed raw images come with real noise, and the rest is as for colour.
+        for noise in map(parse_noise, NOISES) if channels != 4 else (REAL,):
+            where = f"{noise.id}, {CHANNEL_KINDS[channels]}"
             try:
                 reason = method.unsuitable(noise, channels)
             except Exception as error:  # the method under test may raise anything
@@ -98,7 +100,7 @@ def _settings(method: Method) -> str | None:
 
 
 def _needs(method: Method) -> str | None:
-    for family in ("gauss", "poisson"):
+    for family in ("gauss", "poisson", "real"):
         extra = method.told(family) - method.info.needs
         if extra:
             return f"told({family!r}) has {', '.join(sorted(extra))} beyond info.needs"
@@ -107,12 +109,21 @@ def _needs(method: Method) -> str | None:
 
 def _crop(channels: int) -> UIntImage:
     photograph = find_dataset("samples", ()).load("astronaut")
+    if channels == 4:
+        return pack_bayer(to_channels(photograph[50 : 50 + 2 * _SIDE, 180 : 180 + 2 * _SIDE - 38], 1))
     return to_channels(photograph[50 : 50 + _SIDE, 180 : 180 + _SIDE - 19], channels)
+
+
+def _draw(clean: UIntImage, noise: Noise) -> Draw:
+    """A noisy image; stands for a capture too, which no method can tell from one that was drawn."""
+    if noise.real:
+        return Draw(CounterDraws(0).draw("contract", "astronaut", 0, clean, _LIKE_REAL).noisy, None)
+    return CounterDraws(0).draw("contract", "astronaut", 0, clean, noise)
 
 
 def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
     clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
-    draw = CounterDraws(0).draw("contract", "astronaut", 0, clean, noise)
+    draw = _draw(clean, noise)
     known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
     network = _network(method, channels)
     before = draw.noisy.copy()
@@ -141,7 +152,7 @@ def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
 
 def _fit_gradient(method: PerImageMethod, noise: Noise, channels: int) -> str | None:
     clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
-    draw = CounterDraws(0).draw("contract", "astronaut", 0, clean, noise)
+    draw = _draw(clean, noise)
     known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
     image = torch.from_numpy(pad(draw.noisy, method.info.multiple, False).copy()).permute(2, 0, 1)[None]
     for progress in (0.01, 0.5, 1.0):
@@ -170,7 +181,7 @@ def _flaw(network: torch.nn.Module, loss: torch.Tensor) -> str | None:
 
 
 def _same_gradient(method: LearnedMethod) -> str | None:
-    channels, noise = method.info.channels[-1], parse_noise(NOISES[0])
+    channels, noise = ([c for c in method.info.channels if c != 4] or [4])[-1], parse_noise(NOISES[0])
     gradients = []
     for overridden in (False, True):
         network = _network(method, channels)
@@ -203,8 +214,9 @@ def _batch(method: LearnedMethod, noise: Noise, channels: int, dtype: torch.dtyp
     side = method.crop_multiple
     crop = _crop(channels)[:side, :side]
     clean = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None].to(dtype) / 255
-    noisy, level = add_noise_batch(clean, noise, torch_generator_from("contract"))
-    second, _ = add_noise_batch(clean, noise, torch_generator_from("contract", 2))
+    drawn = _LIKE_REAL if noise.real else noise
+    noisy, level = add_noise_batch(clean, drawn, torch_generator_from("contract"))
+    second, _ = add_noise_batch(clean, drawn, torch_generator_from("contract", 2))
     told = method.told(noise.family)
     values = {Need.CLEAN: clean, Need.SECOND: second}
     known = Known(method.name, told, _facts(noise, level))
@@ -212,4 +224,5 @@ def _batch(method: LearnedMethod, noise: Noise, channels: int, dtype: torch.dtyp
 
 
 def _facts(noise: Noise, level: Any) -> dict[Need, Any]:
-    return {Need.FAMILY: noise.family, Need.LEVEL: level, Need.RANGED: noise.ranged}
+    facts = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
+    return facts if noise.real else facts | {Need.LEVEL: level}

@@ -6,14 +6,14 @@ import hashlib
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import ClassVar
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 from denoisebench.errors import UserError, unknown
-from denoisebench.images import UIntImage, list_images, pixel_hash, read_image, to_channels
+from denoisebench.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -36,22 +36,24 @@ class Entry:
 
     @property
     def image(self) -> str:
-        """The image's id: its file name without extension."""
-        return Path(self.file).stem
+        """The image's id: its file name without extension, with the folders before it."""
+        return PurePosixPath(self.file).with_suffix("").as_posix()
 
 
 @dataclass(frozen=True)
 class Archive:
     """Something `denoisebench data fetch` can download: address, SHA-256, and what to take out of it.
 
-    ``members`` is a shell pattern for the wanted members of a tar archive. An address with ``{file}`` in it
-    stands for single files instead, one per line of the manifest.
+    ``members`` is a shell pattern for the wanted members of a tar or zip archive, ``password`` what its publisher says
+    opens it. An address with ``{file}`` in it stands for single files instead: those of the manifest, or ``files``.
     """
 
     url: str
     sha256: str | None
     members: str
     size: str
+    password: str = ""
+    files: Sequence[str] = ()
 
 
 def data_roots(explicit: Path | None = None) -> list[Path]:
@@ -99,7 +101,7 @@ def read_manifest(path: Path) -> list[Entry]:
     for row in rows[1:]:
         try:
             file, width, height, channels, sha256, pixels = row
-            if set(file) & set("/\\:\0") or file in ("", ".", ".."):
+            if set(file) & set("\\:\0") or set(file.split("/")) & {"", ".", ".."}:
                 raise ValueError
             entries.append(Entry(file, int(width), int(height), int(channels), sha256, pixels))
         except ValueError:
@@ -115,21 +117,54 @@ class DataSet:
     name: str
     #: Heading in tables.
     title: str
-    #: 1 or 3.
+    #: 1, 3, or 4 for packed raw images.
     channels: int
     #: Repetitions of this test set in the paper's protocol (each image is drawn this many times).
     paper_repeats: int = 1
     #: Where the images come from and what may be done with them.
     source: str = ""
     licence: str = ""
+    #: How results are scored, a key of `denoisebench.metrics.SCORINGS`.
+    scoring: str = "uint8"
+    #: Whether the set holds real noisy captures; it then goes with the noise ``real`` and with no other.
+    real: bool = False
+    #: Whether the references are public; if not, nothing can be scored here.
+    referenced: bool = True
+    #: Whether there is a server that takes results, as `submission` writes them.
+    submittable: bool = False
+    #: The data set whose captures networks are trained on for this one; '' if there is none by default.
+    training: str = ""
 
     @property
     def images(self) -> Sequence[str]:
         """Image ids in evaluation order."""
         raise NotImplementedError
 
-    def load(self, image: str) -> UIntImage:
-        """The clean image, (H, W, channels) uint8."""
+    def load(self, image: str) -> AnyImage:
+        """The clean image, (H, W, channels) uint8; of a set of real captures also uint16, or float with white = 1.0."""
+        raise NotImplementedError
+
+    def captures(self, image: str) -> int:
+        """How many real noisy captures there are of an image."""
+        return 0
+
+    def capture(self, image: str, index: int) -> AnyImage:
+        """A real noisy capture, (H, W, channels) of a type that `load` may have; floats are not clipped."""
+        raise NotImplementedError
+
+    def reference(self, image: str, index: int) -> AnyImage:
+        """What a capture is scored against, and the clean image of it for those who train on clean images."""
+        return self.load(image)
+
+    def submission(self, results: FloatImage, seconds: float, label: str) -> Mapping[str, Any]:
+        """The arrays of the MATLAB file that the set's server takes.
+
+        Parameters
+        ----------
+        results : (images, H, W, channels), in the order of `images`, not clipped
+        seconds : that denoising them took
+        label : of the method
+        """
         raise NotImplementedError
 
     def verify(self) -> None:
@@ -139,6 +174,11 @@ class DataSet:
     @property
     def note(self) -> str:
         """What `verify` could not check, as a sentence to show with every result; empty if nothing."""
+        return ""
+
+    @property
+    def extent(self) -> str:
+        """For a training set that may be partly here: how much of it is, for tables; empty if it is whole."""
         return ""
 
     @property
@@ -206,7 +246,7 @@ class FolderSet(DataSet):
     def images(self) -> Sequence[str]:
         return [entry.image for entry in self.entries]
 
-    def load(self, image: str) -> UIntImage:
+    def load(self, image: str) -> AnyImage:
         return to_channels(read_image(self._path(self._entry(image))), self.channels)
 
     def _entry(self, image: str) -> Entry:

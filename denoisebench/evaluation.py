@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from denoisebench.dataset import DataSet
-from denoisebench.errors import ContractError
+from denoisebench.errors import ContractError, UserError
 from denoisebench.fitting import FitRecipe, Report, fit
-from denoisebench.images import FloatImage, pad, to_uint8
+from denoisebench.images import AnyImage, FloatImage, pad, to_float
 from denoisebench.lazy import torch
+from denoisebench.limits import limited
 from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
-from denoisebench.metrics import IDS, psnr, ssim
+from denoisebench.metrics import SCORINGS, UINT8
 from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
 from denoisebench.provenance import fingerprint
 
@@ -33,9 +34,9 @@ class Protocol:
 
     Parameters
     ----------
-    dataset, data_hash : the clean images
+    dataset, data_hash : the images
     noise : noise id
-    draws : id of the source of noise
+    draws : id of the source of noise; 'captures' for real noise
     padding : 'side' pads each side for a network, 'square' both to one square, as the released tests do
     rounding, metrics : ids of how results become 8-bit and are scored
     """
@@ -45,8 +46,8 @@ class Protocol:
     noise: str
     draws: str
     padding: str = "side"
-    rounding: str = "uint8-half-up"
-    metrics: str = IDS
+    rounding: str = UINT8.rounding
+    metrics: str = UINT8.metrics
 
     @property
     def fingerprint(self) -> str:
@@ -56,7 +57,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Row:
-    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level drawn, steps of a fit.
+    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps.
 
     ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once.
     """
@@ -66,9 +67,17 @@ class Row:
     psnr: float
     ssim: float
     seconds: float
-    level: float
+    level: float | None
     steps: int = 0
     tile: int = 0
+
+
+@dataclass
+class Clock:
+    """Seconds spent on some images: in the method with its network, and in scoring."""
+
+    method: float = 0.0
+    metrics: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,8 @@ def evaluate(
     device: str = "cpu",
     fitting: Fitting | None = None,
     tile: int | None = None,
+    clock: Clock | None = None,
+    limit: float | None = None,
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
@@ -120,25 +131,54 @@ def evaluate(
     device : torch device of the network
     fitting : for a per-image method
     tile : side of the tiles a network is given, 0 for whole images, None for tiles where an image is large
+    clock : is added to
+    limit : seconds the method may take per image; raises `TimeLimit`
 
     Yields
     ------
     Row per pair, as soon as it is scored
     """
-    image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
-    for image, repeat in wanted:
-        if image != image_loaded:
-            image_loaded, clean = image, dataset.load(image)
-        draw = draws.draw(dataset.name, image, repeat, clean, noise)
-        told = {Need.FAMILY: noise.family, Need.LEVEL: draw.level, Need.RANGED: noise.ranged}
-        known = Known(method.name, method.told(noise.family), told)
+    scoring = SCORINGS[dataset.scoring]
+    for image, repeat, clean, draw in _noisy_images(dataset, noise, draws, wanted):
+        known = known_of(method, noise, draw)
         axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
         start = time.perf_counter()
         one = fitting.of(image, repeat) if fitting else None
-        result, steps, used = denoise(method, network, draw, known, padding, axes, device, one, tile)
+        with limited(limit, (image, repeat)):
+            result, steps, used = denoise(method, network, draw, known, padding, axes, device, one, tile)
         seconds = time.perf_counter() - start
-        score = to_uint8(result)
-        yield Row(image, repeat, psnr(score, clean), ssim(score, clean), seconds, draw.level, steps, used)
+        psnr, ssim = scoring.score(result, clean)
+        if clock is not None:
+            clock.method += seconds
+            clock.metrics += time.perf_counter() - start - seconds
+        yield Row(image, repeat, psnr, ssim, seconds, draw.level, steps, used)
+
+
+def known_of(method: Method, noise: Noise, draw: Draw) -> Known:
+    """What a method is told of a noisy image: what it declared, as far as anybody knows it."""
+    facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
+    facts |= {} if draw.level is None else {Need.LEVEL: draw.level}
+    return Known(method.name, method.told(noise.family), facts)
+
+
+def _noisy_images(
+    dataset: DataSet, noise: Noise, draws: Draws, wanted: Sequence[tuple[str, int]]
+) -> Iterator[tuple[str, int, AnyImage, Draw]]:
+    """Image, repeat, reference and noisy image of every wanted pair; the clean image is loaded once for its repeats."""
+    image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
+    for image, repeat in wanted:
+        if noise.real:
+            clean, noisy = np.asarray(dataset.reference(image, repeat)), to_float(dataset.capture(image, repeat))
+            if noisy.shape != clean.shape:
+                raise UserError(
+                    f"Capture {repeat + 1} of image {image!r} of data set {dataset.name!r} has the shape "
+                    f"{noisy.shape}, its reference {clean.shape}."
+                )
+            yield image, repeat, clean, Draw(noisy, None)
+            continue
+        if image != image_loaded:
+            image_loaded, clean = image, dataset.load(image)
+        yield image, repeat, clean, draws.draw(dataset.name, image, repeat, clean, noise)
 
 
 def denoise(
@@ -183,6 +223,8 @@ def denoise(
         raise ContractError(f"method {method.name!r} is neither a PlainMethod, a LearnedMethod nor a PerImageMethod")
     if result.shape != padded.shape:
         raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
+    if result.dtype.kind != "f":
+        raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
     result = result[:height, :width]
     if not np.isfinite(result).all():
         raise ContractError(f"method {method.name!r} returned values that are not finite")

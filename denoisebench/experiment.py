@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from denoisebench.captures import AnyPairs
 from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.fitting import FitRecipe, fit_recipe
-from denoisebench.method import LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
+from denoisebench.metrics import SCORINGS
 from denoisebench.networks import check_network, user_network
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
 from denoisebench.provenance import (
@@ -72,7 +75,20 @@ class Cell:
     @property
     def title(self) -> str:
         """One phrase for messages."""
-        return f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        text = f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        seed = self.job.recipe.seed if self.job else self.seed
+        return text if seed == self.seed else f"{text}, trained from seed {seed}"
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What stands behind a method under a noise: a training, weights or a fit, its description, why there is none."""
+
+    job: TrainingJob | None
+    weights: Weights | None
+    fit: FitRecipe | None
+    training: Mapping[str, Any] | None
+    skip: str
 
 
 @dataclass(frozen=True)
@@ -88,11 +104,13 @@ class Experiment:
     train_data : the training images, or None to choose by `AUTO_TRAINING`
     draws : 'counter' or 'legacy'
     seed : of noise, training and methods
+    trainings : of each learned method that has no weights, from seeds ``seed``, ``seed + 1`` and so on
     padding : 'side' or 'square'
     device : 'cpu', 'cuda' or 'mps'
     roots : folders searched for data
     tile : side of the tiles large images are denoised in, 0 for none, None to choose by size
     shelf : weights that are used where they fit; None to train every learned method by `recipe`
+    scored : results are compared with references; not so for a file that is sent to a server
     """
 
     methods: Sequence[Method]
@@ -104,11 +122,15 @@ class Experiment:
     train_data: DataSet | None = None
     draws: str = "counter"
     seed: int = 0
+    trainings: int = 1
     padding: str = "side"
     device: str = "cpu"
     roots: Sequence[Path] = ()
     shelf: Shelf | None = None
+    scored: bool = True
     tile: int | None = None
+    # Every cell asks for them, and finding them reads manifests.
+    _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.draws not in DRAWS:
@@ -117,6 +139,8 @@ class Experiment:
             raise unknown("padding", self.padding, PADDINGS)
         if self.repeats is not None and self.repeats < 1:
             raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+        if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
+            raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
         if self.draws == "legacy":
             self._check_legacy()
 
@@ -140,10 +164,39 @@ class Experiment:
         sets = [find_dataset(name, self.roots) for name in LEGACY_ORDER]
         return LegacyDraws([LegacySet(s.name, s.paper_repeats, s.images, s.load) for s in sets])
 
-    def training_set(self, channels: int) -> DataSet:
-        """The images that learned methods are trained on."""
+    def training_set(self, channels: int, noise: Noise, test: DataSet | None = None) -> DataSet:
+        """The images that learned methods are trained on.
+
+        Parameters
+        ----------
+        channels : of a set for synthetic noise
+        noise : real noise needs a set with captures
+        test : a test set of real captures may name the one that belongs to it
+
+        Raises
+        ------
+        UserError
+            The set that was asked for does not go with the noise, or none is known.
+        """
         if self.train_data is not None:
+            if self.train_data.real != noise.real:
+                raise UserError(f"--train-data {self.train_data.name} {_mismatch(noise, self.train_data)}.")
             return self.train_data
+        if noise.real and (test is None or not test.training):
+            known = f" for {test.name}" if test else ""
+            raise UserError(f"no training set of real captures is known{known}; name one with --train-data")
+        key = test.training if noise.real and test is not None else channels
+        if key not in self._training_sets:
+            found = find_dataset(key, self.roots) if isinstance(key, str) else self._find_training_set(key)
+            self._training_sets[key] = found
+        return self._training_sets[key]
+
+    def training_data(self, name: str) -> DataSet:
+        """The training set of that name: the one given, or a built-in one."""
+        own = self.train_data
+        return own if own is not None and own.name == name else find_dataset(name, self.roots)
+
+    def _find_training_set(self, channels: int) -> DataSet:
         *preferred, embedded = AUTO_TRAINING[channels]
         for name in preferred:
             candidate = find_dataset(name, self.roots)
@@ -156,16 +209,30 @@ class Experiment:
 
     def cells(self) -> list[Cell]:
         """Every cell, data set by data set, noise by noise, methods in the order given."""
-        return [
-            self._cell(method, noise, dataset)
-            for dataset in self.datasets
-            for noise in self.noises
-            for method in self.methods
-        ]
+        known: dict[tuple[int, str, int, str], list[_Network]] = {}
+        cells = []
+        for dataset in self.datasets:
+            count = dataset.paper_repeats if self.repeats is None else self.repeats
+            images = dataset.images
+            wanted = [(image, repeat) for repeat in range(count) for image in images]
+            for noise in self.noises:
+                protocol = self._protocol(noise, dataset)
+                described = asdict(protocol)
+                unfit = _mismatch(noise, dataset, count, self.scored)
+                for place, method in enumerate(self.methods):
+                    # Networks for real noise belong to a test set, others serve all of them.
+                    key = (place, noise.id, dataset.channels, dataset.name if dataset.real else "")
+                    if key not in known and not unfit:
+                        known[key] = self._networks(method, noise, dataset)
+                    for network in [_Network(None, None, None, None, unfit)] if unfit else known[key]:
+                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, network))
+        return cells
 
-    def job(self, method: LearnedMethod, noise: Noise, channels: int) -> TrainingJob:
-        """The training a learned method needs for a noise and a channel count."""
-        data = self.training_set(channels)
+    def job(
+        self, method: LearnedMethod, noise: Noise, channels: int, number: int = 0, test: DataSet | None = None
+    ) -> TrainingJob:
+        """The training a learned method needs for a noise and a channel count, the first one or a later one."""
+        data = self.training_set(channels, noise, test)
         code = {
             "training": code_digest(TRAINING),
             "plugin": plugin_digest(source_of(method)),
@@ -175,37 +242,107 @@ class Experiment:
         if own is not None:
             code["network"] = source_digest(own)
         described = {"name": data.name, "sha256": data.data_hash}
-        return TrainingJob(method, noise, self.recipe, channels, described, code, self.device)
+        described |= {"extent": data.extent} if data.extent else {}
+        recipe = replace(self.recipe, seed=self.recipe.seed + number)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
 
-    def _cell(self, method: Method, noise: Noise, dataset: DataSet) -> Cell:
+    def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
-        protocol = Protocol(dataset.name, dataset.data_hash, noise.id, draws_id, self.padding)
+        scoring = SCORINGS[dataset.scoring]
+        return Protocol(
+            dataset.name, dataset.data_hash, noise.id, "captures" if noise.real else draws_id, self.padding,
+            scoring.rounding, scoring.metrics,
+        )  # fmt: skip
+
+    def _networks(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Network]:
+        first = self._network(method, noise, dataset)
+        if first.job is None or first.skip:
+            return [first]
+        assert isinstance(method, LearnedMethod)
+        jobs = [self.job(method, noise, dataset.channels, number, dataset) for number in range(1, self.trainings)]
+        return [first, *(replace(first, job=job, training=job.identity) for job in jobs)]
+
+    def _network(self, method: Method, noise: Noise, dataset: DataSet) -> _Network:
         job, weights, fit, training = None, None, None, None
         skip = _reason_to_skip(method, noise, dataset.channels)
-        if isinstance(method, LearnedMethod):
-            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
-            job = None if weights else self.job(method, noise, dataset.channels)
-            training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+        if isinstance(method, LearnedMethod) and not (skip and noise.real):
+            try:
+                weights, job = self._trained(method, noise, dataset)
+                training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+            except _Unsuited as error:
+                skip = str(error)
         elif isinstance(method, PerImageMethod):
             try:
                 fit = fit_recipe(method, self.image_budget, self.recipe.precision)
                 training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
             except UserError as error:
                 skip = skip or str(error)
+        return _Network(job, weights, fit, training, skip)
+
+    def _trained(
+        self, method: LearnedMethod, noise: Noise, dataset: DataSet
+    ) -> tuple[Weights, None] | tuple[None, TrainingJob]:
+        """The weights of a learned method that fit a test set, or else the training that it needs."""
+        if not noise.real:
+            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
+            return (weights, None) if weights else (None, self.job(method, noise, dataset.channels))
+        try:
+            # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
+            data = self.training_set(dataset.channels, noise, dataset)
+            weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
+            if weights:
+                return weights, None
+            if data.channels != dataset.channels:
+                raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
+            if Need.SECOND in method.told(noise.family) and min(map(data.captures, data.images)) < 2:
+                raise UserError(f"needs two captures of one view, and {data.name} has views with only one")
+            return None, self.job(method, noise, dataset.channels, test=dataset)
+        except UserError as error:
+            raise _Unsuited(str(error)) from None
+
+    def _cell(
+        self,
+        method: Method,
+        noise: Noise,
+        dataset: DataSet,
+        protocol: Protocol,
+        described: Mapping[str, Any],
+        wanted: Sequence[tuple[str, int]],
+        network: _Network,
+    ) -> Cell:
         plain = isinstance(method, PlainMethod)
         identity = {
             "method": method.name,
             "settings": method.settings(),
-            "protocol": asdict(protocol),
-            "training": training,
+            "protocol": dict(described),
+            "training": network.training,
             "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
             "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
-        count = dataset.paper_repeats if self.repeats is None else self.repeats
-        wanted = [(image, repeat) for repeat in range(count) for image in dataset.images]
-        return Cell(method, noise, dataset, protocol, job, weights, fit, self.seed, wanted, identity, skip, self.tile)
+        return Cell(
+            method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
+            network.skip, self.tile,
+        )  # fmt: skip
+
+
+class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
+    """Nothing that this learned method could be trained on for real noise."""
+
+
+def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:
+    """Why a data set cannot be used with a noise, or ''."""
+    if noise.real and not dataset.real:
+        return "holds clean images only; the noise 'real' needs a set of real captures"
+    if dataset.real and not noise.real:
+        return "holds real noisy captures, which go with --noise real only"
+    if scored and not dataset.referenced:
+        return "has no public references, so nothing can be scored here; denoisebench submit writes the file to send"
+    fewest = min(dataset.images, key=dataset.captures) if noise.real else ""
+    if noise.real and dataset.captures(fewest) < count:
+        return f"holds {dataset.captures(fewest)} captures of image {fewest}, and --repeats asks for {count}"
+    return ""
 
 
 def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
@@ -215,9 +352,13 @@ def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
         return f"its unsuitable() raised {type(error).__name__}: {error}"
 
 
+# Finding the file of a class walks through modules.
+_file_of_class: Callable[[type], str] = cache(inspect.getfile)
+
+
 def source_of(method: Method) -> Path:
     """The plugin file of a method."""
-    return Path(inspect.getfile(type(method)))
+    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str) -> list[str]:
@@ -283,7 +424,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
     path = Path(text).expanduser()
     if path.is_dir():
-        return AnyFolder(path)
+        return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
     if path.is_file():
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")

@@ -17,7 +17,7 @@ import numpy as np
 from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.errors import TrainingFailed, UserError
 from denoisebench.images import FloatImage
-from denoisebench.interrupt import held_interrupt
+from denoisebench.interrupts import whole_step
 from denoisebench.lazy import torch
 from denoisebench.method import Known, PerImageMethod
 from denoisebench.noise import generator_from
@@ -97,15 +97,16 @@ def fit(
     """
     image = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
     image = image.contiguous(memory_format=torch.channels_last if image.shape[1] > 1 else torch.contiguous_format)
-    with torch.random.fork_rng(), torch.enable_grad(), held_interrupt() as interrupt:
+    with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(int(generator_from(*axes).integers(2**63)))
         run = _Fit(method, image, known, recipe, checkpoint)
-        while not run.finished and not interrupt.asked:
-            run.step()
+        while not run.finished:
+            with whole_step() as stopped:
+                run.step()
+            if stopped.asked:
+                run.save()
+                raise KeyboardInterrupt
             report(run.progress, run.status)
-        if interrupt.asked:
-            run.save()
-            raise KeyboardInterrupt
         run.network.eval()
         with torch.no_grad():
             result = method.denoise(run.network, image, known)
@@ -164,7 +165,7 @@ class _Fit:
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint, if there is a place for it."""
+        """Write the checkpoint, if there is to be one."""
         path = self._checkpoint
         if path is None:
             return

@@ -4,6 +4,9 @@ Gaussian noise: sigma is estimated per image (`estimate_sigma`), or taken as tol
 counts z = lambda y are stabilised to D = 2 sqrt(z + 3/8), filtered as noise of standard deviation 1, and inverted
 without bias.
 
+Real noise is taken as Gaussian of the estimated sigma. The four planes of a packed raw image are filtered one by one,
+each with a sigma of its own.
+
 Sources: F. J. Anscombe, Biometrika 1948; M. Makitalo and A. Foi, IEEE TIP 2011, whose reference script maps D to
 [0.15, 0.85] before the filter, as is done here: filters have constants for images of about 0..1.
 """
@@ -71,11 +74,17 @@ class GaussianDenoiser(PlainMethod):
 
     def told(self, family: str) -> frozenset[Need]:
         """The noise model, and the level unless it is estimated."""
-        if family == "gauss" and self.sigma == "estimate":
+        if family in ("gauss", "real") and self.sigma == "estimate":
             return frozenset({Need.FAMILY})
         return self.info.needs
 
     def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        if noisy.shape[2] == 4:
+            planes = [self._denoise(noisy[:, :, c : c + 1], known) for c in range(4)]
+            return np.concatenate(planes, axis=2)
+        return self._denoise(noisy, known)
+
+    def _denoise(self, noisy: FloatImage, known: Known) -> FloatImage:
         if known.family == "poisson":
             return denoise_counts(noisy, float(known.level), self.filter).astype(np.float32)
         sigma = estimate_sigma(noisy) if self.sigma == "estimate" else float(known.level)

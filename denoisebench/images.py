@@ -1,10 +1,11 @@
-"""Reading images strictly, padding them for a network, turning results back into 8 bits."""
+"""Reading images strictly, padding them for a network, packing raw ones, turning results back into 8 bits."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,11 @@ from denoisebench.errors import UserError
 
 FloatImage = npt.NDArray[np.float32]
 UIntImage = npt.NDArray[np.uint8]
+#: (H, W, C): uint8 or uint16 with white at the largest value, or float with white = 1.0.
+AnyImage = npt.NDArray[Any]
+#: What the numbers of channels are called, and in file names.
+CHANNEL_KINDS = {1: "gray", 3: "colour", 4: "packed raw"}
+CHANNEL_NAMES = {1: "gray", 3: "rgb", 4: "raw"}
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
 SMALLEST_SIDE = 11  # the SSIM window
@@ -115,6 +121,32 @@ def to_channels(image: UIntImage, channels: int) -> UIntImage:
         luma = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
         return np.floor(luma + 0.5).astype(np.uint8)[:, :, None]  # type: ignore[no-any-return]
     return np.repeat(image, channels, axis=2)
+
+
+def to_float(image: AnyImage) -> FloatImage:
+    """The image as float32 with white = 1.0; integers are divided by the largest value of their type."""
+    image = np.asarray(image)
+    if np.issubdtype(image.dtype, np.integer):
+        return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+    return image.astype(np.float32, copy=False)
+
+
+def pack_bayer(mosaic: AnyImage) -> AnyImage:
+    """A Bayer mosaic (H, W, 1) of even sides as four planes (H/2, W/2, 4).
+
+    Channels are the pixels (row 0, column 0), (0, 1), (1, 0), (1, 1) of every 2x2 cell, whatever colours the camera has
+    there: as Blind2Unblind does. The cameras of SIDD differ in that, and its blocks do not say which one took them.
+    """
+    height, width, _ = mosaic.shape
+    cells = mosaic.reshape(height // 2, 2, width // 2, 2)
+    return np.ascontiguousarray(cells.transpose(0, 2, 1, 3).reshape(height // 2, width // 2, 4))
+
+
+def unpack_bayer(planes: AnyImage) -> AnyImage:
+    """The mosaic (2H, 2W, 1) of four planes (H, W, 4): the inverse of `pack_bayer`."""
+    height, width, _ = planes.shape
+    cells = planes.reshape(height, width, 2, 2).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(cells.reshape(2 * height, 2 * width, 1))
 
 
 def to_uint8(image: npt.NDArray[np.floating]) -> UIntImage:

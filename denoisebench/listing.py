@@ -8,6 +8,7 @@ from pathlib import Path
 
 from denoisebench.dataset import cache_root, data_roots
 from denoisebench.errors import UserError, unknown
+from denoisebench.images import CHANNEL_KINDS
 from denoisebench.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.networks import NETWORKS
 from denoisebench.noise import EXAMPLES, FORMS, parse_noise
@@ -63,7 +64,8 @@ def _datasets() -> str:
     for name in DATASETS.names():
         kind = DATASETS.get(name)
         count = getattr(kind, "count", "?")
-        rows.append((name, kind.title, str(count), {1: "gray", 3: "colour"}[kind.channels], str(kind.paper_repeats)))
+        what = CHANNEL_KINDS[kind.channels] + (", real noise" if kind.real else "")
+        rows.append((name, kind.title, str(count), what, str(kind.paper_repeats)))
     note = (
         "Any folder of images is a data set too. Where they are and whether they are intact: denoisebench data status."
     )
@@ -94,11 +96,18 @@ def data_status(names: Sequence[str], data_root: Path | None) -> str:
     lines = []
     for found in status(names or DATASETS.names(), data_roots(data_root)):
         where = f"  {found.folder}" if found.folder else ""
-        lines.append(f"{found.state:8} {found.name:16} {found.images:4} images{where}")
+        lines.append(f"{found.state:8} {found.name:20} {found.images:4} images{where}")
         # Without names this is an overview; the way to get a missing set is told when it is asked for.
         if found.message and (names or found.state == "damaged"):
             lines.append(f"         {found.message}")
     return "\n".join(lines)
+
+
+def fetch_facts(name: str, data_root: Path | None) -> str:
+    """What `fetch_dataset` would download, and from where."""
+    from denoisebench.fetch import facts
+
+    return facts(DATASETS.get(name), data_root or cache_root())
 
 
 def fetch_dataset(name: str, data_root: Path | None, progress: Progress) -> str:

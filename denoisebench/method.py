@@ -63,7 +63,7 @@ class Info:
     bibtex: str = ""
     licence: str = ""
     needs: frozenset[Need] = frozenset()
-    channels: tuple[int, ...] = (1, 3)
+    channels: tuple[int, ...] = (1, 3, 4)
     multiple: int = 1
     baseline: bool = False
     packages: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class Known(Told):
 
     @property
     def family(self) -> str:
-        """'gauss' or 'poisson'."""
+        """'gauss' or 'poisson'; 'real' for captures, of whose noise nobody knows the model."""
         return str(self._get(Need.FAMILY))
 
     @property
@@ -148,11 +148,17 @@ class Method:
         """What this method, with these settings, is told for a noise family; a subset of ``info.needs``."""
         return self.info.needs
 
+    def told_in_words(self, noise: Noise) -> list[str]:
+        """What a table says it was told: of real noise there is no model to tell, only that it is real."""
+        return sorted(need.value for need in self.told(noise.family) if not (noise.real and need is Need.FAMILY))
+
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
         """Why this method cannot do this noise or channel count, or None."""
         if channels not in self.info.channels:
             allowed = " or ".join(map(str, self.info.channels))
             return f"takes images of {allowed} channels, not {channels}"
+        if noise.real and Need.LEVEL in self.told(noise.family):
+            return "must be told the noise level, which nobody knows of real captures"
         return None
 
     @property
@@ -261,6 +267,8 @@ class LearnedMethod(Method):
 
     #: Coupled L2 weight decay of Adam.
     weight_decay: ClassVar[float] = 0.0
+    #: Gradients with a larger Euclidean norm are scaled down to it before the step; None leaves all as they are.
+    gradient_norm: ClassVar[float | None] = None
     #: Sides of training crops must be multiples of this.
     crop_multiple: ClassVar[int] = 32
 

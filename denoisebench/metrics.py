@@ -1,38 +1,72 @@
-"""PSNR and SSIM of the papers, on 8-bit images."""
+"""PSNR and SSIM of the papers: on 8-bit images, or on the floats of raw ones."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from denoisebench.errors import UserError
-
-UIntImage = npt.NDArray[np.uint8]
+from denoisebench.images import AnyImage, FloatImage, to_float, to_uint8, unpack_bayer
 
 IDS = "psnr-uint8 ssim-gauss11-valid-uint8"
 _SIGMA, _RADIUS = 1.5, 5
 _C1, _C2 = (0.01 * 255.0) ** 2, (0.03 * 255.0) ** 2
 
 
-def psnr(result: UIntImage, clean: UIntImage) -> float:
-    """Peak signal-to-noise ratio, 10 log10(255^2 / MSE) in dB over all pixels and channels.
+@dataclass(frozen=True)
+class Scoring:
+    """How a result is compared with its reference.
 
     Parameters
     ----------
-    result, clean : (H, W, C) uint8
+    rounding, metrics : ids for the protocol
+    text : the same in words, for a note below a table
+    """
+
+    rounding: str
+    metrics: str
+    text: str
+
+    def score(self, result: FloatImage, clean: AnyImage) -> tuple[float, float]:
+        """PSNR in dB and SSIM of a result (H, W, C) of about 0..1, not clipped.
+
+        8-bit scoring clips and rounds the result and takes the reference as stored. That of raw images clips it, keeps
+        floats, puts packed mosaics together again, and has a PSNR of range 1 and an SSIM of range 255 on 255 v.
+        """
+        if self is UINT8:
+            rounded, target = to_uint8(result), clean if clean.dtype == np.uint8 else to_uint8(to_float(clean))
+            return psnr(rounded, target), ssim(rounded, target)
+        planes = [np.clip(image.astype(np.float64), 0.0, 1.0) for image in (result, to_float(clean))]
+        a, b = (unpack_bayer(plane) if plane.shape[2] == 4 else plane for plane in planes)
+        return psnr(a, b, 1.0), ssim(255.0 * a, 255.0 * b)
+
+
+UINT8 = Scoring("uint8-half-up", IDS, "8-bit rounding")
+RAW = Scoring("clip01", "psnr-float-1 ssim-gauss11-valid-float255 mosaic", "scored as floats, not rounded")
+SCORINGS = {"uint8": UINT8, "raw": RAW}
+
+
+def psnr(result: AnyImage, clean: AnyImage, peak: float = 255.0) -> float:
+    """Peak signal-to-noise ratio, 10 log10(peak^2 / MSE) in dB over all pixels and channels.
+
+    Parameters
+    ----------
+    result, clean : (H, W, C) uint8, or both float
+    peak : the value of white
 
     Returns
     -------
     dB; infinity for equal images
     """
-    difference = result.astype(np.int32) - clean
+    difference = np.subtract(result, clean, dtype=np.int32 if clean.dtype == np.uint8 else np.float64)
     error = float(np.mean(np.square(difference), dtype=np.float64))
-    return 10.0 * math.log10(255.0**2 / error) if error else math.inf
+    return 10.0 * math.log10(peak**2 / error) if error else math.inf
 
 
-def ssim(result: UIntImage, clean: UIntImage) -> float:
+def ssim(result: AnyImage, clean: AnyImage) -> float:
     """Structural similarity (Wang et al. 2004) as the papers compute it.
 
     11x11 Gaussian window of standard deviation 1.5, K1 = 0.01, K2 = 0.03, L = 255, population variances,
@@ -42,7 +76,7 @@ def ssim(result: UIntImage, clean: UIntImage) -> float:
 
     Parameters
     ----------
-    result, clean : (H, W, C) uint8, at least 11 pixels on each side
+    result, clean : (H, W, C) uint8, or float with white = 255; at least 11 pixels on each side
     """
     if min(clean.shape[:2]) < 2 * _RADIUS + 1:
         raise UserError(f"SSIM needs at least 11 pixels on each side, not {clean.shape[1]}x{clean.shape[0]}.")
@@ -50,7 +84,7 @@ def ssim(result: UIntImage, clean: UIntImage) -> float:
     return float(np.mean(values))
 
 
-def _ssim_plane(a: UIntImage, b: UIntImage) -> float:
+def _ssim_plane(a: AnyImage, b: AnyImage) -> float:
     x, y = a.astype(np.float64), b.astype(np.float64)
     # SSIM needs the two variances only as their sum, so four filtered maps do, not five.
     mean_x, mean_y, power, cross = (_window(z) for z in (x, y, x * x + y * y, x * y))

@@ -1,4 +1,4 @@
-"""Synthetic noise: what it is called, how it is drawn, and who may repeat a draw.
+"""Noise: what it is called, how it is drawn, and who may repeat a draw.
 
 An image is float with 8-bit white = 1.0. A noise id is one of
 
@@ -8,7 +8,9 @@ An image is float with 8-bit white = 1.0. A noise id is one of
     poissonA_B    one lambda ~ U(A, B) per image, then as above
 
 followed by nothing (never clipped, never quantised: the protocol of the papers), ``-clip`` (clipped to
-[0, 1]) or ``-uint8`` (clipped and rounded to 8 bits, as a camera or a PNG file would).
+[0, 1]) or ``-uint8`` (clipped and rounded to 8 bits, as a camera or a PNG file would). The id ``real`` stands for the
+captures that a data set holds: no level is part of it because none is known, and which capture of an image is taken
+is what ``repeat`` counts.
 
 Evaluation noise comes from one of two sources. `CounterDraws` derives a stream of its own from
 (seed, data set, image, repeat, noise): independent of order, of methods and of parallelism. `LegacyDraws`
@@ -32,8 +34,11 @@ from denoisebench.lazy import torch
 FloatImage = npt.NDArray[np.float32]
 UIntImage = npt.NDArray[np.uint8]
 
-FORMS = "gaussA, gaussA_B, poissonA, poissonA_B (numbers > 0, A < B), each also with -clip or -uint8"
-EXAMPLES = "gauss25, gauss5_50, poisson30, poisson5_50"
+FORMS = (
+    "gaussA, gaussA_B, poissonA, poissonA_B (numbers > 0, A < B), each also with -clip or -uint8; "
+    "real (the noisy captures of a data set)"
+)
+EXAMPLES = "gauss25, gauss5_50, poisson30, poisson5_50, real"
 _TEXT = re.compile(r"(gauss|poisson)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?(-clip|-uint8)?", re.ASCII)
 # Beyond these a level is a typing mistake, not an experiment.
 _LARGEST = {"gauss": 255.0, "poisson": 1e6}
@@ -41,12 +46,12 @@ _LARGEST = {"gauss": 255.0, "poisson": 1e6}
 
 @dataclass(frozen=True)
 class Noise:
-    """One kind of synthetic noise.
+    """One kind of noise.
 
     Parameters
     ----------
-    family : 'gauss' or 'poisson'
-    low, high : level or range of levels; sigma in 8-bit units, or lambda. Equal for a single level.
+    family : 'gauss', 'poisson', or 'real' for that of a camera or microscope
+    low, high : level or range of levels; sigma in 8-bit units, or lambda. Equal for a single level; 0 for real noise.
     after : '' (leave as drawn), 'clip' or 'uint8'
     """
 
@@ -56,19 +61,28 @@ class Noise:
     after: str = ""
 
     @property
+    def real(self) -> bool:
+        """Whether it comes with the images, of a kind and level nobody knows, instead of being drawn."""
+        return self.family == "real"
+
+    @property
     def ranged(self) -> bool:
         """Whether each image has its own level."""
-        return self.high > self.low
+        return self.real or self.high > self.low
 
     @property
     def id(self) -> str:
         """Canonical text; `parse_noise` of it gives the same noise back."""
+        if self.real:
+            return self.family
         level = _decimal(self.low) + (f"_{_decimal(self.high)}" if self.ranged else "")
         return f"{self.family}{level}" + (f"-{self.after}" if self.after else "")
 
     @property
     def title(self) -> str:
         """Name for a table heading."""
+        if self.real:
+            return "real noise"
         greek = {"gauss": "Gaussian σ", "poisson": "Poisson λ"}[self.family]
         level = f"∈[{self.low:g},{self.high:g}]" if self.ranged else f"={self.low:g}"
         return f"{greek}{level}" + (f" ({self.after})" if self.after else "")
@@ -80,6 +94,10 @@ class Noise:
         if self.after == "uint8":
             noisy = np.rint(noisy * 255.0) / 255.0
         return noisy.astype(np.float32)
+
+
+#: The noise of real captures.
+REAL = Noise("real", 0.0, 0.0)
 
 
 def _decimal(level: float) -> str:
@@ -95,6 +113,8 @@ def parse_noise(text: str) -> Noise:
     UserError
         Naming the text and the allowed forms.
     """
+    if text.strip() == REAL.id:
+        return REAL
     match = _TEXT.fullmatch(text.strip())
     if match is None:
         raise UserError(f"Noise {text!r} cannot be read. Allowed: {FORMS}; for example {EXAMPLES}.")
@@ -129,10 +149,10 @@ def torch_generator_from(*axes: object, device: str = "cpu") -> torch.Generator:
 
 @dataclass(frozen=True)
 class Draw:
-    """A noisy image (H, W, C float32, unclipped) and the level it was drawn with (sigma/255 or lambda)."""
+    """A noisy image (H, W, C float32, unclipped) and its level (sigma/255 or lambda; None if nobody knows it)."""
 
     noisy: FloatImage
-    level: float
+    level: float | None
 
 
 def add_noise(clean: UIntImage, noise: Noise, rng: np.random.Generator) -> Draw:

@@ -8,12 +8,9 @@ which wrappers around the network do not allow. Only draws of the method itself 
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,37 +18,12 @@ from torch.multiprocessing.spawn import spawn
 
 from denoisebench.errors import TrainingFailed, UserError
 from denoisebench.files import CannotWrite
-from denoisebench.images import UIntImage
-from denoisebench.noise import parse_noise
+from denoisebench.parcel import Parcel
 from denoisebench.progress import Progress, Quiet, for_stderr
-from denoisebench.registry import METHODS
-from denoisebench.training import OutOfTime, Recipe, Team, TrainingJob, train_here
+from denoisebench.training import OutOfTime, Team, TrainingImages, TrainingJob, train_here
 
 # What ends a training early, by its own account.
 _OUTCOMES = (OutOfTime, TrainingFailed, CannotWrite, UserError)
-
-
-@dataclass(frozen=True)
-class _Order:
-    """A training as plain values that reach another process; plugins are found again by name or file."""
-
-    method: str
-    settings: dict[str, Any]
-    plugin: str
-    noise: str
-    recipe: Recipe
-    channels: int
-    data: dict[str, str]
-    code: dict[str, Any]
-    device: str
-
-    def job(self) -> TrainingJob:
-        if self.method not in METHODS.names():
-            METHODS.add_file(Path(self.plugin))
-        method = METHODS.get(self.method)(**self.settings)
-        return TrainingJob(
-            method, parse_noise(self.noise), self.recipe, self.channels, self.data, self.code, self.device  # type: ignore[arg-type]
-        )  # fmt: skip
 
 
 class Processes(Team):
@@ -75,7 +47,7 @@ class Processes(Team):
 
 
 def train_together(
-    job: TrainingJob, images: Sequence[UIntImage], folder: Path, progress: Progress, until: float | None
+    job: TrainingJob, images: TrainingImages, folder: Path, progress: Progress, until: float | None
 ) -> None:
     """Train with ``job.recipe.devices`` processes; the result is stored in ``folder``, as `train` does.
 
@@ -89,14 +61,11 @@ def train_together(
         raise UserError(f"--devices {count}: this machine has {torch.cuda.device_count()} CUDA devices.")
     if job.device not in ("cpu", "cuda"):
         raise UserError(f"--devices {count} works on cpu and cuda, not on {job.device}.")
-    order = _Order(
-        job.method.name, job.method.settings(), str(sys.modules[type(job.method).__module__].__file__),
-        job.noise.id, job.recipe, job.channels, dict(job.data), dict(job.code), job.device,
-    )  # fmt: skip
     # One thread each would waste a machine, all threads each would have them wait for one another.
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory() as place:
-        arguments = (count, place, order, list(images), folder, not isinstance(progress, Quiet), until, threads)
+        loud = not isinstance(progress, Quiet)
+        arguments = (count, place, Parcel.of(job), images, folder, loud, until, threads)
         outcome = Path(place) / "outcome"
         try:
             spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
@@ -113,8 +82,8 @@ def _work(
     rank: int,
     count: int,
     place: str,
-    order: _Order,
-    images: list[UIntImage],
+    parcel: Parcel,
+    images: TrainingImages,
     folder: Path,
     loud: bool,
     until: float | None,
@@ -124,12 +93,15 @@ def _work(
 
     keep_freed_memory()
     torch.set_num_threads(threads)
-    device = f"cuda:{rank}" if order.device == "cuda" else order.device
-    backend = "nccl" if order.device == "cuda" else "gloo"
+    job: TrainingJob = parcel.open()
+    device = f"cuda:{rank}" if job.device == "cuda" else job.device
+    backend = "nccl" if job.device == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{place}/meeting", rank=rank, world_size=count)
+    # One that ends at once, over a mistake, would break the connections the others are still making.
+    dist.barrier()
     progress = for_stderr() if loud and rank == 0 else Quiet()
     try:
-        train_here(order.job(), images, folder, device, progress, until, Processes(device))
+        train_here(job, images, folder, device, progress, until, Processes(device))
     except (OutOfTime, TrainingFailed, UserError) as error:
         if rank == 0:
             kind = next(kind for kind in _OUTCOMES if isinstance(error, kind))

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 LOG_INTERVAL = 15.0
 
@@ -77,18 +77,33 @@ class _LogTask:
 
 
 class Terminal:
-    """A rich progress bar with ETA on standard error."""
+    """Rich progress bars with ETA on standard error, one per task that is under way."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
         self._console = Console(stderr=True)
+        self._bars: Any = None
+        self._open = 0
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False)
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
+        if self._bars is None:
+            self._bars = self._make()
+            self._bars.start()
+        self._open += 1
+        try:
+            yield _BarTask(self._bars, self._bars.add_task(title, total=1.0, text=""))
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._bars.stop()
+                self._bars = None
+
+    def _make(self) -> object:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
@@ -97,8 +112,7 @@ class Terminal:
             TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             TextColumn("{task.fields[text]}", markup=False),
         )  # fmt: skip
-        with Bar(*columns, console=self._console) as bar:
-            yield _BarTask(bar, bar.add_task(title, total=1.0, text=""))
+        return Bar(*columns, console=self._console)
 
 
 class _BarTask:

@@ -19,6 +19,7 @@ EVALUATION = ("noise", "images", "metrics", "evaluation")
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
 TRAINING = ("noise", "training", "parallel", *NETWORKS)
 FITTING = ("fitting",)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 # What a plugin imports from here is the contract, or is in one of the two lists already.
 _CONTRACT = {"method", "dataset", "errors", "lazy", *EVALUATION, *TRAINING, *FITTING}
 
@@ -78,13 +79,15 @@ def _imported(path: Path) -> set[str]:
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Installed versions; 'absent' where a package is not installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    return {package: _version(package) for package in packages}
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def machine() -> dict[str, Any]:
@@ -115,5 +118,4 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 def full_digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of a canonical JSON text: sorted keys, no spaces, floats by repr."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(values).encode()).hexdigest()

@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from denoisebench.dataset import DataSet, FolderSet, MissingData
+from denoisebench.describe import training_text
 from denoisebench.errors import UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
@@ -20,14 +21,15 @@ from denoisebench.files import parse_json, read_text
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import user_network
-from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.noise import REAL, CounterDraws, parse_noise
 from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
-from denoisebench.runner import train_only, training_text
+from denoisebench.runner import train_only
 from denoisebench.training import read_record
 from denoisebench.weights import (
     Weights,
+    is_plain_name,
     network_from,
     read_folder,
     read_tensors,
@@ -80,8 +82,11 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
-    # Not the record's own text, which could name another folder.
-    stem = stem_of(method, noise, channels)
+    # Not the record's own texts, which could name another folder.
+    data = str(record["data"]["name"])
+    if not is_plain_name(data):
+        raise UserError(f"{record_file} names the data {data!r}, which is no name of a data set.")
+    stem = stem_of(method, noise, channels, data)
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
     )
@@ -111,8 +116,9 @@ def half_loss(
 ) -> float | None:
     """What rounding to float16 costs in PSNR, in dB, on the first training photographs; None without them."""
     dataset = _training_data(record, experiment)
-    # A record must not have a file run that nobody named.
-    if dataset is None or user_network(method.network) is not None:
+    # Captures may be whole frames of a sensor, too large for a network on this machine; and a record must not have a
+    # file run that nobody named.
+    if dataset is None or dataset.real or user_network(method.network) is not None:
         return None
     noise = parse_noise(record["noise"])
     wanted = [(image, 0) for image in islice(dataset.images, HALF_IMAGES)]
@@ -164,7 +170,7 @@ def record_scores(folder: Path, results: Path) -> list[str]:
     return said
 
 
-def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path) -> Weights:
+def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "") -> Weights:
     """Turn a ``.pth`` of the released Blind2Unblind or Neighbor2Neighbor code into weights.
 
     Parameters
@@ -173,6 +179,7 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path)
     method : what it was trained as; its network becomes the one that the file holds
     noise : id of the noise it was trained for
     folder : receives the weights
+    data : for real noise, the name of the data set it was trained on
 
     Raises
     ------
@@ -185,7 +192,9 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path)
     method = replace(method, network=network)
     network_from(method, channels, tensors, path.name, "cpu")
     noise = parse_noise(noise).id
-    record = {
+    if (noise == REAL.id) != bool(data):
+        raise UserError("--train-data names what a network for --noise real was trained on; give both or none.")
+    record: dict[str, Any] = {
         "method": method.name,
         "settings": method.settings(training_only=True),
         "noise": noise,
@@ -193,8 +202,9 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path)
         "summary": f"imported from {path.name}",
         "imported_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        **({"data": {"name": data}} if data else {}),
     }
-    return write_weights(folder, stem_of(method, noise, channels), tensors, record, half=False)
+    return write_weights(folder, stem_of(method, noise, channels, data), tensors, record, half=False)
 
 
 def _read_legacy(path: Path) -> dict[str, torch.Tensor]:

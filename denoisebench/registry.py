@@ -45,6 +45,8 @@ class Registry(Generic[T]):
         self._loaders: dict[str, Callable[[], type[T]]] | None = None
         self._origins: dict[str, str] = {}
         self._classes: dict[str, type[T]] = {}
+        #: Plugin files that were loaded, absolute.
+        self.files: list[Path] = []
 
     def names(self) -> list[str]:
         """All known names, sorted."""
@@ -76,6 +78,7 @@ class Registry(Generic[T]):
         plugin = self._only_plugin(module, str(path))
         name = str(getattr(plugin, "name", ""))
         self._register(name, lambda: plugin, f"file {path}")
+        self.files.append(path.resolve())
         return name
 
     def _known(self) -> dict[str, Callable[[], type[T]]]:

@@ -137,6 +137,7 @@ class Store:
         for path in sorted(self.cells.glob("*.json")):
             try:
                 cell, verified = _parse(path)
+                _check_reportable(path, cell)
             except Damaged as error:
                 self.damaged.append(f"{error} It is left out.")
                 continue
@@ -175,15 +176,6 @@ def _cell_of(path: Path, data: Mapping[str, Any]) -> StoredCell:
     need(isinstance(identity, dict) and isinstance(about, dict) and isinstance(rows, list), "its parts are no objects")
     key = full_digest(identity)[:16]
     need(key == path.stem, f"it is the result of another cell ({key})")
-    protocol = identity.get("protocol")
-    need(isinstance(protocol, dict), "its protocol is missing")
-    need(isinstance(identity.get("training"), dict | None), "its training is no object")
-    for name in _PROTOCOL:
-        need(isinstance(protocol.get(name), str), f"its protocol has no {name}")
-    for name, kind in _ABOUT.items():
-        need(isinstance(about.get(name), kind), f"its {name} is missing")
-    need(all(isinstance(text, str) for text in (*about["told"], *about["warnings"])), "told or warnings are no text")
-    need(isinstance(about.get("training_record", {}), dict), "its training record is no object")
     found: dict[tuple[str, int], Row] = {}
     for values in rows:
         row = _row_of(values)
@@ -192,6 +184,23 @@ def _cell_of(path: Path, data: Mapping[str, Any]) -> StoredCell:
         found[row.image, row.repeat] = row
     need(len(found) == len(rows), "it has several rows of one image")
     return StoredCell(identity, about, found)
+
+
+def _check_reportable(path: Path, cell: StoredCell) -> None:
+    """Raise `Damaged` unless what a report says of a cell is there."""
+    identity, about = cell.identity, cell.about
+    protocol = identity.get("protocol")
+    if not isinstance(protocol, dict) or not all(isinstance(protocol.get(name), str) for name in _PROTOCOL):
+        raise Damaged(f"{path} is damaged: its protocol lacks one of {', '.join(_PROTOCOL)}.")
+    if not isinstance(identity.get("training"), dict | None):
+        raise Damaged(f"{path} is damaged: its training is no object.")
+    lost = [name for name, kind in _ABOUT.items() if not isinstance(about.get(name), kind)]
+    if lost:
+        raise Damaged(f"{path} is damaged: its {lost[0]} is missing.")
+    if not all(isinstance(text, str) for text in (*about["told"], *about["warnings"])):
+        raise Damaged(f"{path} is damaged: told or warnings are no text.")
+    if not isinstance(about.get("training_record", {}), dict):
+        raise Damaged(f"{path} is damaged: its training record is no object.")
 
 
 def _row_of(values: Any) -> Row | None:

@@ -1,34 +1,58 @@
-"""All cells of an experiment, one after the other: stored ones are read, missing ones computed, failed ones noted."""
+"""All cells of an experiment: stored ones are read, missing ones handed to an executor, failed ones noted.
+
+This process alone writes result files, and only those of cells it has claimed; executors hand it rows, which are stored
+as they come. Trained networks and checkpoints are written where they are made, under the claim of this run.
+"""
 
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.errors import ContractError, TrainingFailed, UserError
-from denoisebench.evaluation import Fitting, evaluate
-from denoisebench.experiment import Cell, Experiment, find_dataset
-from denoisebench.files import CannotWrite, write_text
-from denoisebench.fitting import Report, fit_text
-from denoisebench.images import UIntImage, to_channels
+from denoisebench.claims import Claims
+from denoisebench.describe import about
+from denoisebench.executors import Executor, Options, default_threads, make_executor
+from denoisebench.experiment import Cell, Experiment
+from denoisebench.files import write_text
+from denoisebench.fitting import fit_text
 from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
-from denoisebench.provenance import machine
-from denoisebench.registry import DATASETS
+from denoisebench.progress import Task as ProgressTask
 from denoisebench.results import Store, StoredCell
-from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, load_trained, record_of, train
+from denoisebench.tasks import (
+    Advance,
+    Begun,
+    CellOrder,
+    Done,
+    Evaluation,
+    Event,
+    Failed,
+    Lost,
+    Scored,
+    Started,
+    Task,
+    Training,
+)
+from denoisebench.training import TrainingJob, record_of
 from denoisebench.weights import Weights
 
-# Rows are stored after every image, unless that would take more than this part of the time; the seconds are per row.
-SAVE_SHARE, SAVE_SECONDS = 0.1, 1e-5
+# A cell is saved after every image, unless writing it, so many seconds per row, would take more than this part of the
+# time; then as often as that allows, and at least every so many seconds. (Not by the clock: on a busy machine a write
+# takes long now and then, and the images after it would be lost with the process.)
+ROW_SECONDS, SAVE_SHARE, SAVE_SECONDS = 1e-5, 0.2, 1.0
 # So long the first fit of a cell runs before its duration is foretold.
 ETA_SECONDS = 3.0
+# How often we look whether another run has finished what it claimed.
+POLL_SECONDS = 1.0
+# Images of one task at most: few are lost with a worker, and many spare the messages.
+MOST_IMAGES = 8
 
 
 @dataclass
@@ -48,8 +72,12 @@ class Outcome:
     computed: int = 0
 
 
-def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
+def run(experiment: Experiment, store: Store, progress: Progress, executor: Executor | None = None) -> Outcome:
     """Run every cell of an experiment and store it; stored rows are not computed again.
+
+    Parameters
+    ----------
+    executor : where tasks run; this process by default. It is closed at the end.
 
     Raises
     ------
@@ -61,44 +89,27 @@ def run(experiment: Experiment, store: Store, progress: Progress) -> Outcome:
     planned = plan(experiment, store)
     for moved in store.moved:
         progress.say(moved)
-    outcome = Outcome()
     _announce(planned, store, progress)
-    draws: Draws | None = None
-    networks = _Networks(experiment, store, progress)
-    for number, cell in enumerate((entry.cell for entry in planned), 1):
-        if cell.skip:
-            outcome.skipped.append((cell.title, cell.skip))
-            progress.say(f"skipped: {cell.title}: {cell.skip}")
-            continue
-        stored = store.read(cell.identity)
-        missing = [pair for pair in cell.wanted if pair not in stored.rows]
-        if missing:
-            draws = draws or experiment.draws_source()
-            progress.say(f"[{number}/{len(planned)}] {cell.title}: {len(missing)} images")
-            before = len(stored.rows)
-            try:
-                _compute(cell, stored, missing, draws, networks, store, progress)
-            except CannotWrite:
-                # Nothing that is computed from here on could be kept.
-                raise
-            except Exception as error:
-                # A plugin may raise anything, and must not cost the others their results; its own rows are kept.
-                reason = _reason(error, cell, store)
-                outcome.failed.append((cell.title, reason))
-                progress.say(f"FAILED: {cell.title}: {reason}")
-            outcome.computed += len(stored.rows) - before
-        if stored.rows:
-            outcome.cells.append(stored)
+    works = [_Work(number, len(planned), entry) for number, entry in enumerate(planned, 1)]
+    for work in works:
+        if work.cell.skip:
+            progress.say(f"skipped: {work.cell.title}: {work.cell.skip}")
+    if any(entry.missing for entry in planned):
+        with _executor(executor, experiment) as ready:
+            _Drive(experiment, store, progress, ready).all([work for work in works if work.missing])
+    outcome = Outcome(computed=sum(work.computed for work in works))
+    for work in works:
+        if work.cell.skip:
+            outcome.skipped.append((work.cell.title, work.cell.skip))
+        if work.failure:
+            outcome.failed.append((work.cell.title, work.failure))
+        if work.stored.rows:
+            outcome.cells.append(work.stored)
     return outcome
 
 
-def _reason(error: Exception, cell: Cell, store: Store) -> str:
-    """One sentence for a failed cell; an error that nobody foresaw leaves its traceback in the results folder."""
-    if isinstance(error, ContractError | TrainingFailed | UserError):
-        return str(error)
-    path = store.folder / f"error-{cell.method.name}-{StoredCell(dict(cell.identity)).key}.txt"
-    write_text(path, "".join(traceback.format_exception(error)))
-    return f"{type(error).__name__}: {' '.join(str(error).split())} (traceback in {path})"
+def _executor(executor: Executor | None, experiment: Experiment) -> Executor:
+    return executor or make_executor("serial", Options(experiment.device, default_threads()))
 
 
 @dataclass(frozen=True)
@@ -108,10 +119,12 @@ class Planned:
     Parameters
     ----------
     cell : the cell
+    stored : what is stored of it
     missing : (image, repeat) pairs to compute
     """
 
     cell: Cell
+    stored: StoredCell
     missing: Sequence[tuple[str, int]]
 
     @property
@@ -134,10 +147,13 @@ def plan(experiment: Experiment, store: Store) -> list[Planned]:
     """Every cell of an experiment and what is missing of it; computes nothing."""
     planned = []
     for cell in experiment.cells():
-        rows = store.read(cell.identity).rows if not cell.skip else {}
-        missing = [] if cell.skip else [pair for pair in cell.wanted if pair not in rows]
-        planned.append(Planned(cell, missing))
+        stored = StoredCell(dict(cell.identity)) if cell.skip else store.read(cell.identity)
+        planned.append(Planned(cell, stored, [] if cell.skip else _missing(cell, stored)))
     return planned
+
+
+def _missing(cell: Cell, stored: StoredCell) -> list[tuple[str, int]]:
+    return [pair for pair in cell.wanted if pair not in stored.rows]
 
 
 def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> None:
@@ -163,174 +179,435 @@ def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> N
         )
 
 
-class _Networks:
-    """Trained networks of a run, each trained or loaded once."""
+class _Foretelling:
+    """How long fits will take, from the first steps of the first one."""
 
-    def __init__(self, experiment: Experiment, store: Store, progress: Progress) -> None:
-        self._experiment, self._store, self._progress = experiment, store, progress
-        self._latest: tuple[str, Trained] | None = None
-        self._images: dict[str, list[UIntImage]] = {}
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+        self._said = False
 
-    def of(self, cell: Cell) -> Trained | None:
-        """The network of a cell; None for a method without one."""
-        if cell.weights is None:
-            return self.get(cell.job) if cell.job else None
-        if self._latest is None or self._latest[0] != cell.weights.sha256:
-            assert isinstance(cell.method, LearnedMethod)
-            network = cell.weights.load(cell.method, cell.dataset.channels, self._experiment.device)
-            self._latest = (cell.weights.sha256, Trained(network, cell.weights.record))
-        return self._latest[1]
-
-    def get(self, job: TrainingJob, until: float | None = None) -> Trained:
-        """The network of a training, loaded if it is stored, trained now if not."""
-        if self._latest is None or self._latest[0] != job.key:
-            device = self._experiment.device
-            trained = load_trained(job, self._store.models, device, self._progress.say)
-            if trained is None:
-                trained = train(job, self._training_images(job), self._store.models, device, self._progress, until)
-                self._progress.say(
-                    f"trained {job.method.text} on {job.noise.id}: {trained.record['steps']} steps in "
-                    f"{duration(trained.record['seconds'])}"
-                )
-                for warning in trained.record["warnings"]:
-                    self._progress.say(f"WARNING: {job.method.text} on {job.noise.id}: {warning}")
-            self._latest = (job.key, trained)
-        return self._latest[1]
-
-    def training_set(self, trained: Trained, channels: int) -> DataSet | None:
-        """The images a network was trained on, if they are a data set of this machine."""
-        name = trained.record.get("data", {}).get("name")
-        own = self._experiment.training_set(channels)
-        if name == own.name:
-            return own
-        return find_dataset(name, self._experiment.roots) if name in DATASETS.names() else None
-
-    def _training_images(self, job: TrainingJob) -> list[UIntImage]:
-        data = self._experiment.training_set(job.channels)
-        key = f"{data.name}-{job.channels}"
-        if key not in self._images:
-            data.verify()
-            self._images[key] = [to_channels(data.load(image), job.channels) for image in data.images]
-        return self._images[key]
-
-
-def _compute(
-    cell: Cell,
-    stored: StoredCell,
-    missing: Sequence[tuple[str, int]],
-    draws: Draws,
-    networks: _Networks,
-    store: Store,
-    progress: Progress,
-) -> None:
-    trained = networks.of(cell)
-    stored.about = _about(cell, trained)
-    if trained is not None:
-        shared = shared_images(networks.training_set(trained, cell.dataset.channels), cell.dataset)
-        if shared:
-            stored.about["warnings"].append(f"trained on {shared} images of the test set")
-    network = trained.network if trained else None
-    count = 0
-    with progress.task(f"denoise {cell.title}") as task:
-
-        def report(inside: float, text: str) -> None:
-            task.update((count + inside) / len(missing), f"{count}/{len(missing)} {text}")
-
-        rows = evaluate(
-            cell.method, network, cell.dataset, cell.noise, draws, missing,
-            padding=cell.protocol.padding, seed=cell.seed, device=str(cell.identity["device"]),
-            fitting=_fitting(cell, stored, len(missing), report, store, progress), tile=cell.tile,
-        )  # fmt: skip
-        saved = time.monotonic()
-        try:
-            for row in rows:
-                count += 1
-                stored.rows[row.image, row.repeat] = row
-                if (time.monotonic() - saved) * SAVE_SHARE >= len(stored.rows) * SAVE_SECONDS:
-                    store.write(stored)
-                    saved = time.monotonic()
-                mean = sum(r.psnr for r in stored.rows.values()) / len(stored.rows)
-                report(0.0, f"mean {mean:.2f} dB")
-        finally:
-            if stored.rows:
-                store.write(stored)
-
-
-def _fitting(
-    cell: Cell, stored: StoredCell, images: int, report: Report, store: Store, progress: Progress
-) -> Fitting | None:
-    """How the images of a cell are fitted; says how long that will take, from the first steps of the first one."""
-    if cell.fit is None:
-        return None
-    first: tuple[float, float] | None = None
-    said = False
-
-    def watch(fraction: float, text: str) -> None:
-        nonlocal first, said
+    def seconds(self, fraction: float) -> float | None:
+        """Seconds per image, once, when enough is known."""
         now = time.monotonic()
         # The first step also pays for what every process does once.
-        first = first or (now, fraction)
-        if not said and first[1] < fraction < 1 and now - first[0] >= ETA_SECONDS:
-            said = True
-            each = (now - first[0]) / (fraction - first[1])
-            text_each, text_all = duration(each), duration(each * images)
-            progress.say(f"{cell.title}: about {text_each} per image like the first, {text_all} in all")
-        report(fraction, text)
-
-    return Fitting(cell.fit, store.folder / "fits" / stored.key, watch)
+        first = self._first = self._first or (now, fraction)
+        if self._said or not first[1] < fraction < 1 or now - first[0] < ETA_SECONDS:
+            return None
+        self._said = True
+        return (now - first[0]) / (fraction - first[1])
 
 
-def _about(cell: Cell, trained: Trained | None) -> dict[str, Any]:
-    method = cell.method
-    about: dict[str, Any] = {
-        "text": method.text,
-        "label": method.info.label,
-        "told": sorted(need.value for need in method.told(cell.noise.family)),
-        "baseline": method.info.baseline,
-        "protocol": cell.protocol.fingerprint,
-        "noise_title": cell.noise.title,
-        "dataset_title": cell.dataset.title,
-        "training": "",
-        "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
-        "machine": machine(),
-        # Reports list cells in this order, so cells of one second must differ.
-        "written": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-    }
-    if cell.fit is not None and isinstance(method, PerImageMethod):
-        about["training"] = fit_text(method, cell.fit)
-    if trained is not None:
-        about["training"] = cell.weights.text if cell.weights else training_text(trained.record)
-        about["training_record"] = {
-            name: trained.record[name]
-            for name in ("steps", "images_seen", "seconds", "parameters")
-            if name in trained.record
-        }
-        about["training_record"]["draws"] = trained.record.get("recipe", {}).get("draws", "")
-        about["warnings"] += trained.record.get("warnings", [])
-    return about
+class _Work:
+    """One cell on its way: what is missing of it, what is in hand, what came of it."""
+
+    def __init__(self, number: int, of: int, entry: Planned) -> None:
+        self.number, self.of, self.cell, self.stored = number, of, entry.cell, entry.stored
+        self.missing: deque[tuple[str, int]] = deque(entry.missing)
+        self.total = len(self.missing)
+        self.computed = self.in_hand = 0
+        self.failure = ""
+        self.opened = False
+        self.tries: dict[tuple[str, int] | None, int] = {}
+        self.saved = 0.0
+        self.dirty = False
+        self.fits = _Foretelling()
+        self.bar: ProgressTask | None = None
+        self.order: CellOrder | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to hand out or to wait for."""
+        return not self.in_hand and (not self.missing or bool(self.failure))
+
+    def sort(self) -> None:
+        """Put rows into the order of the test set, whatever order they came in."""
+        places = {image: place for place, image in enumerate(self.cell.dataset.images)}
+        self.stored.rows = dict(sorted(self.stored.rows.items(), key=lambda i: (i[0][1], places.get(i[0][0], -1))))
 
 
-def training_text(record: Mapping[str, Any]) -> str:
-    """One phrase for a table: length, crops and data, and what differs from the usual recipe."""
-    values = dict(record["recipe"])
-    recipe = Recipe(**{**values, "budget": Budget(**values["budget"])})
-    usual = Recipe(recipe.budget)
-    parts = [recipe.text, record["data"]["name"]]
-    parts += [f"lr {recipe.lr:g}"] if recipe.lr != usual.lr else []
-    parts += [f"seed {recipe.seed}"] if recipe.seed != usual.seed else []
-    return ", ".join(parts)
+@dataclass
+class _Net:
+    """One training on its way."""
+
+    job: TrainingJob
+    running: bool = False
+    failure: str = ""
+    tries: int = 0
 
 
-def shared_images(training: DataSet | None, test: DataSet) -> int:
-    """How many images two data sets have in common, by pixels."""
-    if not isinstance(training, FolderSet) or not isinstance(test, FolderSet):
-        return 0
-    # A set that is listed without being decoded has no pixel hashes.
-    return len({entry.pixels for entry in training.entries} & {entry.pixels for entry in test.entries} - {""})
+@dataclass
+class _InHand:
+    """One task that an executor has."""
+
+    task: Task
+    work: _Work | None
+    net: _Net | None
+    left: list[tuple[str, int]]
+    now: tuple[str, int] | None = None
+    bar: ProgressTask | None = None
+    stack: ExitStack = field(default_factory=ExitStack)
+
+
+class _Drive:
+    """Hands out what is ready, takes in what comes, until nothing is left.
+
+    A network is trained before the first cell that needs it, while cells that need none, or have theirs, go on.
+    """
+
+    def __init__(
+        self, experiment: Experiment, store: Store, progress: Progress, executor: Executor, until: float | None = None
+    ) -> None:
+        self._experiment, self._store, self._progress, self._executor = experiment, store, progress, executor
+        self._until = until
+        self._claims = Claims(store.folder / "claims")
+        self._in_hand: dict[int, _InHand] = {}
+        self._numbers = 0
+        self._nets: dict[str, _Net] = {}
+        self._elsewhere: dict[str, float] = {}
+        self._records: dict[str, dict[str, Any]] = {}
+        self._stacks: dict[int, ExitStack] = {}
+        self._draws: Draws | None = None
+        self._begun = datetime.now(UTC)
+        self._spent = [0.0, 0.0, 0.0]
+
+    # --- the two kinds of runs ---
+
+    def all(self, works: Sequence[_Work]) -> None:
+        """Compute everything that is missing of some cells."""
+        start, waiting = time.monotonic(), deque(works)
+        open_works: list[_Work] = []
+        try:
+            while waiting or open_works or self._in_hand:
+                self._hand_out(waiting, open_works)
+                self._take_in(bool(waiting))
+                for work in [work for work in open_works if work.finished]:
+                    open_works.remove(work)
+                    self._close(work)
+        finally:
+            try:
+                self._executor.close()
+            finally:
+                self._end(open_works)
+        self._summary(sum(work.computed for work in works), time.monotonic() - start)
+
+    def train(self, jobs: Sequence[TrainingJob]) -> list[_Net]:
+        """Train every network that is not there yet."""
+        nets = [self._net(job) for job in jobs]
+        try:
+            while True:
+                todo = [net for net in nets if not (net.running or net.failure or self._ready(net))]
+                for net in todo:
+                    if len(self._in_hand) < self._executor.slots:
+                        self._start_if_needed(net)
+                if not todo and not self._in_hand:
+                    return nets
+                self._take_in(bool(todo))
+        finally:
+            try:
+                self._executor.close()
+            finally:
+                self._end([])
+
+    def _end(self, open_works: Sequence[_Work]) -> None:
+        for entry in self._in_hand.values():
+            entry.stack.close()
+        try:
+            for work in open_works:
+                self._save(work)
+        finally:
+            for work in open_works:
+                self._stacks[work.number].close()
+            self._claims.close()
+
+    # --- handing out ---
+
+    def _hand_out(self, waiting: deque[_Work], open_works: list[_Work]) -> None:
+        """Give the executor as much as it takes, in the order of the cells; to several processes trainings first."""
+        if self._executor.slots > 1:
+            for job in (work.cell.job for work in waiting):
+                if job is not None and len(self._in_hand) < self._executor.slots:
+                    self._start_if_needed(self._net(job))
+        for work in open_works:
+            while len(self._in_hand) < self._executor.slots and work.missing and not work.failure:
+                self._start_images(work)
+        postponed: list[_Work] = []
+        while waiting and len(self._in_hand) < self._executor.slots:
+            work = waiting.popleft()
+            if not self._open(work):
+                if not work.failure:
+                    postponed.append(work)
+                continue
+            open_works.append(work)
+            while len(self._in_hand) < self._executor.slots and work.missing:
+                self._start_images(work)
+        waiting.extendleft(reversed(postponed))
+
+    def _take_in(self, more: bool) -> None:
+        if self._in_hand:
+            self._executor.wait(self._handle, POLL_SECONDS)
+        elif more and self._elsewhere:
+            time.sleep(POLL_SECONDS)
+
+    def _open(self, work: _Work) -> bool:
+        """Whether images of a cell can be handed out: its network is there, and the cell is ours."""
+        cell, key = work.cell, work.stored.key
+        if cell.job is not None:
+            net = self._net(cell.job)
+            if not self._ready(net):
+                self._start_if_needed(net)
+                if net.failure:
+                    self._fail(work, net.failure)
+                return False
+        if not self._claim(key, cell.title):
+            return False
+        # Another run may have finished it since the plan was made.
+        work.stored = self._store.read(cell.identity)
+        work.missing = deque(_missing(cell, work.stored))
+        if not work.missing:
+            self._claims.release(key)
+            work.total = 0
+            self._stacks[work.number] = ExitStack()
+            return True
+        work.total = len(work.missing)
+        record = cell.weights.record if cell.weights else self._record(cell.job) if cell.job else None
+        written = self._begun + timedelta(microseconds=work.number)
+        earlier = work.stored.about
+        work.stored.about = about(cell, record, self._experiment, written)
+        if work.stored.rows:
+            work.stored.about["machine"] = earlier.get("machine", {})
+            work.stored.about["machines"] = earlier.get("machines", [])
+        work.order = self._order(cell, key)
+        self._progress.say(f"[{work.number}/{work.of}] {cell.title}: {work.total} images")
+        stack = self._stacks[work.number] = ExitStack()
+        work.bar = stack.enter_context(self._progress.task(f"denoise {cell.title}"))
+        work.opened = True
+        return True
+
+    def _order(self, cell: Cell, key: str) -> CellOrder:
+        self._draws = self._draws or self._experiment.draws_source()
+        return CellOrder(
+            key, cell.title, cell.method, cell.noise, cell.dataset, self._draws, cell.protocol.padding, cell.seed,
+            str(cell.identity["device"]), cell.weights or cell.job, self._store.models.absolute(), cell.fit,
+            (self._store.folder / "fits").absolute(), cell.tile,
+        )  # fmt: skip
+
+    def _start_images(self, work: _Work) -> None:
+        """Hand out the next images of a cell: all at once to one process, a few at a time to several."""
+        assert work.order is not None
+        count = len(work.missing)
+        if self._executor.slots > 1:
+            count = 1 if work.cell.fit else min(MOST_IMAGES, max(1, count // (3 * self._executor.slots)))
+        pairs = [work.missing.popleft() for _ in range(count)]
+        options = self._executor.options
+        work.in_hand += 1
+        task = Evaluation(work.order, tuple(pairs), options.threads, options.time_limit)
+        self._submit(_InHand(task, work, None, pairs))
+
+    def _start_if_needed(self, net: _Net) -> None:
+        if not (net.running or net.failure or self._ready(net)):
+            self._start_training(net)
+
+    def _start_training(self, net: _Net) -> None:
+        job = net.job
+        if not self._claim(job.stem, f"training of {job.method.text} on {job.noise.id}"):
+            return
+        if self._ready(net):  # finished elsewhere, just now
+            self._claims.release(job.stem)
+            return
+        net.running = True
+        images = self._experiment.training_data(job.data["name"])
+        models, threads = self._store.models.absolute(), self._executor.options.threads
+        entry = _InHand(Training(job, images, models, threads, self._until), None, net, [])
+        entry.bar = entry.stack.enter_context(self._progress.task(f"train {job.method.text} on {job.noise.id}"))
+        self._submit(entry)
+
+    def _submit(self, entry: _InHand) -> None:
+        self._numbers += 1
+        self._in_hand[self._numbers] = entry
+        self._executor.submit(self._numbers, entry.task)
+
+    def _claim(self, name: str, title: str) -> bool:
+        if time.monotonic() < self._elsewhere.get(name, 0.0):
+            return False
+        owner = self._claims.take(name)
+        if owner is None:
+            self._elsewhere.pop(name, None)
+            return True
+        if name not in self._elsewhere:
+            self._progress.say(f"{title} is being computed by {owner.text}; its result will be used")
+        self._elsewhere[name] = time.monotonic() + POLL_SECONDS
+        return False
+
+    # --- taking in ---
+
+    def _handle(self, number: int, event: Event) -> None:
+        entry = self._in_hand[number]
+        if isinstance(event, Done | Failed | Lost):
+            del self._in_hand[number]
+            entry.stack.close()
+            if entry.work is not None:
+                entry.work.in_hand -= 1
+        if isinstance(event, Done):
+            for index, seconds in enumerate((event.busy, event.method, event.metrics)):
+                self._spent[index] += seconds
+        if entry.net is not None:
+            self._handle_training(entry, entry.net, event)
+        elif entry.work is not None:
+            self._handle_images(entry, entry.work, event)
+
+    def _handle_training(self, entry: _InHand, net: _Net, event: Event) -> None:
+        if isinstance(event, Advance):
+            assert entry.bar is not None
+            entry.bar.update(event.fraction, event.text)
+            return
+        if isinstance(event, Done | Failed | Lost):
+            net.running = False
+            self._claims.release(net.job.stem)
+        title = f"{net.job.method.text} on {net.job.noise.id}"
+        if isinstance(event, Done):
+            self._trained(net, title)
+        elif isinstance(event, Failed):
+            net.failure = self._reason(event, net.job.method.name, net.job.key)
+        elif isinstance(event, Lost):
+            net.tries += 1
+            if net.tries >= self._executor.tries:
+                net.failure = f"training was lost {net.tries} times: {event.reason}"
+            else:
+                self._progress.say(f"training of {title} was lost ({event.reason}); trying again")
+
+    def _trained(self, net: _Net, title: str) -> None:
+        record = self._record(net.job)
+        if record is None:
+            net.failure = (
+                f"the trained network is not in {self._store.models}: where tasks run on other machines, --out must be "
+                "a folder that all of them see"
+            )
+            return
+        self._progress.say(f"trained {title}: {record['steps']} steps in {duration(record['seconds'])}")
+        for warning in record["warnings"]:
+            self._progress.say(f"WARNING: {title}: {warning}")
+
+    def _handle_images(self, entry: _InHand, work: _Work, event: Event) -> None:
+        if isinstance(event, Begun):
+            _note_machine(work.stored, event.machine)
+        elif isinstance(event, Started):
+            entry.now = event.pair
+        elif isinstance(event, Scored):
+            self._scored(entry, work, event)
+        elif isinstance(event, Advance):
+            self._advance(work, event)
+        elif isinstance(event, Failed):
+            self._fail(work, self._reason(event, work.cell.method.name, work.stored.key))
+        elif isinstance(event, Lost):
+            self._lost(entry, work, event)
+
+    def _scored(self, entry: _InHand, work: _Work, event: Scored) -> None:
+        row = event.row
+        entry.left.remove((row.image, row.repeat))
+        entry.now = None
+        work.stored.rows[row.image, row.repeat] = row
+        work.computed += 1
+        work.dirty = True
+        if time.monotonic() - work.saved > min(SAVE_SECONDS, len(work.stored.rows) * ROW_SECONDS / SAVE_SHARE):
+            self._save(work)
+        mean = sum(r.psnr for r in work.stored.rows.values()) / len(work.stored.rows)
+        self._show(work, 0.0, f"mean {mean:.2f} dB")
+
+    def _advance(self, work: _Work, event: Advance) -> None:
+        each = work.fits.seconds(event.fraction)
+        if each is not None:
+            total = duration(each * work.total / min(self._executor.slots, work.total))
+            self._progress.say(f"{work.cell.title}: about {duration(each)} per image like the first, {total} in all")
+        self._show(work, event.fraction if work.in_hand == 1 else 0.0, event.text)
+
+    def _show(self, work: _Work, inside: float, text: str) -> None:
+        if work.bar is not None:
+            work.bar.update((work.computed + inside) / work.total, f"{work.computed}/{work.total} {text}")
+
+    def _lost(self, entry: _InHand, work: _Work, event: Lost) -> None:
+        work.missing.extendleft(reversed(entry.left))
+        work.tries[entry.now] = work.tries.get(entry.now, 0) + 1
+        where = f" at image {entry.now[0]}, repeat {entry.now[1]}" if entry.now else ""
+        if work.tries[entry.now] >= self._executor.tries:
+            self._fail(work, f"{event.reason}{where}, {work.tries[entry.now]} times")
+        else:
+            self._progress.say(f"{work.cell.title}: {event.reason}{where}; trying again")
+
+    def _fail(self, work: _Work, reason: str) -> None:
+        if not work.failure:
+            work.failure = reason
+            self._progress.say(f"FAILED: {work.cell.title}: {reason}")
+
+    def _reason(self, event: Failed, method: str, key: str) -> str:
+        """One sentence; an error that nobody foresaw leaves its traceback in the results folder."""
+        if not event.trace:
+            return event.reason
+        path = self._store.folder / f"error-{method}-{key}.txt"
+        write_text(path, event.trace)
+        return f"{event.reason} (traceback in {path})"
+
+    def _save(self, work: _Work) -> None:
+        if not work.dirty:
+            return
+        if not self._claims.ours(work.stored.key):
+            self._fail(work, "another run took this cell over while this one did not answer; run again to read it")
+            return
+        work.sort()
+        self._store.write(work.stored)
+        work.saved, work.dirty = time.monotonic(), False
+
+    def _close(self, work: _Work) -> None:
+        if work.opened:
+            work.dirty = work.computed > 0
+            self._save(work)
+            self._claims.release(work.stored.key)
+        self._stacks[work.number].close()
+
+    # --- networks ---
+
+    def _net(self, job: TrainingJob) -> _Net:
+        return self._nets.setdefault(job.key, _Net(job))
+
+    def _ready(self, net: _Net) -> bool:
+        return not net.running and self._record(net.job) is not None
+
+    def _record(self, job: TrainingJob) -> dict[str, Any] | None:
+        found = self._records.get(job.key) or record_of(job, self._store.models, self._progress.say)
+        if found is not None:
+            self._records[job.key] = found
+        return found
+
+    def _summary(self, images: int, seconds: float) -> None:
+        """Images per second, and what the workers' time went into."""
+        busy, method, metrics = self._spent
+        if not images or busy <= 0:
+            return
+        outside = (busy - method - metrics) / busy
+        slots = self._executor.slots
+        idle = f", {max(0.0, 1 - busy / (slots * seconds)):.1%} idle" if slots > 1 else ""
+        workers = f"{slots} workers" if slots > 1 else "one process"
+        self._progress.say(
+            f"{images} images in {duration(seconds)} by {workers}: {images / seconds:.2f} images/s; "
+            f"{outside:.1%} of their time outside network and metric{idle}"
+        )
+
+
+def _note_machine(stored: StoredCell, machine: dict[str, Any]) -> None:
+    """Record what rows were computed on; where several machines worked on a cell, all of them."""
+    first = stored.about.get("machine")
+    if not first:
+        stored.about["machine"] = machine
+    elif machine != first and machine not in stored.about.get("machines", []):
+        stored.about["machines"] = [*(stored.about.get("machines") or [first]), machine]
 
 
 def train_only(
-    experiment: Experiment, channels: int, store: Store, progress: Progress, until: float | None = None
+    experiment: Experiment,
+    channels: int,
+    store: Store,
+    progress: Progress,
+    until: float | None = None,
+    executor: Executor | None = None,
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Train every learned method of an experiment for its noises, without evaluating.
 
@@ -338,18 +615,24 @@ def train_only(
     -------
     weights file by title, and (title, reason) of those that failed or ran out of time at ``until``
     """
-    networks = _Networks(experiment, store, progress)
+    if experiment.train_data is not None and experiment.train_data.real:
+        channels = experiment.train_data.channels
+    jobs = {
+        f"{method.text} on {noise.id}": experiment.job(method, noise, channels)
+        for noise in experiment.noises
+        for method in experiment.methods
+        if isinstance(method, LearnedMethod)
+    }
+    if all(record_of(job, store.models, progress.say) for job in jobs.values()):
+        nets = [_Net(job) for job in jobs.values()]
+    else:
+        with _executor(executor, experiment) as ready:
+            nets = _Drive(experiment, store, progress, ready, until).train(list(jobs.values()))
     done: dict[str, str] = {}
     failed: list[tuple[str, str]] = []
-    for noise in experiment.noises:
-        for method in experiment.methods:
-            if not isinstance(method, LearnedMethod):
-                continue
-            job = experiment.job(method, noise, channels)
-            title = f"{method.text} on {noise.id}"
-            try:
-                networks.get(job, until)
-                done[title] = str(store.models / f"{job.stem}.safetensors")
-            except (TrainingFailed, OutOfTime) as error:
-                failed.append((title, str(error)))
+    for title, net in zip(jobs, nets, strict=True):
+        if net.failure:
+            failed.append((title, net.failure))
+        else:
+            done[title] = str(Path(store.models) / f"{net.job.stem}.safetensors")
     return done, failed

@@ -1,8 +1,8 @@
 """One training loop for every learned method.
 
-Adam, the paper's learning-rate schedule scaled to the budget, random crops, synthetic noise. Every step draws
-from generators derived from (seed, step), so all methods see the same crops and the same noise, and a training
-that was stopped goes on exactly where it was. Training images stay in memory as uint8.
+Adam, the paper's learning-rate schedule scaled to the budget, random crops, synthetic noise or real captures. Every
+step draws from generators derived from (seed, step), so all methods see the same crops and the same noise, and a
+training that was stopped goes on exactly where it was. Training images stay in memory as they are stored (uint8).
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from typing import Any, NoReturn
 import numpy as np
 
 from denoisebench.checkpoint import load_checkpoint, save_checkpoint
+from denoisebench.dataset import DataSet
 from denoisebench.errors import TrainingFailed, UserError, unknown
 from denoisebench.files import Damaged, file_sha256, make_folder, sealed, set_aside, unsealed, write_bytes, write_text
-from denoisebench.images import UIntImage
-from denoisebench.interrupt import held_interrupt
+from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
+from denoisebench.interrupts import whole_step
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
 from denoisebench.progress import Progress
 from denoisebench.provenance import full_digest, machine
 
+#: What networks are trained on: clean images in the order of their data set, or a data set of real captures.
+TrainingImages = Sequence[UIntImage] | DataSet
 CHECKPOINT_SECONDS = 20.0
 #: Of the records of trainings.
 FORMAT = 2
@@ -196,7 +199,7 @@ class TrainingJob:
     @property
     def stem(self) -> str:
         """File name without extension."""
-        return f"{self.method.name}-{self.noise.id}-{'rgb' if self.channels == 3 else 'gray'}-{self.key}"
+        return f"{self.method.name}-{self.noise.id}-{CHANNEL_NAMES.get(self.channels, 'any')}-{self.key}"
 
 
 #: What of a record is the training's identity.
@@ -269,7 +272,7 @@ class OutOfTime(Exception):  # noqa: N818 - nothing went wrong
 
 def train(
     job: TrainingJob,
-    images: Sequence[UIntImage],
+    images: TrainingImages,
     folder: Path,
     device: str,
     progress: Progress,
@@ -280,7 +283,7 @@ def train(
     Parameters
     ----------
     job : what to train
-    images : (H, W, C) uint8, in the order of their data set
+    images : (H, W, C) uint8, in the order of their data set; for real noise the data set itself
     folder : receives ``STEM.safetensors`` and ``STEM.json``; holds ``STEM.ckpt`` meanwhile
     device : torch device
     progress : where to show it
@@ -326,7 +329,7 @@ class Team:
 
 def train_here(
     job: TrainingJob,
-    images: Sequence[UIntImage],
+    images: TrainingImages,
     folder: Path,
     device: str,
     progress: Progress,
@@ -336,26 +339,24 @@ def train_here(
     """`train`, as one process of a team: each takes its share of every batch, the first one writes."""
     run = _Run(job, images, folder / f"{job.stem}.ckpt", device, team)
     title = f"train {job.method.text} on {job.noise.id}"
-    with progress.task(title) as task, held_interrupt(team.size == 1) as interrupt:
+    with progress.task(title) as task:
         while not run.finished:
-            if interrupt.asked:
-                run.save()
-                raise KeyboardInterrupt
             if run.out_of_time(until):
                 run.save()
                 raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
-            run.step()
+            with whole_step() as stopped:
+                run.step()
+            if stopped.asked:
+                run.save()
+                raise KeyboardInterrupt
             task.update(run.progress, run.status)
-        # Inside, so that Ctrl-C in the last step does not cost the network.
-        return run.store(folder) if team.rank == 0 else Trained(run.network, {})
+    return run.store(folder) if team.rank == 0 else Trained(run.network, {})
 
 
 class _Run:
     """State of one training: network, optimiser, step, learning curve."""
 
-    def __init__(
-        self, job: TrainingJob, images: Sequence[UIntImage], checkpoint: Path, device: str, team: Team
-    ) -> None:
+    def __init__(self, job: TrainingJob, images: TrainingImages, checkpoint: Path, device: str, team: Team) -> None:
         self.job, self.device, self._checkpoint, self._team = job, device, checkpoint, team
         recipe = job.recipe
         side = job.method.crop_multiple
@@ -363,8 +364,9 @@ class _Run:
             raise UserError(
                 f"Crop {recipe.crop} does not suit {job.method.name}: its crops must be multiples of {side}."
             )
-        self._crops = _Crops(images, recipe, job.noise)
-        self._steps = recipe.budget.steps(len(images), recipe.batch)
+        real = isinstance(images, DataSet)
+        self._crops: _Crops = _Captures(images, recipe) if real else _Drawn(images, recipe, job.noise)  # type: ignore[arg-type]
+        self._steps = recipe.budget.steps(self._crops.count, recipe.batch)
         self._done, self._seconds = 0, 0.0
         self._curve: list[dict[str, float]] = []
         self._sums: dict[str, torch.Tensor] = {}
@@ -413,6 +415,8 @@ class _Run:
             loss, monitors = self.job.method.backward(self.network, batch, after)
         self._team.average([p.grad for p in self.network.parameters() if p.grad is not None])
         self._team.average([loss, *monitors.values()])
+        if self.job.method.gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.method.gradient_norm)
         self._optimiser.step()
         self._done += 1
         # One clock for all: a budget in minutes ends everywhere after the same step.
@@ -424,20 +428,17 @@ class _Run:
     def _batch(self) -> Batch:
         job, method = self.job, self.job.method
         told = method.told(job.noise.family)
-        wanted = 2 if Need.SECOND in told else 1
-        clean, copies = self._crops.take(self._done, self.device, wanted)
+        clean, copies = self._crops.take(self._done, self.device, told)
         if not copies:
-            purposes = ("noise", "second")[:wanted]
+            assert clean is not None
+            purposes = ("noise", "second")[: 1 + (Need.SECOND in told)]
             copies = [add_noise_batch(clean, job.noise, self._generator(purpose)) for purpose in purposes]
         own = slice(self._team.rank, None, self._team.size)
-        clean, copies = clean[own], [(noisy[own], level[own]) for noisy, level in copies]
-        noisy, level = copies[0]
-        values: dict[Need, Any] = {Need.CLEAN: clean, Need.SECOND: copies[-1][0]}
-        known = Known(
-            method.name,
-            told,
-            {Need.FAMILY: job.noise.family, Need.LEVEL: level, Need.RANGED: job.noise.ranged},
-        )
+        noisy, level = copies[0][0][own], copies[0][1]
+        values: dict[Need, Any] = {Need.SECOND: copies[-1][0][own]}
+        values |= {} if clean is None else {Need.CLEAN: clean[own]}
+        facts: dict[Need, Any] = {Need.FAMILY: job.noise.family, Need.RANGED: job.noise.ranged}
+        known = Known(method.name, told, facts | ({} if level is None else {Need.LEVEL: level[own]}))
         layout = torch.channels_last if noisy.shape[1] > 1 else torch.contiguous_format
         noisy = noisy.contiguous(memory_format=layout)
         generator = self._generator("method" if self._team.rank == 0 else f"method of process {self._team.rank}")
@@ -540,37 +541,38 @@ def _excess(point: Mapping[str, float]) -> float:
 
 
 class _Crops:
-    """Training images, and the crops of every step."""
+    """Training images, and the crops of every step.
 
-    def __init__(self, images: Sequence[UIntImage], recipe: Recipe, noise: Noise) -> None:
-        self._recipe, self._noise = recipe, noise
-        self._images = [_at_least(image, recipe.crop) for image in images]
-        self._fixed: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
+    Parameters
+    ----------
+    count : of what one epoch takes a crop of
+    recipe : batch, crop and seed
+    """
 
-    def take(self, step: int, device: str, copies: int) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
-        """Clean crops of one step (N, C, H, W), and, if noise is fixed, so many noisy copies with levels."""
+    def __init__(self, count: int, recipe: Recipe) -> None:
+        self.count, self._recipe = count, recipe
+
+    def take(
+        self, step: int, device: str, told: frozenset[Need]
+    ) -> tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]:
+        """What a method may be told of one step.
+
+        Returns
+        -------
+        clean crops (N, C, H, W), None where no noise is drawn and nobody asked for them
+        noisy crops with their levels (N, 1, 1, 1) or None: none if noise is still to be drawn, else as many as needed
+        """
+        raise NotImplementedError
+
+    def _window(self, rng: np.random.Generator, image: AnyImage) -> tuple[slice, slice]:
         side = self._recipe.crop
-        rng = generator_from("crops", self._recipe.seed, step)
-        windows = []
-        for index in self._choose(step):
-            height, width = self._images[index].shape[:2]
-            top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-            windows.append((index, (slice(top, top + side), slice(left, left + side))))
-        clean = np.stack([self._images[index][window] for index, window in windows])
-        x = _to_tensor(clean, device).float() / 255
-        if self._recipe.draws == "fresh":
-            return x, []
-        noisy = []
-        for copy in range(copies):
-            drawn = [self._fixed_copy(index, copy) for index, _ in windows]
-            crops = np.stack([whole[window] for (whole, _), (_, window) in zip(drawn, windows, strict=True)])
-            levels = torch.tensor([level for _, level in drawn], device=device).view(-1, 1, 1, 1)
-            noisy.append((_to_tensor(crops, device), levels))
-        return x, noisy
+        height, width = image.shape[:2]
+        top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        return slice(top, top + side), slice(left, left + side)
 
     def _choose(self, step: int) -> list[int]:
         """Images of one step: a fresh permutation per epoch, incomplete batches dropped."""
-        count, batch = len(self._images), self._recipe.batch
+        count, batch = self.count, self._recipe.batch
         if count < batch:
             rng = generator_from("choice", self._recipe.seed, step)
             return [int(i) for i in rng.integers(count, size=batch)]
@@ -578,15 +580,83 @@ class _Crops:
         order = generator_from("epoch", self._recipe.seed, epoch).permutation(count)
         return [int(i) for i in order[position * batch : (position + 1) * batch]]
 
+
+class _Drawn(_Crops):
+    """Clean images, whose noise is drawn."""
+
+    def __init__(self, images: Sequence[UIntImage], recipe: Recipe, noise: Noise) -> None:
+        super().__init__(len(images), recipe)
+        self._noise = noise
+        self._images = [_at_least(image, recipe.crop) for image in images]
+        self._fixed: dict[tuple[int, int], tuple[np.ndarray, float]] = {}
+
+    def take(
+        self, step: int, device: str, told: frozenset[Need]
+    ) -> tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]:
+        rng = generator_from("crops", self._recipe.seed, step)
+        windows = [(index, self._window(rng, self._images[index])) for index in self._choose(step)]
+        clean = np.stack([self._images[index][window] for index, window in windows])
+        x = _to_tensor(clean, device).float() / 255
+        if self._recipe.draws == "fresh":
+            return x, []
+        noisy: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+        for copy in range(1 + (Need.SECOND in told)):
+            drawn = [self._fixed_copy(index, copy) for index, _ in windows]
+            crops = np.stack([whole[window] for (whole, _), (_, window) in zip(drawn, windows, strict=True)])
+            levels = torch.tensor([level for _, level in drawn], device=device).view(-1, 1, 1, 1)
+            noisy.append((_to_tensor(crops, device), levels))
+        return x, noisy
+
     def _fixed_copy(self, index: int, copy: int) -> tuple[np.ndarray, float]:
         if (index, copy) not in self._fixed:
             rng = generator_from("fixed", self._recipe.seed, self._noise.id, index, copy)
             draw = add_noise(self._images[index], self._noise, rng)
+            assert draw.level is not None
             self._fixed[index, copy] = (draw.noisy, draw.level)
         return self._fixed[index, copy]
 
 
-def _at_least(image: UIntImage, side: int) -> UIntImage:
+class _Captures(_Crops):
+    """Real captures: one epoch takes a crop of each; references are looked at only for who is told clean images.
+
+    Images are kept as they are loaded; a data set too large for that returns images that read only what is sliced.
+    """
+
+    def __init__(self, data: DataSet, recipe: Recipe) -> None:
+        self._captures = [(image, index) for image in data.images for index in range(data.captures(image))]
+        super().__init__(len(self._captures), recipe)
+        self._data = data
+        self._kept: dict[tuple[str, str, int], AnyImage] = {}
+
+    def take(
+        self, step: int, device: str, told: frozenset[Need]
+    ) -> tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]:
+        rng = generator_from("crops", self._recipe.seed, step)
+        clean, first, second = [], [], []
+        for image, index in (self._captures[number] for number in self._choose(step)):
+            noisy = self._get("capture", image, index)
+            window = self._window(rng, noisy)
+            first.append(to_float(noisy[window]))
+            # Drawn for every method, so that all see the same crops.
+            other = int(rng.integers(max(1, self._data.captures(image) - 1)))
+            if Need.SECOND in told:
+                second.append(to_float(self._get("capture", image, other + (other >= index))[window]))
+            if Need.CLEAN in told:
+                clean.append(to_float(self._get("reference", image, index)[window]))
+        copies: list[tuple[torch.Tensor, torch.Tensor | None]] = [
+            (_to_tensor(np.stack(crops), device), None) for crops in (first, second) if crops
+        ]
+        return _to_tensor(np.stack(clean), device) if clean else None, copies
+
+    def _get(self, what: str, image: str, index: int) -> AnyImage:
+        if (what, image, index) not in self._kept:
+            found = getattr(self._data, what)(image, index)
+            small = min(found.shape[:2]) < self._recipe.crop
+            self._kept[what, image, index] = _at_least(found[:, :], self._recipe.crop) if small else found
+        return self._kept[what, image, index]
+
+
+def _at_least(image: AnyImage, side: int) -> AnyImage:
     missing = [max(0, side - size) for size in image.shape[:2]]
     return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else image
 

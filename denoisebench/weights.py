@@ -18,8 +18,10 @@ from typing import Any
 import denoisebench
 from denoisebench.errors import UserError
 from denoisebench.files import make_folder, parse_json, read_text, write_bytes
+from denoisebench.images import CHANNEL_NAMES
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
+from denoisebench.noise import REAL
 from denoisebench.provenance import full_digest
 from denoisebench.registry import METHODS
 
@@ -61,12 +63,12 @@ class Weights:
         return network_from(method, channels, read_tensors(self.path, self.sha256), self.path.name, device)
 
 
-def stem_of(method: LearnedMethod, noise: str, channels: int) -> str:
-    """File name without extension, the same for every training of these settings."""
+def stem_of(method: LearnedMethod, noise: str, channels: int, data: str = "") -> str:
+    """File name without extension, the same for every training of these settings; real noise is that of its data."""
     settings, usual = method.settings(training_only=True), type(method)().settings(training_only=True)
     extra = "" if settings == usual else f"-{full_digest(settings)[:8]}"
-    kind = {1: "gray", 3: "rgb"}.get(channels, f"{channels}ch")
-    return f"{method.name}-{noise}-{kind}{extra}"
+    source = f"-{data}" if noise == REAL.id else ""
+    return f"{method.name}-{noise}{source}-{CHANNEL_NAMES.get(channels, f'{channels}ch')}{extra}"
 
 
 def shipped_folder() -> Path | None:
@@ -116,17 +118,27 @@ class Shelf:
         self._folders = folders
         self._contents: list[dict[str, Weights]] | None = None
 
-    def find(self, method: LearnedMethod, noise: str, channels: int) -> Weights | None:
-        """The first weights trained with exactly these settings for this noise and channel count, or None."""
+    def find(self, method: LearnedMethod, noise: str, channels: int, data: str = "") -> Weights | None:
+        """The first weights trained with exactly these settings for this noise and channel count, or None.
+
+        Of real noise they must have been trained on the data set named ``data``.
+        """
         if self._contents is None:
             self._contents = [read_folder(folder) for folder in self._folders]
-        stem, settings = stem_of(method, noise, channels), method.settings(training_only=True)
+        stem, settings = stem_of(method, noise, channels, data), method.settings(training_only=True)
         wanted = {"method": method.name, "noise": noise, "channels": channels, "settings": settings}
         for content in self._contents:
             weights = content.get(stem)
             if weights is not None and all(weights.record.get(key) == value for key, value in wanted.items()):
                 return weights
         return None
+
+    def with_hash(self, sha256: str) -> Weights | None:
+        """The weights of that SHA-256, wherever they lie, or None."""
+        if self._contents is None:
+            self._contents = [read_folder(folder) for folder in self._folders]
+        found = (weights for content in self._contents for weights in content.values())
+        return next((weights for weights in found if weights.sha256 == sha256), None)
 
 
 def read_folder(folder: Path) -> dict[str, Weights]:
@@ -178,13 +190,13 @@ def read_sums(folder: Path) -> dict[str, str]:
         raise UserError(f"Cannot read {folder / SUMS}: {error}.") from None
     for number, line in enumerate(text.splitlines(), 1):
         sha256, _, name = line.partition("  ")
-        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef") or not _plain(name):
+        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef") or not is_plain_name(name):
             raise UserError(f"{folder / SUMS}, line {number} is not a SHA-256 and a file name: {line!r}.")
         sums[name] = sha256
     return sums
 
 
-def _plain(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
     """Whether this names a file of the folder itself, on every system."""
     return bool(name) and name not in (".", "..") and not set(name) & set("/\\:\0") and name.isprintable()
 

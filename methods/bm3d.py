@@ -4,9 +4,10 @@ Block matching groups similar 8x8 patches; each group is thresholded in a 3-D tr
 with an empirical Wiener filter takes the first estimate as its pilot. Colour is filtered in an opponent space
 with the groups found on its first, luminance-like channel.
 
-Shapes: y (H, W, C), 0..1 scale. Gaussian noise only; `anscombe_bm3d` is the same filter for Poisson noise. Told: the
-noise model; sigma is estimated per image (Chen et al.) unless ``sigma=known``. Errors: an image below 18x18 pixels in
-colour or 9x9 in gray is too small for the estimate. Cost: 61 s for 512x768 in colour, one thread; no network.
+Shapes: y (H, W, C), 0..1 scale. Gaussian noise; `anscombe_bm3d` is the same filter for Poisson noise, and stabilises
+real noise too, which is filtered as Gaussian here, each plane of a packed raw image on its own. Told: the noise model;
+sigma is estimated per image (Chen et al.) unless ``sigma=known``. Errors: an image below 18x18 pixels in colour or 9x9
+in gray is too small for the estimate. Cost: 61 s for 512x768 in colour, one thread; no network.
 
 The filter itself is the ``bm3d`` package of its authors: closed source, for non-commercial use only. It is
 imported when the method is used, and not before.
@@ -60,7 +61,7 @@ class BM3D(GaussianDenoiser):
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
         """Poisson noise is left to the method of its own that the papers list."""
-        if noise.family != "gauss":
+        if noise.family == "poisson":
             return "takes Gaussian noise only; use anscombe_bm3d"
         return super().unsuitable(noise, channels)
 

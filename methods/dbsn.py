@@ -1,7 +1,7 @@
 """DBSN: a dilated blind-spot network for the mean, 1x1 networks for two variances, and Bayes' rule between them.
 
     f(y) = (mu, features) with a blind spot,   S = U U^T, U = g(features),   y = x + n,   n ~ N(0, N), N = diag(s^2)
-    s = softplus(h(.) - 4) + 0.001:   mean over pixels of h(y) (Gaussian), h(mu) (Poisson)
+    s = softplus(h(.) - 4) + 0.001:   mean over pixels of h(y) (Gaussian), h(mu) (Poisson, real)
     loss = mean_p ((y - mu)^T (S + N)^-1 (y - mu) + log det(S + N)) / 2
     xhat = mu + S (S + N)^-1 (y - mu)
 
@@ -99,7 +99,7 @@ class DBSN(LearnedMethod):
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
         """Ranges of levels, unless asked for."""
-        if noise.ranged and not self.ranged:
+        if noise.ranged and not (noise.real or self.ranged):
             return "made for a single noise level; dbsn[ranged=true] estimates one per image"
         return super().unsuitable(noise, channels)
 

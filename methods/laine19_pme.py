@@ -9,11 +9,16 @@ Poisson noise: N = max(mu, 0.001) / lambda, with the predicted mean for the unkn
 
 ``level=known``: sigma or lambda is told. ``level=global``: one learned number for all images; ``level=image``: a
 second U-Net, its last layer zero at the start, maps each image to its own, as the mean over its pixels; either becomes
-softplus(s - 4) + 0.001, the standard deviation (Gaussian) or 1 / lambda (Poisson). Shapes: y (N, C, H, W), 0..1 scale;
+softplus(s - 4) + 0.001, the standard deviation (Gaussian) or 1 / lambda (Poisson). Of real noise the model is unknown
+as well: ``assume`` one, and have the level learned. ``output=mean`` is mu alone. Shapes: y (N, C, H, W), 0..1 scale;
 the likelihood is computed in float64. Cost: four passes of the U-Net to train and to denoise.
 
 Table 1 of Blind2Unblind does not say which variant it shows. The determinant is taken from a Cholesky factor and the
 posterior mean from a linear solve; the released code clamps determinants and adds 1e-6 to three inverses instead.
+
+Two things are ours: the network predicts mu - 1/2, and gradients are cut to norm 10, the size they have once training
+is under way. Where S starts nearly singular and mu near 0, Poisson's N is 0.001 / lambda and the first gradients are
+10^5; Adam follows them to mu = 100 and, its second moment being full of them, stays there.
 
 Source: Laine, Karras, Lehtinen, Aila, High-Quality Self-Supervised Deep Image Denoising, NeurIPS 2019.
 """
@@ -28,8 +33,10 @@ from denoisebench.errors import UserError
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import BLIND, build_network
+from denoisebench.noise import Noise
 
 SMALLEST = 1e-3
+GRAY = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,10 +46,18 @@ class Laine19PME(LearnedMethod):
     Parameters
     ----------
     level : known to the method, or learned as one number for all images or one per image
+    assume : the noise model that is told, or this one
+    output : posterior mean, or the mean of the prior, which is blind to the pixel itself
     """
 
     network: str = "blindspot"
     level: Literal["known", "global", "image"] = "known"
+    assume: Literal["told", "gauss", "poisson"] = "told"
+    output: Literal["posterior", "mean"] = "posterior"
+
+    inference_only = frozenset({"output"})
+
+    gradient_norm = 10.0
 
     name = "laine19_pme"
     info = Info(
@@ -64,8 +79,15 @@ class Laine19PME(LearnedMethod):
             raise UserError(f"laine19_pme[network={self.network}]: allowed are networks with a blind spot: {allowed}.")
 
     def told(self, family: str) -> frozenset[Need]:
-        """The noise model, and the level if it is not learned."""
-        return self.info.needs if self.level == "known" else frozenset({Need.FAMILY})
+        """The noise model unless one is assumed, and the level unless it is learned."""
+        untold = {Need.FAMILY} if self.assume != "told" else set()
+        return self.info.needs - untold - ({Need.LEVEL} if self.level != "known" else set())
+
+    def unsuitable(self, noise: Noise, channels: int) -> str | None:
+        """Real noise, unless a model is assumed and its level learned."""
+        if noise.real and (self.assume == "told" or self.level == "known"):
+            return "needs a noise model; laine19_pme[assume=poisson,level=image] assumes one and learns its level"
+        return super().unsuitable(noise, channels)
 
     def build(self, channels: int) -> torch.nn.Module:
         parts: dict[str, Any] = {
@@ -98,22 +120,25 @@ class Laine19PME(LearnedMethod):
         self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
     ) -> torch.Tensor:
         mean, covariance = self.prior(network, noisy)
+        if self.output == "mean":
+            return mean
         return posterior_mean(noisy.double(), mean, covariance, self.variance(network, noisy, mean, known))
 
     def prior(self, network: torch.nn.Module, noisy: torch.Tensor) -> tuple[torch.Tensor, Matrix]:
         """mu (N, C, H, W), and S as rows of (N, H, W), lower triangle and diagonal, float64."""
         channels = noisy.shape[1]
         output = network["prior"](noisy).double()  # type: ignore[index]
-        return output[:, :channels], from_upper(output[:, channels:], channels)
+        return GRAY + output[:, :channels], from_upper(output[:, channels:], channels)
 
     def variance(self, network: torch.nn.Module, noisy: torch.Tensor, mean: torch.Tensor, known: Known) -> torch.Tensor:
         """Noise variance of every pixel and channel (N, C, H, W)."""
+        family = known.family if self.assume == "told" else self.assume
         if self.level == "known":
             level = torch.as_tensor(known.level, dtype=torch.float64, device=noisy.device)
-            spread = level.clamp(min=SMALLEST) if known.family == "gauss" else 1 / level
+            spread = level.clamp(min=SMALLEST) if family == "gauss" else 1 / level
         else:
             raw = network.level if self.level == "global" else network["estimator"](noisy).mean((1, 2, 3), True)  # type: ignore[index]
             spread = torch.nn.functional.softplus(torch.as_tensor(raw).double() - 4) + SMALLEST
-        if known.family == "gauss":
+        if family == "gauss":
             return spread.square().expand_as(mean)
         return mean.clamp(min=SMALLEST) * spread

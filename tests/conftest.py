@@ -93,6 +93,7 @@ def forget_plugins() -> None:
         registry._loaders = None
         registry._origins.clear()
         registry._classes.clear()
+        registry.files.clear()
     for cached in (provenance.source_digest, provenance.code_digest, provenance.plugin_digest):
         cached.cache_clear()
 

@@ -471,17 +471,26 @@ def test_a_report_on_a_folder_without_results_is_refused(command: Command, tmp_p
     refused(command("report", tmp_path), str(tmp_path), "no finished results")
 
 
-def test_a_damaged_result_file_is_named_and_nothing_is_overwritten(
+def test_a_damaged_result_file_is_named_left_out_and_computed_again(
     command: Command, image_folder: MakeFolder, tmp_path: Path
 ) -> None:
-    arguments = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o")
-    command(*arguments)
-    (cell,) = (tmp_path / "o" / "cells").iterdir()
-    cell.write_text(cell.read_text(encoding="utf-8")[:-40], encoding="utf-8")
-    before = cell.read_bytes()
-    refused(command(*arguments), str(cell), "damaged", "Move it away")
-    refused(command("report", tmp_path / "o"), str(cell), "damaged")
-    assert cell.read_bytes() == before
+    arguments = ("run", "--methods", "identity,nlm", "--datasets", image_folder(), "--out", tmp_path / "o")
+    first = command(*arguments)
+    cell = max((tmp_path / "o" / "cells").glob("*.json"), key=lambda path: '"nlm"' in path.read_text(encoding="utf-8"))
+    damaged = cell.read_bytes()[:-40]
+    cell.write_bytes(damaged)
+    report = command("report", tmp_path / "o")
+    assert report.code == 1
+    assert "NLM" not in report.out
+    assert f"WARNING: {cell} is damaged" in report.out.replace("\\", "")
+    assert cell.read_bytes() == damaged, "a report changes no result"
+    again = command(*arguments)
+    assert again.code == 0
+    assert f"{cell} is damaged" in again.err
+    assert "computed again" in again.err
+    assert (tmp_path / "o" / "cells" / "damaged" / cell.name).read_bytes() == damaged
+    scores = [line.rpartition("|")[0].rpartition("|")[0] for line in first.out.splitlines()[:4]]
+    assert [line.rpartition("|")[0].rpartition("|")[0] for line in again.out.splitlines()[:4]] == scores
 
 
 # --- plugins given by file ---
@@ -590,9 +599,10 @@ def test_an_experiment_file_gives_the_options_and_the_command_line_wins(
     refused(command("run", "--config", path), "many")
 
 
-def test_a_published_table_is_planned_and_refused_without_data(command: Command, tmp_path: Path) -> None:
-    refused(command("table", "1", "--plan", "--out", tmp_path), "Kodak", "not on this machine")
-    refused(command("table", "3"), "SIDD", "1, 2, 5, 6, 7, 8")
+def test_a_published_table_is_refused_without_data(command: Command, tmp_path: Path) -> None:
+    refused(command("table", "1", "--out", tmp_path), "Kodak", "not on this machine")
+    refused(command("table", "3"), "SIDD", "not on this machine")
+    refused(command("table", "9"), "no table", "1, 2, 3, 4, 5, 6, 7, 8")
     refused(command("table", "8", "--noise", "gauss"), "gauss")
 
 

@@ -46,8 +46,8 @@ def test_options_are_texts_by_parameter_name(tmp_path: Path) -> None:
         ("methods = []", "methods must be text"),
         ("methods = {a = 1}", "methods must be text"),
         ("title = 3", "title must be text"),
-        ("paper = 3", "needs table = one of 1, 2, 5, 6, 7, 8"),
-        ("[paper]\ntable = 3", "needs table = one of"),
+        ("paper = 3", "needs table = one of 1, 2, 3, 4, 5, 6, 7, 8"),
+        ("[paper]\ntable = 9", "needs table = one of"),
         ("[paper]\ntable = true", "needs table = one of"),
         ("[paper]\ntable = 1\nvariant = 2", "Did you mean 'variants'"),
         ("[paper]\ntable = 5\nvariants = 3", "variants must map names"),
@@ -80,7 +80,7 @@ def test_shipped_files_cover_their_published_table(number: int) -> None:
     assert len(found.options["datasets"].split(",")) == len({row["dataset"] for row in rows})
 
 
-def test_other_tables_are_refused_with_the_reason() -> None:
-    for text, words in (("3", "raw images of SIDD"), ("4", "FMDD"), ("9", "no table '9'"), ("one", "no table 'one'")):
+def test_other_tables_are_refused() -> None:
+    for text, words in (("9", "no table '9'"), ("one", "no table 'one'")):
         with pytest.raises(UserError, match=words):
             table_file(text)

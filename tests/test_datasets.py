@@ -15,9 +15,16 @@ from denoisebench.errors import UserError
 from denoisebench.registry import DATASETS
 
 BUILT_IN = [name for name in DATASETS.names() if DATASETS.origin(name) == "built in"]
-TRAINING = {"bsd400", "bsd400_color", "imagenet_val", "samples_train"}
+FMDD = [f"fmdd_{kind}" for kind in ("bpae", "fish", "mice", "twophoton")]
+TRAINING = {"bsd400", "bsd400_color", "imagenet_val", "samples_train", "sidd_raw_medium", *(f"{n}_train" for n in FMDD)}
 #: Sets that the papers draw several times.
-REPEATS = {"kodak": 10, "bsd300": 3, "set14": 20, "set14_14": 20}
+REPEATS = {
+    "kodak": 10,
+    "bsd300": 3,
+    "set14": 20,
+    "set14_14": 20,
+    **{f"{name}{end}": 50 for name in FMDD for end in ("", "_loo")},
+}
 
 
 def kind_of(name: str) -> type[FolderSet]:
@@ -44,7 +51,9 @@ def pixel_hashes(name: str) -> set[str]:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_metadata_are_complete(name: str) -> None:
     kind = kind_of(name)
-    assert kind.channels in (1, 3)
+    assert kind.channels in ((1, 3, 4) if kind.real else (1, 3))
+    assert kind.scoring == ("raw" if kind.channels == 4 else "uint8")
+    assert not kind.training or DATASETS.get(kind.training).channels == kind.channels
     assert kind.title
     assert kind.source
     assert kind.licence
@@ -62,8 +71,9 @@ def test_manifests_fit_the_set(name: str) -> None:
     if manifest is None:
         pytest.skip("no manifest of this set is shipped")
     entries = read_manifest(manifest)
-    assert manifest.name == f"{name.removesuffix('_crops')}.tsv"
-    assert name.endswith("_crops") or len(entries) == kind_of(name).count
+    assert manifest.name == f"{name.removesuffix('_crops').removesuffix('_loo')}.tsv"
+    if not kind_of(name).real:
+        assert name.endswith("_crops") or len(entries) == kind_of(name).count
     assert [entry.file for entry in entries] == sorted(entry.file for entry in entries)
     assert len({entry.pixels for entry in entries}) == len(entries)
     for entry in entries:
@@ -85,10 +95,14 @@ def test_sets_on_this_machine_pass(name: str) -> None:
     image = dataset.load(dataset.images[0])
     assert image.dtype == np.uint8
     assert image.shape[2] == dataset.channels
+    if dataset.real:
+        index = dataset.captures(dataset.images[0]) - 1
+        assert dataset.capture(dataset.images[0], index).shape == image.shape
+        assert dataset.reference(dataset.images[0], index).shape == image.shape
     assert bool(dataset.note) == (dataset.manifest is None)
 
 
-@pytest.mark.parametrize("name", ["kodak", "bsd300", "bsd400"])
+@pytest.mark.parametrize("name", ["kodak", "bsd300", "bsd400", "fmdd_bpae", "sidd_srgb"])
 def test_verifying_unaltered_files_decodes_none_of_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} was decoded")

@@ -288,12 +288,14 @@ def test_training_falls_back_to_the_embedded_images_and_names_them(base: Experim
 
 
 def test_training_takes_bsd400_where_it_is(base: Experiment, tmp_path: Path) -> None:
-    found = {channels: replace(base, train_data=None, roots=[tmp_path]).training_set(channels) for channels in (1, 3)}
+    gauss, anywhere = parse_noise("gauss25"), replace(base, train_data=None, roots=[tmp_path])
+    found = {channels: anywhere.training_set(channels, gauss) for channels in (1, 3)}
     assert [data.name for data in found.values()] == ["samples_train", "samples_train"]
     for folder in ("bsd400", "bsd400_color"):
         kind = type(find_dataset(folder, [tmp_path]))
         (tmp_path / kind.folders[0]).mkdir(exist_ok=True)  # type: ignore[attr-defined]
-    found = {channels: replace(base, train_data=None, roots=[tmp_path]).training_set(channels) for channels in (1, 3)}
+    anywhere = replace(anywhere)  # one experiment looks for them once
+    found = {channels: anywhere.training_set(channels, gauss) for channels in (1, 3)}
     assert [data.name for data in found.values()] == ["bsd400", "bsd400_color"]
 
 

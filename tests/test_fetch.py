@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import stat
 import tarfile
 import threading
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,29 +19,44 @@ from PIL import Image
 
 from denoisebench.dataset import Archive, FolderSet, entry_of, file_hash, write_manifest
 from denoisebench.errors import UserError
-from denoisebench.fetch import fetch, status
+from denoisebench.fetch import CHUNK, _extract, facts, fetch, status
 from denoisebench.registry import DATASETS
 
 NAMES = ("101085.jpg", "3096.jpg")
 
 
 class Server:
-    """Files by path; `cut` makes the next answers stop after that many bytes."""
+    """Files by path, in parts where asked for; each entry of `cuts` ends one answer after that many bytes."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self.cut: int | None = None
+        #: What each answer began with, as (status, first byte).
+        self.answers: list[tuple[int, int]] = []
+        self.cuts: list[int] = []
+        self.ranges = True
+        self.validator: str | None = '"1"'
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
                 content = outer.files.get(self.path)
-                self.send_response(404 if content is None else 200)
-                self.send_header("Content-Length", str(len(content or b"")))
+                if content is None:
+                    self.send_error(404)
+                    return
+                first = outer.first(self.headers["Range"], self.headers["If-Range"])
+                status = 200 if first is None else 206 if first < len(content) else 416
+                outer.answers.append((status, first or 0))
+                body = b"" if status == 416 else content[first or 0 :]
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                if status == 206:
+                    self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+                if outer.validator is not None:
+                    self.send_header("ETag", outer.validator)
                 self.end_headers()
-                self.wfile.write((content or b"")[: outer.cut])
+                self.wfile.write(body[: outer.cuts.pop(0) if outer.cuts else None])
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -46,6 +64,12 @@ class Server:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def first(self, asked: str | None, condition: str | None) -> int | None:
+        """The first byte of a partial answer; None for a whole one."""
+        if not self.ranges or asked is None or condition not in (None, self.validator):
+            return None
+        return int(asked.removeprefix("bytes=").rstrip("-"))
 
     def close(self) -> None:
         self._http.shutdown()
@@ -153,17 +177,143 @@ def test_a_known_checksum_is_enforced(tiny: type[FolderSet], server: Server, tmp
     assert "not known" not in "\n".join(said)
 
 
-def test_a_download_that_was_cut_off_starts_again(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    server.cut = 1000
-    with pytest.raises(UserError, match=r"(failed|damaged) .*[Tt]ry again"):
+def test_a_download_that_breaks_off_is_taken_up_again_at_once(
+    tiny: type[FolderSet], server: Server, tmp_path: Path
+) -> None:
+    server.cuts, said = [2 * CHUNK + 5, CHUNK], list[str]()
+    fetch(tiny, tmp_path, said.append)
+    assert server.answers == [(200, 0), (206, 2 * CHUNK), (206, 3 * CHUNK)]
+    total = len(server.files["/tiny.tgz"])
+    assert f"tiny.tgz: going on after {3 * CHUNK:,} of {total:,} bytes" in said
+    assert any("broke off after 16,384 bytes" in line for line in said)
+    assert said.count("tiny.tgz: 100 % of 0.0 MB") == 1
+    assert left_in(tmp_path / "tiny") == sorted(NAMES)
+
+
+def test_the_next_call_goes_on_where_the_last_one_gave_up(
+    tiny: type[FolderSet], server: Server, tmp_path: Path
+) -> None:
+    root, server.cuts = tmp_path / "root", [CHUNK, 10, CHUNK]
+    with pytest.raises(UserError, match=r"failed .* 16,384 bytes of it are kept, and the same command goes on there"):
         fetch(tiny, root, lambda line: None)
-    assert left_in(root) == []
-    (root / "tiny.part").mkdir()
-    (root / "tiny.tgz.part").write_bytes(b"left by a killed program")
-    server.cut = None
+    assert (root / "tiny.tgz.part").read_bytes() == server.files["/tiny.tgz"][: 2 * CHUNK]
+    assert not (root / "tiny").exists()
     fetch(tiny, root, lambda line: None)
+    assert server.answers[-1] == (206, 2 * CHUNK)
     assert left_in(root) == ["tiny"]
+
+
+@pytest.mark.parametrize("how", ["no ranges", "another file", "another length", "another address", "no tag"])
+def test_a_part_of_something_else_is_never_continued(
+    how: str, tiny: type[FolderSet], server: Server, tmp_path: Path
+) -> None:
+    root, server.cuts = tmp_path / "root", [1000, 0, 0]
+    right = server.files["/tiny.tgz"]
+    if how == "another length":
+        server.validator = None
+        server.files["/tiny.tgz"] = b"an older version " * 100
+    with pytest.raises(UserError):
+        fetch(tiny, root, lambda line: None)
+    (root / "tiny.tgz.part").write_bytes(b"x" * 1000)
+    server.ranges = how != "no ranges"
+    server.validator = '"2"' if how == "another file" else server.validator
+    server.files["/other.tgz"] = server.files["/tiny.tgz"] = right
+    if how == "no tag":
+        (root / "tiny.tgz.part.tag").unlink()
+    kind = with_archive(tiny, url=f"{server.url}/other.tgz") if how == "another address" else tiny
+    if how == "another address":
+        for ending in (".part", ".part.tag"):
+            (root / f"tiny.tgz{ending}").rename(root / f"other.tgz{ending}")
+    fetch(kind, root, lambda line: None)
+    assert server.answers[-1] == (200, 0)
+    assert left_in(root) == ["tiny"]
+
+
+def test_a_part_that_is_whole_already_is_not_asked_for_again_for_ever(
+    tiny: type[FolderSet], server: Server, tmp_path: Path
+) -> None:
+    root, server.cuts = tmp_path / "root", [1000, 0, 0]
+    with pytest.raises(UserError):
+        fetch(tiny, root, lambda line: None)
+    (root / "tiny.tgz.part").write_bytes(server.files["/tiny.tgz"])
+    fetch(tiny, root, lambda line: None)
+    assert server.answers[-2][0] == 416
+    assert server.answers[-1] == (200, 0)
+    assert left_in(root) == ["tiny"]
+
+
+def test_a_truncated_archive_is_deleted(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
+    whole = server.files["/tiny.tgz"]
+    server.files["/tiny.tgz"] = whole[: len(whole) // 2]
+    with pytest.raises(UserError, match=r"tiny\.tgz is damaged .*It was deleted; try again"):
+        fetch(tiny, tmp_path / "root", lambda line: None)
+    assert left_in(tmp_path / "root") == []
+    server.files["/tiny.tgz"] = whole
+    fetch(tiny, tmp_path / "root", lambda line: None)
+
+
+def zipped(files: dict[str, bytes], link: str = "") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("BSDS300/", b"")
+        for name, content in files.items():
+            archive.writestr(name, content)
+        if link:
+            member = zipfile.ZipInfo(link)
+            member.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(member, "/etc/hostname")
+    return buffer.getvalue()
+
+
+def test_a_zip_is_as_good_as_a_tar(tiny: type[FolderSet], server: Server, originals: Path, tmp_path: Path) -> None:
+    files = {f"BSDS300/images/test/{name}": (originals / name).read_bytes() for name in NAMES}
+    kind = with_archive(tiny, url=f"{server.url}/tiny.zip")
+    # Images that the manifest does not name stay in the archive.
+    server.files["/tiny.zip"] = zipped({**files, "BSDS300/images/test/stranger.jpg": b"no image"})
+    fetch(kind, tmp_path / "a", lambda line: None)
+    assert left_in(tmp_path / "a" / "tiny") == sorted(NAMES)
+    whole = zipped(files)
+    for content, message in (
+        (whole[: len(whole) // 2], "is damaged"),
+        (whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:], "is damaged"),
+        (zipped({"../evil.jpg": b"evil"}), "leaves the target folder"),
+        (zipped(files, link="BSDS300/images/test/link.jpg"), "no plain file"),
+    ):
+        server.files["/tiny.zip"] = content
+        with pytest.raises(UserError, match=message):
+            fetch(kind, tmp_path / "b", lambda line: None)
+        assert left_in(tmp_path / "b") == []
+    assert not list(tmp_path.rglob("evil*"))
+
+
+#: A zip of McM/a.txt, "hello world", enciphered with the password "secret".
+LOCKED = bytes.fromhex(
+    "504b03041400010000000000210085114a0d170000000b000000090000004d634d2f612e747874c889c95bb4deac0e5a9d7e"
+    "6c69cf741199d430f6a6eb8b504b010214001400010000000000210085114a0d170000000b00000009000000000000000000"
+    "00000000000000004d634d2f612e747874504b05060000000001000100370000003e0000000000"
+)
+
+
+def test_a_published_password_opens_a_zip(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(LOCKED)
+    right = Archive("", None, "*.txt", "", password="secret")
+    _extract(tmp_path / "a.zip", right, None, tmp_path)
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "hello world"
+    for archive in (replace(right, password="wrong"), replace(right, password="")):
+        with pytest.raises(UserError, match="password"):
+            _extract(tmp_path / "a.zip", archive, None, tmp_path)
+
+
+def test_named_files_need_no_manifest(tiny: type[FolderSet], server: Server, originals: Path, tmp_path: Path) -> None:
+    assert tiny.archive is not None
+    archive = replace(tiny.archive, url=f"{server.url}/i/{{file}}", files=NAMES)
+    kind = type("Unlisted", (tiny,), {"manifest": None, "archive": archive})
+    for name in NAMES:
+        server.files[f"/i/{name}"] = (originals / name).read_bytes()
+    said: list[str] = []
+    fetch(kind, tmp_path, said.append)
+    assert left_in(tmp_path / "tiny") == sorted(NAMES)
+    assert "their content not checked" in said[-1]
 
 
 def test_an_address_that_is_gone_is_named(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
@@ -235,11 +385,47 @@ def test_single_files_are_fetched_and_an_interrupted_run_goes_on(
 
 def test_a_set_without_an_address_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        fetch(DATASETS.get("urban100"), tmp_path, lambda line: None)
+        fetch(DATASETS.get("imagenet_val"), tmp_path, lambda line: None)
     message = str(caught.value)
-    assert "'urban100' cannot be fetched; get it by hand from https://github.com/jbhuang0604/SelfExSR" in message
-    assert f"put the files into {tmp_path / 'urban100'}" in message
-    assert "Only the *_HR.png files count." in message
+    assert "'imagenet_val' cannot be fetched; get it by hand from https://image-net.org" in message
+    assert f"put the files into {tmp_path / 'imagenet_val'}" in message
+    assert "Licence: non-commercial research use, after registration" in message
+
+
+def test_what_is_known_of_a_download_is_told_beforehand(tmp_path: Path) -> None:
+    text = facts(DATASETS.get("set12"), tmp_path)
+    assert "about 1.2 MB, 12 files, https://raw.githubusercontent.com/cszn/DnCNN/" in text
+    assert "SHA-256 of its pixels" in text
+    assert str(tmp_path / "set12") in text
+    assert "not stated; research use" in text
+    assert "SHA-256 not known" in facts(DATASETS.get("bsd300"), tmp_path)
+    assert "by hand" in facts(DATASETS.get("imagenet_val"), tmp_path)
+
+
+def test_the_command_tells_before_it_fetches(command: Callable[..., Any], tmp_path: Path) -> None:
+    ran = command("data", "fetch", "kodak", "--plan", "--data-root", tmp_path)
+    assert ran.code == 0
+    assert "about 15 MB" in ran.out
+    assert list(tmp_path.iterdir()) == []
+    ran = command("data", "fetch", "imagenet_val", "--data-root", tmp_path)
+    assert ran.code == 2
+    assert "by hand" in ran.err
+
+
+def test_every_declared_address_can_be_used() -> None:
+    """Names that an address needs are known, and no address is of another set's images."""
+    for name in DATASETS.names():
+        kind = DATASETS.get(name)
+        archive = getattr(kind, "archive", None)
+        if archive is None:
+            continue
+        assert issubclass(kind, FolderSet)
+        assert archive.url.startswith(("http://", "https://"))
+        if "{file}" in archive.url:
+            files = list(archive.files) or [entry.file for entry in kind([]).entries]
+            assert len(files) == kind.count
+        else:
+            assert archive.members
 
 
 def test_the_official_addresses_are_declared() -> None:
@@ -260,7 +446,7 @@ def test_the_status_tells_present_missing_and_damaged_apart(tmp_path: Path) -> N
     assert samples.folder is not None
     assert (kodak.state, kodak.folder, kodak.images, kodak.fetchable) == ("missing", None, 24, True)
     assert "denoisebench data fetch kodak" in kodak.message
-    assert (urban.state, urban.folder, urban.fetchable) == ("damaged", tmp_path / "urban100", False)
+    assert (urban.state, urban.folder, urban.fetchable) == ("damaged", tmp_path / "urban100", True)
     assert "1 images instead of 100" in urban.message
     assert (imagenet.state, imagenet.images) == ("present", 1)
     assert "unverified" in imagenet.message

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
 from denoisebench.errors import UserError
-from denoisebench.metrics import UIntImage, psnr, ssim
+from denoisebench.images import UIntImage
+from denoisebench.metrics import psnr, ssim
 
 
 def reference(result: UIntImage, clean: UIntImage) -> float:

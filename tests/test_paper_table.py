@@ -7,18 +7,20 @@ import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
 from denoisebench.evaluation import Row
 from denoisebench.reports import paper_table as tables
 from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
+from denoisebench.reports.table import Score
 from denoisebench.results import StoredCell
 
 
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
     protocol = {"noise": noise, "dataset": dataset, "draws": "legacy", "padding": "side"}
-    facts = {"text": text, "training": "", "told": [], "protocol": "abc", "written": written, **about}
+    facts = {"text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written, **about}
     rows = {("a", 0): Row("a", 0, psnr - 1, 0.8, 1.0, 0.1), ("b", 0): Row("b", 0, psnr + 1, 0.9, 1.0, 0.1)}
     return StoredCell({"protocol": protocol, "cell": text + written}, facts, rows)
 
@@ -31,7 +33,7 @@ def entry(table: PaperTable, noise: str, method: str, dataset: str) -> Entry:
 def test_every_published_cell_has_its_place_and_none_a_measurement() -> None:
     table = paper_table(PaperPart(1, {}), "Table 1", [])
     assert len(table.entries) == 135
-    assert all(e.measured is None and e.verdict == "" and e.difference is None for e in table.entries)
+    assert all(not e.measured and e.verdict == "" and e.difference is None for e in table.entries)
     heads, rows = grid(table)
     assert heads[:5] == ["Noise", "Method", "Kodak paper", "Kodak measured", "Kodak diff"]
     assert len(rows) == 45
@@ -78,7 +80,7 @@ def test_names_of_both_sides_are_matched() -> None:
 def test_the_newest_measurement_counts() -> None:
     cells = [cell("b2u", "gauss25", "kodak", 31.0, written="2"), cell("b2u", "gauss25", "kodak", 20.0, written="1")]
     found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
-    assert found.mean == (pytest.approx(31.0), pytest.approx(0.85))
+    assert found.score == Score(pytest.approx(31.0), pytest.approx(0.85), 2)
 
 
 def test_variants_are_methods_with_settings() -> None:
@@ -86,9 +88,10 @@ def test_variants_are_methods_with_settings() -> None:
     table = paper_table(part, "T", [cell("b2u[mapper=random]", "gauss25", "kodak", 25.0)])
     found = entry(table, "gaussian_sigma25", "RM+V", "Kodak")
     # The paper prints no number there: it did not converge.
-    assert (found.psnr, found.mean, found.difference, found.verdict) == (None, (25.0, pytest.approx(0.85)), None, "")
-    assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured is None
-    assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured is None
+    assert (found.psnr, found.difference, found.verdict) == (None, None, "")
+    assert found.score == Score(25.0, pytest.approx(0.85), 2)
+    assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured == ()
+    assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured == ()
     with pytest.raises(UserError, match="Table 6 has no variant GX"):
         paper_table(PaperPart(6, {"GX": "b2u"}), "T", [])
 
@@ -97,7 +100,7 @@ def test_odd_published_cells_are_marked_and_explained() -> None:
     table = paper_table(PaperPart(1, {}), "T", [])
     text = tables.markdown(table)
     assert "30.38/0.826*" in text
-    assert r"\* DBSN, Kodak, Gaussian σ∈[5,50]: odd:" in text
+    assert r"\* DBSN, Kodak, BSD300, Set14, Gaussian σ∈[5,50]: odd:" in text
 
 
 def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
@@ -106,3 +109,51 @@ def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
     assert r"R2R (r2r{[}passes=8{]})" in text
     assert r"Gaussian $\sigma$=25 & N2C & 32.43/0.884" in text
     assert text.count(r"\\") == 46
+
+
+def test_literature_stands_in_its_noise_and_is_marked_by_its_evidence() -> None:
+    cells = [cell("zsn2n", "gauss25", "kodak", 28.0), cell("b2u", "gauss25", "kodak", 31.0)]
+    table = paper_table(PaperPart(1, {}), "T", cells, with_literature=True)
+    heads, rows = grid(table)
+    assert heads[2] == "Kodak published"
+    assert not any("14 images" in head for head in heads)
+    names = [row[1] for row in rows if row[0] == "Gaussian σ=25"]
+    assert names[11:14] == ["Blind2Unblind", "ZS-N2N [V]", "Prompt-SID [V]"]
+    assert "DIP [2]" in names
+    row = rows[12]
+    assert row[2:5] == ["29.25/0.779", "28.00/0.850", ""]
+    assert next(row for row in rows if row[1].startswith("NBR2NBR, run again by"))[8] == "31.2"
+    text = tables.markdown(table)
+    assert "None of them was measured here" in text
+    assert "huaqlili/Prompt-SID @ 50b3014" in text
+    assert "Laine19-pme, level known (Laine et al.) [V] 31.25" in text
+    lines = list(csv.DictReader(io.StringIO(tables.csv_text(table))))
+    found = {line["evidence"] for line in lines if line["noise"] == "gaussian_sigma25"}
+    assert found == {"", "V", "2"}
+    (measured,) = [line for line in lines if line["method"] == "ZS-N2N" and line["psnr"]]
+    assert (measured["psnr"], measured["difference"], measured["verdict"]) == ("28.0000", "", "")
+
+
+def test_literature_is_left_out_unless_it_is_asked_for() -> None:
+    assert {entry.evidence for entry in paper_table(PaperPart(1, {}), "T", []).entries} == {""}
+    assert "[V]" not in tables.markdown(paper_table(PaperPart(1, {}), "T", []))
+    with_it = paper_table(PaperPart(5, {"L_A": "b2u"}), "T", [], with_literature=True)
+    assert [entry.noise for entry in with_it.entries][:2] == ["gaussian_sigma25", "gaussian_sigma25"]
+    assert len(with_it.entries) == 8
+
+
+def test_the_terminal_shows_the_same_numbers_published_above_measured() -> None:
+    table = paper_table(
+        PaperPart(1, {}), "T [1]", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0, training="30 steps")]
+    )
+    console = Console(width=110, file=io.StringIO(), record=True)
+    console.print(tables.terminal(table))
+    lines = console.export_text().splitlines()
+    assert "T [1]" in lines[0]
+    at = next(number for number, line in enumerate(lines) if "32.25/0.880" in line)
+    assert "R2R (r2r[passes=8])" in lines[at]
+    assert "31.00/0.850 -1.25 <" in lines[at + 1]
+    assert "30 steps" in lines[at]
+    for row in grid(table)[1]:
+        assert all(any(text in line for line in lines) for text in row[2:-1:3])
+    assert sum("Gaussian σ=25" in line for line in lines) == 1

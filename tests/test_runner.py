@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ import pytest
 
 from denoisebench import fitting, runner
 from denoisebench.dataset import AnyFolder
+from denoisebench.describe import shared_images
 from denoisebench.errors import UserError
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
 from denoisebench.images import FloatImage
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
 from denoisebench.progress import Quiet
-from denoisebench.reports.table import build_table
+from denoisebench.reports.table import build_table, training_seed
 from denoisebench.results import Store
-from denoisebench.runner import run, shared_images, train_only
+from denoisebench.runner import run, train_only
 from denoisebench.training import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
@@ -333,6 +335,24 @@ def test_two_learning_rates_are_two_lines_of_the_table(base: Experiment, tmp_pat
     for rate in (1e-3, 1e-4):
         run(replace(base, methods=[Small()], recipe=replace(base.recipe, lr=rate)), store, Quiet())
     assert len(build_table(list(store.all())).lines) == 2
+
+
+def test_several_trainings_are_one_line_with_their_spread(base: Experiment, tmp_path: Path) -> None:
+    store = Store(tmp_path / "o")
+    outcome = run(replace(base, methods=[Small(), identity()], trainings=3), store, Quiet())
+    assert [training_seed(cell) for cell in outcome.cells] == [0, 1, 2, 0]
+    assert len({cell.about["protocol"] for cell in outcome.cells}) == 1
+    means = [fmean(row.psnr for row in cell.rows.values()) for cell in outcome.cells[:3]]
+    table = build_table(list(store.all()))
+    ((line, _), score) = next(item for item in table.scores.items() if item[0][0].method == "small")
+    assert score.trainings == 3
+    assert score.psnr == pytest.approx(fmean(means))
+    assert score.spread == pytest.approx(stdev(means))
+    assert score.spread > 0
+    assert "seed" not in line.training
+    assert "± is the standard deviation over 3 trainings" in " ".join(table.notes)
+    assert outcome.computed == 8
+    assert run(replace(base, methods=[Small(), identity()], trainings=3), store, Quiet()).computed == 0
 
 
 def test_an_error_while_planning_a_cell_fails_that_cell_only(base: Experiment, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from denoisebench.captures import CaptureSet
 from denoisebench.dataset import FolderSet, entry_of, write_manifest
 from denoisebench.registry import DATASETS
 
@@ -27,6 +29,11 @@ PROVENANCE = {
     "urban100_subset": "github.com/jbhuang0604/SelfExSR @ 8f6dd8c1d20c, data/Urban100/image_SRF_4",
     "bsd400": f"{DNCNN}, TrainingCodes/DnCNN_TrainingCodes_v1.0/data/Train400",
     "bsd400_color": f"{BSDS500}/train and {BSDS500}/test",
+    "sidd_srgb": "github.com/Charlotte5622/Self-Supervised-Image-Denoising-Platform @ 46c1ccf4319d, media/preset/SIDD",
+    "polyu": "github.com/Charlotte5622/Self-Supervised-Image-Denoising-Platform, media/preset/PolyU",
+    "fmdd_bpae": "github.com/JRice15/self-supervised-poisson-gaussian @ 4c9bf8511944, dataset/smalldataset",
+    "fmdd_pairs": "github.com/jason-lequyer/Noise2Fast @ 8b244699ee84; Confocal_FISH_3: "
+    "github.com/ND-HowardGroup/Instant-Image-Denoising @ c885aee8adb6",
     "samples": SKIMAGE,
     "samples_train": SKIMAGE,
 }
@@ -57,6 +64,13 @@ def make(name: str, root: Path) -> None:
     """Write the manifest of one data set, refusing a set that is not complete."""
     kind = DATASETS.get(name)
     if not issubclass(kind, FolderSet) or kind.manifest is None:
+        return
+    if issubclass(kind, CaptureSet):
+        dataset = kind([root])
+        files = [(path.relative_to(dataset.folder).as_posix(), path) for path in dataset._files()]
+        comment = f"{kind.title}: {len(files)} files, source {kind.source}\nhashed from {PROVENANCE[name]}"
+        write_manifest(kind.manifest, [replace(entry_of(path), file=file) for file, path in files], comment)
+        print(f"{name}: {len(files)} files, {kind.manifest}")
         return
     paths = type("Found", (_Found, kind), {})([root]).found(FILES.get(name))
     if len(paths) != kind.count:

@@ -24,7 +24,8 @@ def scores_frame(folder: Path | str) -> pandas.DataFrame:
     Returns
     -------
     Columns as in scores.csv: psnr in dB, ssim, seconds per image, level (sigma on the 0..1 scale, or lambda).
-    Average only within one value of ``protocol``: rows of different protocols are not comparable.
+    The level is missing where nobody knows it. Average only within one value of ``protocol``: rows of different
+    protocols are not comparable.
 
     Raises
     ------
@@ -45,4 +46,4 @@ def scores_frame(folder: Path | str) -> pandas.DataFrame:
     if store.damaged:
         raise UserError(" ".join(store.damaged))
     # An empty cell means "told nothing" or "not trained", not a missing value.
-    return pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False)
+    return pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False, na_values={"level": [""]})

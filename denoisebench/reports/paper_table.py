@@ -10,12 +10,16 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from typing import TYPE_CHECKING
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
-from denoisebench.reports.published import names_of, rows_of
+from denoisebench.reports.published import is_odd, literature, names_of, rows_of
+from denoisebench.reports.table import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
 from denoisebench.results import StoredCell
+
+if TYPE_CHECKING:
+    import rich.table
 
 #: Published digits have two decimals, and draws of noise differ by less than this over whole sets.
 TOLERANCE = 0.1
@@ -23,10 +27,27 @@ LEGEND = (
     "PSNR in dB / SSIM. = within 0.1 dB of the paper, < below, > above. Blank: not measured, or not printed in the "
     "paper. The training of each measured line is stated: a short one explains a lower value."
 )
+#: What a reader of a row must know that its name does not say, by table.
+_ROW_NOTES = {
+    3: {
+        "BM3D": "each of the four planes on its own, sigma estimated.",
+        "Laine19": "noise model assumed, level learned; mu is the mean of the prior of the same network.",
+    },
+    4: {
+        "BM3D": "between a generalised Anscombe transform and its inverse, as in the benchmark of the data set; "
+        "whether the paper's row was taken from there or measured anew is not stated.",
+        "Laine19": "noise model assumed, level learned; mu is the mean of the prior of the same network.",
+    },
+}
+_Measured = dict[tuple[str, str, str], list[StoredCell]]
 CSV_COLUMNS = (
     "table", "noise", "method", "dataset", "paper_psnr", "paper_ssim", "flag", "ours", "training", "told", "images",
-    "psnr", "ssim", "difference", "verdict", "protocol",
+    "trainings", "psnr", "psnr_spread", "ssim", "difference", "verdict", "protocol", "evidence", "source",
 )  # fmt: skip
+LITERATURE_LEGEND = (
+    "[V] and [2] are values of other publications under this protocol: V was read in a primary document, 2 only in a "
+    "secondary one and is no more than a hint. None of them was measured here, and no verdict is passed on them."
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +60,9 @@ class Entry:
     psnr, ssim : as published; None where the paper prints no number
     flag : what is remarkable about the printed cell
     ours : the method that stands for it, as text
-    measured : the stored cell, or None
+    measured : the stored cells, one of each training; empty if there is none
+    printed : the published digits
+    evidence, source : of a value that is not the paper's own
     """
 
     noise: str
@@ -49,21 +72,21 @@ class Entry:
     ssim: float | None
     flag: str
     ours: str
-    measured: StoredCell | None
+    measured: Sequence[StoredCell]
+    printed: str = ""
+    evidence: str = ""
+    source: str = ""
 
     @property
-    def mean(self) -> tuple[float, float] | None:
+    def score(self) -> Score | None:
         """Measured means of PSNR and SSIM."""
-        if self.measured is None:
-            return None
-        rows = self.measured.rows.values()
-        return fmean(row.psnr for row in rows), fmean(row.ssim for row in rows)
+        return score_of(self.measured) if self.measured else None
 
     @property
     def difference(self) -> float | None:
-        """Measured minus published PSNR, from the digits that are printed."""
-        mean = self.mean
-        return None if mean is None or self.psnr is None else round(mean[0], 2) - self.psnr
+        """Measured minus published PSNR, from the digits that are printed; None beside other literature."""
+        score = self.score
+        return None if score is None or self.psnr is None or self.evidence else round(score.psnr, 2) - self.psnr
 
     @property
     def verdict(self) -> str:
@@ -84,26 +107,46 @@ class PaperTable:
     notes: Sequence[str]
 
 
-def paper_table(part: PaperPart, title: str, cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> PaperTable:
+def paper_table(
+    part: PaperPart,
+    title: str,
+    cells: Sequence[StoredCell],
+    notes: Sequence[str] = (),
+    with_literature: bool = False,
+) -> PaperTable:
     """Set stored cells beside a published table.
 
     Parameters
     ----------
     part : which table, and its variants
     title : heading
-    cells : measurements; of several for one entry the newest counts
+    cells : measurements; of several for one entry the newest counts, with other trainings of its kind
     notes : sentences to add below
+    with_literature : add the values of other publications under the same protocol, after the paper's of each noise
     """
-    newest: dict[tuple[str, str, str], StoredCell] = {}
-    for cell in sorted(cells, key=lambda cell: str(cell.about["written"])):
+    newest: _Measured = {}
+    kinds: dict[tuple[Line, Column], list[StoredCell]] = {}
+    for cell in sorted(current(cells)[0], key=lambda cell: str(cell.about["written"])):
         protocol = cell.identity["protocol"]
-        newest[cell.about["text"], protocol["noise"], protocol["dataset"]] = cell
+        kind = kinds.setdefault((line_of(cell), column_of(cell)), [])
+        kind.append(cell)
+        newest[cell.about["text"], protocol["noise"], protocol["dataset"]] = kind
     found = []
-    for row in rows_of(f"table{part.table}.csv"):
+    for row in rows_of(f"table{part.table}.csv") + (literature(part.table) if with_literature else []):
         method = row["variant"] if part.variants else row["method"]
         measured, ours = _measured(part, row, method, newest)
         psnr, ssim = (float(row[key]) if row[key] else None for key in ("psnr", "ssim"))
-        found.append(Entry(row["noise"], method, row["dataset"], psnr, ssim, row["flag"], ours, measured))
+        printed = "/".join(row[key] for key in ("psnr", "ssim") if row[key])
+        evidence, source = (row.get(key, "") for key in ("evidence", "source"))
+        source = "; ".join([source, *([row["network"]] if evidence and row["network"] else [])])
+        found.append(
+            Entry(
+                row["noise"], method, row["dataset"], psnr, ssim, row["flag"], ours, measured, printed, evidence, source
+            )
+        )
+    if with_literature:
+        noises = list(dict.fromkeys(entry.noise for entry in found))
+        found.sort(key=lambda entry: noises.index(entry.noise))
     unknown_variants = set(part.variants) - {entry.method for entry in found}
     if unknown_variants:
         raise UserError(f"Table {part.table} has no variant {', '.join(sorted(unknown_variants))}.")
@@ -111,10 +154,11 @@ def paper_table(part: PaperPart, title: str, cells: Sequence[StoredCell], notes:
 
 
 def _measured(
-    part: PaperPart, row: Mapping[str, str], method: str, cells: Mapping[tuple[str, str, str], StoredCell]
-) -> tuple[StoredCell | None, str]:
-    """The cell of a printed row, and the text of its method; settings may differ if only one such cell was measured."""
-    texts = [part.variants[method]] if method in part.variants else names_of("method", row.get("method", ""))
+    part: PaperPart, row: Mapping[str, str], method: str, cells: _Measured
+) -> tuple[Sequence[StoredCell], str]:
+    """The cells of a printed row, and its method; settings may differ if only one such cell was measured."""
+    named = names_of("method", row.get("method", ""), row["table"])
+    texts = [part.variants[method]] if method in part.variants else named
     for noise in names_of("noise", row["noise"]):
         for dataset in names_of("dataset", row["dataset"]):
             for text in texts:
@@ -123,39 +167,45 @@ def _measured(
             bare = [key for key in cells if key[0].partition("[")[0] in texts and key[1:] == (noise, dataset)]
             if not part.variants and len(bare) == 1:
                 return cells[bare[0]], bare[0][0]
-    return None, ", ".join(texts)
+    return (), ", ".join(texts)
 
 
 def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of the layout."""
-    datasets = list(dict.fromkeys(entry.dataset for entry in table.entries))
-    heads = ["Noise", "Method", *(f"{name} {what}" for name in datasets for what in ("paper", "measured", "diff"))]
+    datasets = _datasets(table)
+    others = any(entry.evidence for entry in table.entries)
+    parts = ("published" if others else "paper", "measured", "diff")
+    heads = ["Noise", "Method", *(f"{name} {what}" for name in datasets for what in parts)]
     lines: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in table.entries:
-        lines.setdefault((entry.noise, entry.method), {})[entry.dataset] = entry
+        if entry.dataset in datasets:
+            mark = f" [{entry.evidence}]" if entry.evidence else ""
+            lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
     rows = []
     for (noise, method), entries in lines.items():
-        ours = {entry.ours for entry in entries.values() if entry.measured is not None and "[" in entry.ours}
+        ours = {entry.ours for entry in entries.values() if entry.measured and "[" in entry.ours}
         row = [_noise_title(noise), " ".join([method, *(f"({text})" for text in sorted(ours))])]
         for name in datasets:
             row += _texts(entries.get(name))
-        trainings = {e.measured.about["training"] or "none" for e in entries.values() if e.measured is not None}
+        trainings = {line_of(cell).training for entry in entries.values() for cell in entry.measured}
         rows.append([*row, "; ".join(sorted(trainings))])
     return [*heads, "Training"], rows
+
+
+def _datasets(table: PaperTable) -> list[str]:
+    """The test sets of the paper's table, in its order."""
+    return list(dict.fromkeys(entry.dataset for entry in table.entries if not entry.evidence))
 
 
 def _texts(entry: Entry | None) -> list[str]:
     if entry is None:
         return ["", "", ""]
-    paper = "" if entry.psnr is None else f"{entry.psnr:.2f}/{entry.ssim:.3f}" + ("*" if _odd(entry) else "")
-    if entry.mean is None:
+    paper = entry.printed + ("*" if is_odd(entry.flag) and not entry.evidence else "")
+    if entry.score is None:
         return [paper, "", ""]
+    spread = f" ± {entry.score.spread:.2f}" if entry.score.trainings > 1 else ""
     difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
-    return [paper, f"{entry.mean[0]:.2f}/{entry.mean[1]:.3f}", difference]
-
-
-def _odd(entry: Entry) -> bool:
-    return entry.flag.lower().startswith(("odd", "outlier", "suspect"))
+    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}", difference]
 
 
 def _noise_title(noise: str) -> str:
@@ -168,16 +218,56 @@ def _noise_title(noise: str) -> str:
 def notes_of(table: PaperTable) -> list[str]:
     """Everything to be said below a table."""
     told = [LEGEND]
-    odd = [entry for entry in table.entries if _odd(entry)]
-    told += [f"* {entry.method}, {entry.dataset}, {_noise_title(entry.noise)}: {entry.flag}" for entry in odd]
+    told += [f"{name}: {text}" for name, text in _ROW_NOTES.get(table.number, {}).items()]
+    odd: dict[tuple[str, str, str], list[str]] = {}
+    for entry in table.entries:
+        if is_odd(entry.flag) and not entry.evidence:
+            odd.setdefault((entry.method, entry.noise, entry.flag), []).append(entry.dataset)
+    told += [
+        f"* {method}, {', '.join(datasets)}, {_noise_title(noise)}: {flag}"
+        for (method, noise, flag), datasets in odd.items()
+    ]
+    told += _literature_notes(table)
     protocols: dict[str, set[str]] = {}
     for entry in table.entries:
-        if entry.measured is not None:
-            protocol = entry.measured.identity["protocol"]
-            text = f"{len(entry.measured.rows)} images, draws {protocol['draws']}, padding {protocol['padding']}"
+        for cell in entry.measured:
+            protocol = cell.identity["protocol"]
+            text = f"{len(cell.rows)} images, draws {protocol['draws']}, padding {protocol['padding']}"
+            text += f", {scoring_text(protocol)}"
             protocols.setdefault(protocol["dataset"], set()).add(text)
     told += [f"{name}: {' or '.join(sorted(texts))}" for name, texts in protocols.items()]
+    several = sorted({entry.score.trainings for entry in table.entries if entry.score is not None} - {1})
+    if several:
+        count = " or ".join(map(str, several))
+        told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
     return [*told, *table.notes]
+
+
+def _literature_notes(table: PaperTable) -> list[str]:
+    """What the evidence marks mean, where each value is from, and those of other test sets."""
+    entries = [entry for entry in table.entries if entry.evidence]
+    if not entries:
+        return []
+    sources: dict[tuple[str, str, str], list[str]] = {}
+    for entry in entries:
+        methods = sources.setdefault((entry.evidence, entry.source, entry.flag), [])
+        methods += [entry.method] * (entry.method not in methods)
+    notes = [LITERATURE_LEGEND]
+    notes += [
+        f"[{evidence}] {'; '.join(methods)}: {source}{f' ({flag})' if flag else ''}"
+        for (evidence, source, flag), methods in sources.items()
+    ]
+    other: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if entry.dataset not in _datasets(table):
+            other.setdefault((entry.dataset, entry.noise), []).append(
+                f"{entry.method} [{entry.evidence}] {entry.printed}"
+            )
+    notes += [
+        f"{dataset}, {_noise_title(noise)}, no column of this table: {'; '.join(texts)}"
+        for (dataset, noise), texts in other.items()
+    ]
+    return notes
 
 
 def markdown(table: PaperTable) -> str:
@@ -193,6 +283,31 @@ def markdown(table: PaperTable) -> str:
     text = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
     notes = "\n".join(f"- {md(note)}" for note in notes_of(table))
     return f"## {md(table.title)}\n\n{text}\n\n{notes}\n"
+
+
+def terminal(table: PaperTable) -> rich.table.Table:
+    """The layout for a terminal: a section per noise, in each cell the published value above the measured one."""
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    heads, rows = grid(table)
+    datasets = _datasets(table)
+    notes = escape("\n".join(notes_of(table)))
+    title = escape(f"{table.title} (published above, measured below)")
+    view = Grid(title=title, caption=notes, title_justify="left", caption_justify="left")
+    for head in (heads[0], heads[1], *datasets, heads[-1]):
+        view.add_column(escape(head), no_wrap=head in datasets)
+    last = None
+    for row in rows:
+        if last not in (None, row[0]):
+            view.add_section()
+        cells = []
+        for place in range(2, len(row) - 1, 3):
+            published, measured, difference = map(escape, row[place : place + 3])
+            cells.append(f"{published}\n[bold]{measured}[/bold] {difference}" if measured else published)
+        view.add_row(escape(row[0]) if row[0] != last else "", escape(row[1]), *cells, escape(row[-1]))
+        last = row[0]
+    return view
 
 
 def latex(table: PaperTable) -> str:
@@ -219,15 +334,17 @@ def csv_text(table: PaperTable) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for entry in table.entries:
-        cell, mean = entry.measured, entry.mean
-        measured = ["", "", "", "", "", "", "", ""]
-        if cell is not None and mean is not None:
+        score = entry.score
+        measured = [""] * 10
+        if score is not None:
+            cell = entry.measured[0]
             difference = "" if entry.difference is None else f"{entry.difference:.2f}"
             measured = [
-                cell.about["training"], "; ".join(cell.about["told"]), str(len(cell.rows)), f"{mean[0]:.4f}",
-                f"{mean[1]:.5f}", difference, entry.verdict, cell.about["protocol"],
+                line_of(cell).training, "; ".join(cell.about["told"]), str(score.rows), str(score.trainings),
+                f"{score.psnr:.4f}", f"{score.spread:.4f}" if score.trainings > 1 else "", f"{score.ssim:.5f}",
+                difference, entry.verdict, cell.about["protocol"],
             ]  # fmt: skip
         paper = ["" if value is None else value for value in (entry.psnr, entry.ssim)]
         place = [table.number, entry.noise, entry.method, entry.dataset]
-        writer.writerow([*place, *paper, entry.flag, entry.ours, *measured])
+        writer.writerow([*place, *paper, entry.flag, entry.ours, *measured, entry.evidence, entry.source])
     return out.getvalue()

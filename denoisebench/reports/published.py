@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +18,14 @@ from denoisebench.errors import UserError
 from denoisebench.method import Need
 from denoisebench.reports.table import Column, Line, Score, Table
 
-TABLES = ("table1.csv", "table2.csv")
-# Columns that are read; a table has more.
-_NAMES, _SCORES = ("kind", "published", "ours"), ("noise", "dataset", "psnr", "ssim", "flag")
+TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
+#: Columns that every published table has, and the two of which it has one.
+COLUMNS = ("table", "noise", "dataset", "psnr", "ssim", "flag")
+SUBJECTS = ("method", "variant")
+#: What a value of the literature is known from: a primary document, or a secondary one.
+EVIDENCE = ("V", "2")
+_LITERATURE = "literature.csv"
+_RANGES = {"psnr": (0.0, 100.0), "ssim": (-1.0, 1.0)}
 
 
 class Key(NamedTuple):
@@ -42,7 +47,12 @@ class Value:
     @property
     def odd(self) -> bool:
         """Whether it looks like a misprint or an outlier, rather than only being printed in an odd place."""
-        return self.flag.lower().startswith(("odd", "outlier", "suspect"))
+        return is_odd(self.flag)
+
+
+def is_odd(flag: str) -> bool:
+    """Whether a flag doubts the printed value; others only say where it is printed, or why there is none."""
+    return bool(flag) and not flag.startswith(("printed after", "cannot converge"))
 
 
 @dataclass(frozen=True)
@@ -79,22 +89,31 @@ def rows_of(name: str) -> list[dict[str, str]]:
     return _rows(folder / name) if folder is not None else []
 
 
+def literature(number: int) -> list[dict[str, str]]:
+    """Values of other publications under the protocol of a table, and how each is known."""
+    return [row for row in rows_of(_LITERATURE) if row["table"] == str(number)]
+
+
 @cache
-def _names() -> Mapping[tuple[str, str], list[str]]:
-    names: dict[tuple[str, str], list[str]] = {}
+def _names() -> Mapping[tuple[str, str, str], list[str]]:
+    names: dict[tuple[str, str, str], list[str]] = {}
     for row in rows_of("names.csv"):
-        names.setdefault((row["kind"], row["published"]), []).append(row["ours"])
+        names.setdefault((row["kind"], row["published"], row["table"]), []).append(row["ours"])
     return names
 
 
-def names_of(kind: str, published_name: str) -> list[str]:
-    """This package's names of a published method, noise or data set; empty if it has none."""
-    return _names().get((kind, published_name), [])
+def names_of(kind: str, published_name: str, table: str = "") -> list[str]:
+    """This package's names of a published method, noise or data set; empty if it has none.
+
+    One name may stand for different things in different tables: what is said of that ``table`` alone comes first.
+    """
+    found = _names()
+    return found.get((kind, published_name, table)) or found.get((kind, published_name, ""), [])
 
 
 @cache
 def published() -> Mapping[Key, Value]:
-    """Every published mean over a test set with synthetic noise."""
+    """Every published mean over a test set."""
     values = {}
     for table in TABLES:
         for row in rows_of(table):
@@ -102,7 +121,7 @@ def published() -> Mapping[Key, Value]:
                 continue
             value = Value(float(row["psnr"]), float(row["ssim"]), row["flag"])
             for dataset in names_of("dataset", row["dataset"]):
-                for method in names_of("method", row["method"]):
+                for method in names_of("method", row["method"], row["table"]):
                     for noise in names_of("noise", row["noise"]):
                         values[Key(method, noise, dataset)] = value
     return values
@@ -132,32 +151,80 @@ def _clean(line: Line) -> bool:
 
 
 def _key(line: Line, column: Column) -> Key:
-    return Key(line.method.partition("[")[0], column.noise, column.dataset)
+    # Some rows are of a method with settings; of the others the settings may differ.
+    exact = Key(line.method, column.noise, column.dataset)
+    return exact if exact in published() else exact._replace(method=line.method.partition("[")[0])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The lines of a published file by column; raises a `UserError` for one that is not complete."""
-    needed = _NAMES if path.name == "names.csv" else _SCORES
+    """The lines of a CSV file, checked where they are of a published table.
+
+    Raises
+    ------
+    UserError
+        Naming file, line and column of the first value that cannot be right.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
-            rows, heads = list(reader), reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"Published table {path} cannot be read: {error}.") from None
-    missing = [name for name in needed if name not in heads]
-    if missing:
-        raise UserError(f"Published table {path} has no column {', '.join(missing)}.")
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise UserError(f"Published table {path}, row {number}: its columns are not those of the head.")
-        for name in ("psnr", "ssim"):
-            if not _is_score(row.get(name, "")):
-                raise UserError(f"Published table {path}, row {number}: {name} {row[name]!r} is no number.")
-    return rows
+            heads = list(reader.fieldnames or ())
+            rows = []
+            for row in reader:
+                _check_length(path, reader.line_num, heads, row)
+                rows.append((reader.line_num, row))
+    except OSError as error:
+        raise UserError(f"Published values {path} cannot be read ({error.strerror}).") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"Published values {path} are no CSV file in UTF-8: {error}.") from None
+    if path.name == _LITERATURE:
+        _check_table(path, (*COLUMNS, "evidence", "source"), heads, rows)
+    elif path.stem.removeprefix("table").isdecimal():
+        _check_table(path, COLUMNS, heads, rows)
+    return [row for _, row in rows]
 
 
-def _is_score(text: str) -> bool:
+def _check_length(path: Path, line: int, heads: Sequence[str], row: Mapping[str | None, object]) -> None:
+    found = sum(value is not None for key, value in row.items() if key is not None)
+    found += len(row[None]) if isinstance(row.get(None), list) else 0  # type: ignore[arg-type]
+    if found != len(heads):
+        raise UserError(f"{path}, line {line}: {found} values instead of {len(heads)} ({', '.join(heads)}).")
+
+
+def _check_table(
+    path: Path, columns: Sequence[str], heads: Sequence[str], rows: Sequence[tuple[int, Mapping[str, str]]]
+) -> None:
+    subject = next((name for name in SUBJECTS if name in heads), None)
+    missing = [name for name in columns if name not in heads] + ([] if subject else [" or ".join(SUBJECTS)])
+    if missing or subject is None:
+        raise UserError(f"{path}, line 1: no column {', '.join(missing)}. It has {', '.join(heads)}.")
+    own = path.stem.removeprefix("table")
+    tables = [own] if own.isdecimal() else list("12345678")
+    seen: dict[tuple[str, ...], int] = {}
+    for line, row in rows:
+        where = f"{path}, line {line}"
+        for name in ("noise", subject, "dataset", *(name for name in ("source",) if name in columns)):
+            if not row[name]:
+                raise UserError(f"{where}: {name} is empty.")
+        if row["table"] not in tables:
+            raise UserError(f"{where}: table is {row['table']!r} instead of {' or '.join(tables)}.")
+        if "evidence" in columns and row["evidence"] not in EVIDENCE:
+            raise UserError(f"{where}: evidence is {row['evidence']!r} instead of {' or '.join(EVIDENCE)}.")
+        for name in _RANGES:
+            check_score(where, name, row[name])
+        place = (row["table"], row["noise"], row[subject], row["dataset"])
+        if place in seen:
+            raise UserError(f"{where}: {', '.join(place[1:])} is in line {seen[place]} already.")
+        seen[place] = line
+
+
+def check_score(where: str, name: str, text: str) -> None:
+    """Raise a `UserError` unless a text is a possible PSNR or SSIM, or empty."""
+    low, high = _RANGES[name]
     try:
-        return not text or math.isfinite(float(text))
+        value = float(text or low)
     except ValueError:
-        return False
+        value = math.nan
+    if not low <= value <= high:
+        raise UserError(
+            f"{where}: {name} {text!r} is no number from {low:g} to {high:g}. Give what is printed, or nothing."
+        )

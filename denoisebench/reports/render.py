@@ -30,7 +30,7 @@ _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underlin
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
-     "σ": r"$\sigma$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
+     "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
 
 _MD_SPECIAL = str.maketrans({"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -139,15 +139,17 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SCORE_COLUMNS)
     for cell in cells:
-        about, protocol = cell.about, cell.identity["protocol"]
+        about, protocol, key = cell.about, cell.identity["protocol"], cell.key
+        told = "; ".join(about["told"])
         training_noise = about.get("training_record", {}).get("draws", "")
         for row in cell.rows.values():
             writer.writerow(
                 (
                     about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
-                    f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}", f"{row.level:.8g}",
-                    row.steps or "", "; ".join(about["told"]), about["training"], training_noise,
-                    about["protocol"], cell.key,
+                    f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}",
+                    "" if row.level is None else f"{row.level:.8g}",
+                    row.steps or "", told, about["training"], training_noise,
+                    about["protocol"], key,
                 )
             )  # fmt: skip
     return out.getvalue()
@@ -166,7 +168,8 @@ def _cells(table: Table, line: Line, marks: dict[str, str]) -> list[str]:
 def _cell(score: Score | None, marks: dict[str, str]) -> str:
     if score is None:
         return ""
-    psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}")
+    spread = f" ± {score.spread:.2f}" if score.trainings > 1 else ""
+    psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}") + spread
     ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
     return f"{psnr}/{ssim}"
 

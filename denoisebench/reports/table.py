@@ -1,18 +1,20 @@
 """The comparison table: means over rows of equal protocol, ranked as in the paper's Table 1.
 
 A column is one (noise, test set, protocol fingerprint): rows of different fingerprints never share a mean. A line
-is one method with its settings and its training. Best and second best are marked among the methods that saw no
+is one method with its settings and its training; trainings that differ by their seed alone are one line, the mean and
+standard deviation of theirs. Best and second best are marked among the methods that saw no
 clean image, per column, PSNR and SSIM apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
-from typing import NamedTuple
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
 
 from denoisebench.method import Need
+from denoisebench.metrics import SCORINGS, UINT8
 from denoisebench.results import StoredCell
 
 
@@ -35,11 +37,21 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """Means of one cell; the marks are '', 'best' or 'second'."""
+    """Means of the trainings of one method; the marks are '', 'best' or 'second'.
+
+    Parameters
+    ----------
+    psnr, ssim : mean over trainings of the mean over images
+    rows : scored images of each training
+    trainings : how many, 1 for a method that is not trained
+    spread : standard deviation of PSNR over trainings in dB, 0 for one
+    """
 
     psnr: float
     ssim: float
     rows: int
+    trainings: int = 1
+    spread: float = 0.0
     psnr_mark: str = ""
     ssim_mark: str = ""
 
@@ -66,10 +78,10 @@ class Table:
 
 
 def current(cells: Sequence[StoredCell]) -> tuple[list[StoredCell], int]:
-    """The newest cell of each (line, column), in order of appearance, and how many older ones were left out."""
-    newest: dict[tuple[Line, Column], StoredCell] = {}
+    """The newest cell of each (line, column, seed), in order of appearance, and how many older ones were left out."""
+    newest: dict[tuple[Line, Column, int], StoredCell] = {}
     for cell in cells:
-        place = (line_of(cell), column_of(cell))
+        place = (line_of(cell), column_of(cell), training_seed(cell))
         if place not in newest or cell.about["written"] > newest[place].about["written"]:
             newest[place] = cell
     return list(newest.values()), len(cells) - len(newest)
@@ -88,6 +100,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
     table = Table()
     clean: set[Line] = set()
     seconds: dict[Line, list[float]] = {}
+    trainings: dict[tuple[Line, Column], list[StoredCell]] = {}
     for cell in chosen:
         line, column = line_of(cell), column_of(cell)
         if line not in table.lines:
@@ -95,11 +108,11 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
         if column not in table.columns:
             table.columns.append(column)
             table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
-        rows = list(cell.rows.values())
-        table.scores[line, column] = Score(fmean(r.psnr for r in rows), fmean(r.ssim for r in rows), len(rows))
-        seconds.setdefault(line, []).extend(row.seconds for row in rows)
+        trainings.setdefault((line, column), []).append(cell)
+        seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
         if Need.CLEAN.value in cell.about["told"] or cell.about["baseline"]:
             clean.add(line)
+    table.scores = {place: score_of(group) for place, group in trainings.items()}
     table.seconds = {line: fmean(values) for line, values in seconds.items()}
     _separate_protocols(table)
     for column in table.columns:
@@ -108,11 +121,26 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
     return table
 
 
+def score_of(trainings: Sequence[StoredCell]) -> Score:
+    """Means over the trainings of a method and over the images of each."""
+    rows = [list(cell.rows.values()) for cell in trainings]
+    levels = [fmean(row.psnr for row in part) for part in rows]
+    ssim = fmean(fmean(row.ssim for row in part) for part in rows)
+    spread = stdev(levels) if len(levels) > 1 else 0.0
+    return Score(fmean(levels), ssim, min(map(len, rows)), len(rows), spread)
+
+
+def training_seed(cell: StoredCell) -> int:
+    """The seed of the training behind a cell; 0 where nothing was trained for it."""
+    return int(((cell.identity.get("training") or {}).get("recipe") or {}).get("seed", 0))
+
+
 def line_of(cell: StoredCell) -> Line:
     """The line a cell belongs to."""
     about = cell.about
     told = ", ".join(about["told"]) or "nothing"
-    return Line(about["text"], about["label"], told, about["training"] or "none")
+    training = about["training"].removesuffix(f", seed {training_seed(cell)}")
+    return Line(about["text"], about["label"], told, training or "none")
 
 
 def column_of(cell: StoredCell) -> Column:
@@ -142,6 +170,12 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
             table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
 
 
+def scoring_text(protocol: Mapping[str, Any]) -> str:
+    """How results were scored, in words."""
+    rounding = protocol.get("rounding", UINT8.rounding)
+    return next((s.text for s in SCORINGS.values() if s.rounding == rounding), str(rounding))
+
+
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     protocols = {column_of(cell): cell.identity["protocol"] for cell in cells}
     notes = []
@@ -151,8 +185,14 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
         notes.append(
             f"{table.titles[column]}: mean of {evaluations} scored images; noise draws {draws}, "
-            f"padding {padding}, 8-bit rounding; protocol {column.protocol}."
+            f"padding {padding}, {scoring_text(protocols[column])}; protocol {column.protocol}."
         )
+        several = sorted({score.trainings for (_, where), score in table.scores.items() if where == column} - {1})
+        if several:
+            notes.append(
+                f"{table.titles[column]}: ± is the standard deviation over {' or '.join(map(str, several))} trainings "
+                "that differ in their seed."
+            )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
     if len({column.protocol for column in table.columns}) < len(table.columns):

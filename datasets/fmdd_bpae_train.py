@@ -1,0 +1,22 @@
+"""FMDD Confocal BPAE (blue): the captures of the 19 training views.
+
+Up to 950 real captures, 8-bit gray, 512x512 (bovine endothelial cells, nuclei, confocal); whatever
+views are here are used, and tables say how many. Source: Zhang et al., CVPR 2019,
+https://github.com/yinhaoz/denoising-fluorescence; CC BY-SA 4.0.
+
+Not one of the three kinds in the paper's table.
+
+Trap: only `raw` is used, not the averages of 2 to 16 captures that FMDD offers as lower noise levels.
+"""
+
+from __future__ import annotations
+
+from denoisebench.fmdd import FMDDTrain
+
+
+class ConfocalBPAETrain(FMDDTrain):
+    """Views 1 to 18 and 20 of Confocal_BPAE_B."""
+
+    name = "fmdd_bpae_train"
+    title = "Confocal BPAE (blue) (training)"
+    folders = ("fmdd/Confocal_BPAE_B", "Confocal_BPAE_B")

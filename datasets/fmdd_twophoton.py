@@ -1,0 +1,21 @@
+"""FMDD Two-Photon Mice: the 50 captures of test view 19.
+
+50 real captures of one view, 8-bit gray, 512x512 (mouse brain, two-photon), scored against their
+average. Source: Zhang et al., CVPR 2019, https://github.com/yinhaoz/denoising-fluorescence; CC
+BY-SA 4.0.
+
+Trap: the average holds the very capture under test, 1/50 of its noise: `fmdd_twophoton_loo` leaves it out.
+"""
+
+from __future__ import annotations
+
+from denoisebench.fmdd import FMDDTest
+
+
+class TwoPhotonMice(FMDDTest):
+    """View 19 of TwoPhoton_MICE."""
+
+    name = "fmdd_twophoton"
+    title = "Two-Photon Mice"
+    folders = ("fmdd/TwoPhoton_MICE", "TwoPhoton_MICE")
+    training = "fmdd_twophoton_train"

@@ -1,0 +1,213 @@
+"""Ledgers of an audit as Markdown, LaTeX, CSV and text for a terminal, and beside the paper's value."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from denoisebench.audit import Audit, Change, Effect, Ledger
+from denoisebench.files import write_text
+from denoisebench.reports.published import Key, Value, published
+from denoisebench.reports.render import tex
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+HEADS = ("Detail", "As run", "Alternative", "dB", "SSIM", "Images", "How", "s")
+PAPER_HEADS = ("Detail", "Alternative", "dB", "SSIM", "Paper does so")
+COLUMNS = (
+    "method", "noise", "dataset", "detail", "run", "alternative", "source", "psnr", "psnr_interval", "ssim",
+    "ssim_interval", "images", "how", "seconds", "note", "cell",
+)  # fmt: skip
+LEGEND = (
+    "Alternative minus as run: mean over the same images, and half the 95 % interval of that mean (paired, Student's "
+    "t). One detail at a time, the noise the same unless the line says otherwise; effects need not add up."
+)
+
+
+def write_ledgers(audit: Audit, folder: Path, paper: bool) -> None:
+    """Write audit.md, audit.csv and audit.tex into a folder."""
+    write_text(folder / "audit.md", markdown(audit, paper))
+    write_text(folder / "audit.csv", csv_text(audit))
+    write_text(folder / "audit.tex", latex(audit))
+
+
+def markdown(audit: Audit, paper: bool = False) -> str:
+    """All ledgers in Markdown, with their notes."""
+    from tabulate import tabulate
+
+    parts = []
+    for ledger in audit.ledgers:
+        align = ("left",) * 3 + ("right",) * 3 + ("left", "right")
+        body = [[text.replace("|", r"\|") for text in row] for row in rows(ledger)]
+        table = tabulate(body, HEADS, tablefmt="github", disable_numparse=True, colalign=align)
+        notes = "\n".join(f"- {note}" for note in notes_of(ledger))
+        parts.append(f"## {ledger.subject.title}\n\n{table}\n\n{notes}\n")
+        if paper:
+            lines, said = beside_paper(ledger)
+            aligned = ("left",) * 2 + ("right",) * 2 + ("left",)
+            grid = tabulate(
+                lines, PAPER_HEADS, tablefmt="github", disable_numparse=True, colalign=aligned if lines else None
+            )
+            parts.append("\n\n".join(["### Beside the paper", *said[:1], *([grid] if lines else []), *said[1:]]) + "\n")
+    return "\n".join([*parts, LEGEND, *(f"\nFAILED: {title}: {reason}" for title, reason in audit.failed)]) + "\n"
+
+
+def rows(ledger: Ledger) -> list[list[str]]:
+    """Texts of `HEADS`, line by line."""
+    return [_row(effect) for effect in ledger.effects]
+
+
+def _row(effect: Effect) -> list[str]:
+    how = ", ".join(text for text in (effect.how, effect.note) if text)
+    return [
+        effect.detail, effect.run, effect.alternative, change_text(effect.psnr, 3), change_text(effect.ssim, 4),
+        effect.images, how, f"{effect.seconds:.1f}" if effect.how else "",
+    ]  # fmt: skip
+
+
+def change_text(change: Change | None, digits: int) -> str:
+    """A difference with its sign and interval; 0 where nothing changed at all."""
+    if change is None:
+        return ""
+    if change.mean == 0 and not change.half:
+        return "0"
+    interval = "" if change.half is None else f" ± {_digits(change.half, digits)}"
+    return f"{'+' if change.mean >= 0 else '-'}{_digits(abs(change.mean), digits)}{interval}"
+
+
+def _digits(value: float, digits: int) -> str:
+    """So many decimals, or the power of ten of what would be all zeros."""
+    return f"{value:.{digits}f}" if value == 0 or value >= 0.5 * 10**-digits else f"{value:.0e}"
+
+
+def notes_of(ledger: Ledger) -> list[str]:
+    """Sentences below a ledger."""
+    subject = ledger.subject
+    notes = [f"Stored: {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, {ledger.rows} scored images; {_training(ledger)}."]
+    if ledger.redraw is not None:
+        notes.append(
+            f"Yardstick: another draw of the noise moves the mean of {ledger.effects[0].images} images by "
+            f"{ledger.redraw:.3f} dB (one standard deviation)."
+        )
+    notes += [f"WARNING: {change}." for change in subject.changes]
+    if not ledger.reproduced:
+        notes.append("WARNING: the run's own scores were not reproduced; effects are against those computed again.")
+    return notes
+
+
+def _mean(change: Change | None) -> float:
+    return change.mean if change else 0.0
+
+
+def _training(ledger: Ledger) -> str:
+    return str(ledger.subject.stored.about["training"]) or "no training"
+
+
+def paper_value(ledger: Ledger) -> Value | None:
+    """What the paper prints for this method, noise and test set, or None."""
+    subject = ledger.subject
+    return published().get(Key(subject.method.name, subject.noise.id, subject.dataset.name))
+
+
+def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
+    """Effects in order of size, and sentences about the gap to the paper; no lines where the paper has no value."""
+    paper = paper_value(ledger)
+    if paper is None:
+        return [], ["The paper has no value for this method, noise and test set."]
+    gap = paper.psnr - ledger.psnr
+    measured = [effect for effect in ledger.effects[1:] if _mean(effect.psnr) or _mean(effect.ssim)]
+    measured.sort(key=lambda effect: -abs(_mean(effect.psnr)))
+    lines = [
+        [e.detail, e.alternative, change_text(e.psnr, 3), change_text(e.ssim, 4), e.paper] for e in measured
+    ]  # fmt: skip
+    # Of several alternatives to one detail at most one can be the paper's.
+    known = {e.detail: _mean(e.psnr) for e in measured if e.paper == "yes"}
+    sign = 1 if gap > 0 else -1
+    best: dict[str, float] = {}
+    for effect in measured:
+        if effect.paper == "open":
+            best[effect.detail] = max(best.get(effect.detail, 0.0), sign * _mean(effect.psnr))
+    most = sum(best.values())
+    left = abs(gap) - max(0.0, sign * sum(known.values())) - most
+    said = [
+        f"Measured {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, paper {paper.psnr:.2f} / {paper.ssim:.3f}"
+        f"{' (odd: ' + paper.flag + ')' if paper.odd else ''}: a gap of {gap:+.2f} dB / "
+        f"{paper.ssim - ledger.ssim:+.3f}.",
+        f"Where the paper's released tests do otherwise than the run, their way gives {sum(known.values()):+.3f} dB. "
+        f"Details on which paper and code are not clear give at most {most:.3f} dB towards the paper.",
+    ]
+    if left > 0:
+        said.append(
+            f"So at least {left:.2f} dB of {abs(gap):.2f} are no detail of this ledger: what is left is the training "
+            f"({_training(ledger)}) and the method itself."
+        )
+    absent = [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
+    said += [" ".join(absent)] if absent else []
+    return lines, said
+
+
+def latex(audit: Audit) -> str:
+    """One booktabs tabular per ledger, notes as comments."""
+    lines = ["% \\usepackage{booktabs}", f"% {LEGEND}"]
+    for ledger in audit.ledgers:
+        lines += ["", f"% {ledger.subject.title}", *(f"% {note}" for note in notes_of(ledger))]
+        lines += [r"\begin{tabular}{lllrrrlr}", r"\toprule", " & ".join(HEADS) + r" \\", r"\midrule"]
+        lines += [" & ".join(_tex(text) for text in row) + r" \\" for row in rows(ledger)]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    return tex(text).replace("±", r"$\pm$")
+
+
+def csv_text(audit: Audit) -> str:
+    """One line per effect; empty where nothing was measured."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for ledger in audit.ledgers:
+        subject = ledger.subject
+        for effect in ledger.effects:
+            psnr, ssim = _values(effect.psnr, 6), _values(effect.ssim, 8)
+            writer.writerow(
+                (
+                    subject.stored.about["text"], subject.noise.id, subject.dataset.name, effect.detail, effect.run,
+                    effect.alternative, effect.source, *psnr, *ssim, effect.images, effect.how,
+                    f"{effect.seconds:.4f}" if effect.how else "", effect.note, subject.stored.key,
+                )
+            )  # fmt: skip
+    return out.getvalue()
+
+
+def _values(change: Change | None, digits: int) -> tuple[str, str]:
+    if change is None:
+        return "", ""
+    return f"{change.mean:.{digits}f}", "" if change.half is None else f"{change.half:.{digits}f}"
+
+
+def terminal(audit: Audit, paper: bool = False) -> list[RenderableType]:
+    """Everything for a terminal, as rich draws it."""
+    found: list[RenderableType] = []
+    for ledger in audit.ledgers:
+        found.append(_grid(ledger.subject.title, HEADS, rows(ledger), notes_of(ledger)))
+        if paper:
+            found.append(_grid("Beside the paper", PAPER_HEADS, *beside_paper(ledger)))
+    return [*found, LEGEND, *(f"FAILED: {title}: {reason}" for title, reason in audit.failed)]
+
+
+def _grid(title: str, heads: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str]) -> RenderableType:
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    caption = escape("\n".join(notes))
+    grid = Grid(title=escape(title), caption=caption, title_justify="left", caption_justify="left")
+    for head in heads:
+        grid.add_column(head, justify="right" if head in ("dB", "SSIM", "Images", "s") else "left")
+    for row in body:
+        grid.add_row(*map(escape, row))
+    return grid

@@ -1,0 +1,208 @@
+"""Captures that are image files: the tree of FMDD, pairs in two folders, and folders of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from denoisebench.captures import AnyPairs, CaptureSet
+from denoisebench.dataset import AnyFolder
+from denoisebench.errors import UserError
+from denoisebench.experiment import find_dataset
+from denoisebench.fmdd import CAPTURES
+
+SIDE = 16
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def tree(root: Path, views: tuple[int, ...] = (1, 2, 19), kind: str = "Confocal_FISH") -> Path:
+    """A small FMDD tree: 16x16 pixels, 50 captures of each view (3 of training views), the average of them."""
+    rng = np.random.default_rng(0)
+    for view in views:
+        count = CAPTURES if view == 19 else 3
+        stack = rng.poisson(60, (count, SIDE, SIDE)).astype(np.uint8)
+        for index, capture in enumerate(stack):
+            save(root / "fmdd" / kind / "raw" / str(view) / f"capture{index:04d}.png", capture)
+        average = np.floor(stack.mean(axis=0) + 0.5).astype(np.uint8)
+        save(root / "fmdd" / kind / "gt" / str(view) / "avg50.png", average)
+    return root / "fmdd" / kind
+
+
+def get(name: str, root: Path) -> CaptureSet:
+    found = find_dataset(name, [root])
+    assert isinstance(found, CaptureSet)
+    return found
+
+
+def test_the_test_view_is_19_against_its_average(tmp_path: Path) -> None:
+    folder, data = tree(tmp_path), get("fmdd_fish", tmp_path)
+    data.verify()
+    assert (list(data.images), data.captures("19"), data.channels) == (["19"], 50, 1)
+    stored = np.asarray(Image.open(folder / "raw" / "19" / "capture0007.png"))
+    np.testing.assert_array_equal(data.capture("19", 7)[:, :, 0], stored)
+    average = np.asarray(Image.open(folder / "gt" / "19" / "avg50.png"))
+    np.testing.assert_array_equal(data.reference("19", 7)[:, :, 0], average)
+    assert "unverified" in data.note
+    assert data.training == "fmdd_fish_train"
+
+
+def test_leaving_one_out_is_the_mean_of_the_49_others(tmp_path: Path) -> None:
+    tree(tmp_path)
+    data, usual = get("fmdd_fish_loo", tmp_path), get("fmdd_fish", tmp_path)
+    stack = np.stack([usual.capture("19", k) for k in range(50)]).astype(np.float64)
+    for index in (0, 49):
+        others = np.delete(stack, index, axis=0).mean(axis=0) / 255
+        np.testing.assert_allclose(data.reference("19", index), others, atol=1e-6)
+    assert data.data_hash != usual.data_hash
+
+
+def test_training_views_are_the_others_as_many_as_are_here(tmp_path: Path) -> None:
+    folder, data = tree(tmp_path), get("fmdd_fish_train", tmp_path)
+    data.verify()
+    assert list(data.images) == ["1", "2"]
+    assert data.extent == "6 of 950 captures, 2 of 19 views"
+    before = data.data_hash
+    (folder / "raw" / "2" / "capture0002.png").unlink()
+    assert get("fmdd_fish_train", tmp_path).data_hash != before
+
+
+def drop(*parts: str) -> Callable[[Path], None]:
+    return lambda folder: folder.joinpath(*parts).unlink()
+
+
+def empty_view(folder: Path) -> None:
+    for path in (folder / "raw" / "19").iterdir():
+        path.unlink()
+
+
+def resize(folder: Path) -> None:
+    save(folder / "raw" / "19" / "capture0004.png", np.zeros((SIDE, SIDE + 2), np.uint8))
+
+
+def colour(folder: Path) -> None:
+    save(folder / "raw" / "19" / "capture0000.png", np.zeros((SIDE, SIDE, 3), np.uint8))
+
+
+def cut(folder: Path) -> None:
+    path = folder / "raw" / "19" / "capture0001.png"
+    path.write_bytes(path.read_bytes()[:20])
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (drop("raw", "19", "capture0011.png"), r"49 captures of view 19 in .*raw/19 instead of 50"),
+        (drop("gt", "19", "avg50.png"), r"average .*gt/19/avg50.png of view 19 is missing"),
+        (empty_view, r"raw/19 holds no captures of view 19"),
+        (resize, r"capture0004.png has 18x16 pixels, its reference .*avg50.png has 16x16"),
+        (cut, r"capture0001.png is corrupt"),
+    ],
+)
+def test_what_is_wrong_with_a_view_is_named(harm: Callable[[Path], None], words: str, tmp_path: Path) -> None:
+    harm(tree(tmp_path))
+    with pytest.raises(UserError, match=words):
+        get("fmdd_fish", tmp_path).verify()
+
+
+def test_a_capture_in_colour_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    colour(tree(tmp_path))
+    with pytest.raises(UserError, match=r"capture0000.png has 3 channels, but data set 'fmdd_fish' has 1"):
+        get("fmdd_fish", tmp_path).capture("19", 0)
+
+
+def test_without_views_there_is_nothing_to_train_on(tmp_path: Path) -> None:
+    tree(tmp_path, views=(19,))
+    with pytest.raises(UserError, match="no view to train on"):
+        get("fmdd_fish_train", tmp_path).verify()
+    with pytest.raises(UserError, match="Unknown image of data set 'fmdd_fish'"):
+        get("fmdd_fish", tmp_path).load("3")
+
+
+def pairs(folder: Path, several: bool = False, mode: str = "gray") -> Path:
+    rng = np.random.default_rng(1)
+    shape = (SIDE, SIDE) if mode == "gray" else (SIDE, SIDE, 3)
+    for name in ("one", "two"):
+        save(folder / "clean" / f"{name}.png", rng.integers(0, 256, shape, dtype=np.uint8))
+        for index in range(2 if several else 1):
+            capture = Path(name, f"{index}.png") if several else Path(f"{name}.png")
+            save(folder / "noisy" / capture, rng.integers(0, 256, shape, dtype=np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(("mode", "channels"), [("gray", 1), ("rgb", 3)])
+def test_a_folder_of_noisy_and_clean_images_is_a_set_of_real_noise(
+    several: bool, mode: str, channels: int, tmp_path: Path
+) -> None:
+    data = find_dataset(str(pairs(tmp_path / "mine", several, mode)), ())
+    data.verify()
+    assert isinstance(data, AnyPairs)
+    assert (data.name, list(data.images), data.channels, data.real) == ("mine", ["one", "two"], channels, True)
+    assert data.captures("two") == data.paper_repeats == (2 if several else 1)
+    assert data.capture("two", data.captures("two") - 1).shape == (SIDE, SIDE, channels)
+
+
+def test_another_folder_is_one_of_clean_images(tmp_path: Path) -> None:
+    (pairs(tmp_path / "mine") / "clean").rename(tmp_path / "mine" / "sharp")
+    save(tmp_path / "mine" / "x.png", np.zeros((SIDE, SIDE), np.uint8))
+    assert isinstance(find_dataset(str(tmp_path / "mine"), ()), AnyFolder)
+
+
+def test_a_clean_image_without_a_capture_is_named(tmp_path: Path) -> None:
+    folder = pairs(tmp_path / "mine")
+    (folder / "noisy" / "two.png").unlink()
+    with pytest.raises(UserError, match=r"clean/two.png has no capture"):
+        find_dataset(str(folder), ())
+
+
+def test_a_lone_file_of_a_known_set_is_named(tmp_path: Path) -> None:
+    for name in ("noisy/0000_N.png", "clean/0000_CL.png", "noisy/0001_N.png"):
+        save(tmp_path / "sidd_srgb" / name, np.zeros((SIDE, SIDE, 3), np.uint8))
+    data = get("sidd_srgb", tmp_path)
+    with pytest.raises(UserError, match=r"noisy/0001_N.png of data set 'sidd_srgb' has no partner in .*clean"):
+        _ = data.images
+
+
+def test_a_run_and_its_training_on_captures(command: Callable, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    tree(tmp_path)
+    out = tmp_path / "out"
+    ran = command(
+        "run", "--methods", "n2n[network=dncnn],n2c[network=dncnn],r2r", "--noise", "real", "--datasets",
+        "fmdd_fish,fmdd_fish_loo", "--repeats", 2, "--budget", "2steps", "--crop", 32, "--data-root", tmp_path,
+        "--out", out,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "6 of 950 captures, 2 of 19 views" in ran.out
+    assert "Skipped: r2r on fmdd_fish with real: must be told the noise level" in ran.out
+    assert ran.err.count("trained n2n") == 1, "one network serves both references"
+    assert "noise draws captures" in ran.out
+    again = command(
+        "train", "--methods", "n2n[network=dncnn]", "--noise", "real", "--train-data", "fmdd_fish_train",
+        "--budget", "2steps", "--crop", 32, "--data-root", tmp_path, "--out", out,
+    )  # fmt: skip
+    assert again.code == 0, again.err
+    assert "real-gray" in again.out
+    assert "train n2n" not in again.err, "`run` has trained it"
+
+
+def test_the_published_table_is_set_beside_what_could_be_measured(command: Callable, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    tree(tmp_path)
+    arguments = ("--methods", "nlm,anscombe_bm3d,n2v", "--repeats", 1, "--data-root", tmp_path, "--out", tmp_path / "o")
+    planned = command("table", 4, "--plan", *arguments)
+    assert planned.code == 0, planned.err
+    assert "Missing: Data set 'fmdd_mice'" in planned.out
+    pytest.importorskip("bm3d")
+    ran = command("table", 4, "--methods", "anscombe_bm3d", *arguments[2:])
+    assert ran.code == 0, ran.err
+    line = next(line for line in ran.out.splitlines() if "BM3D" in line)
+    assert "32.16/0.886" in line
+    assert line.split("|")[4].strip(), "measured beside the paper's BM3D"
+    assert not line.split("|")[7].strip(), "blank where the data are missing"

@@ -1,0 +1,48 @@
+"""Make denoisebench/costs.csv, what methods cost on a reference machine, from measured results.
+
+Usage: python tools/make_costs.py results/gauss25 results/quality
+
+The scores of a results folder give seconds per image (per step for methods fitted to each image), its training
+records, and those of the shipped weights, seconds per training step. Of several measurements of one size the fastest
+counts: they were taken while other work ran.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from denoisebench.dataset import data_roots
+from denoisebench.estimate import COSTS, COSTS_COLUMNS, measured, trained
+from denoisebench.experiment import parse_datasets
+from denoisebench.results import Store
+from denoisebench.weights import read_folder, shipped_folder
+
+
+def costs(folders: list[Path]) -> Iterator[tuple[str, str, float, float]]:
+    """(method, kind, megapixels, seconds) of everything measured."""
+    for folder in folders:
+        for cell in Store(folder, create=False).all():
+            dataset = parse_datasets(cell.identity["protocol"]["dataset"], data_roots())[0]
+            yield from measured(cell, dataset)
+    shipped = shipped_folder()
+    for weights in read_folder(shipped).values() if shipped else ():
+        yield from trained(weights.record)
+
+
+def main(folders: list[Path]) -> None:
+    """Write the table."""
+    best: dict[tuple[str, str, str], float] = {}
+    for method, kind, megapixels, seconds in costs(folders):
+        key = (method.partition("[")[0] if kind == "train" else method, kind, f"{megapixels:.4g}")
+        best[key] = min(seconds, best.get(key, seconds))
+    with COSTS.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COSTS_COLUMNS)
+        writer.writerows((*key, f"{seconds:.3g}") for key, seconds in sorted(best.items()))
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])
