@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
 import pytest
@@ -106,3 +107,13 @@ def test_float32_gradients_agree_to_rounding() -> None:
         gradients.append(torch.cat([parameter.grad.double().flatten() for parameter in network.parameters()]))
     exact, mine = gradients
     assert float((mine - exact).norm() / exact.norm()) < 1e-5
+
+
+def test_it_may_be_imported_while_another_device_is_the_default() -> None:
+    with torch.device("meta"):
+        spec = importlib.util.find_spec(fast.__name__)
+        assert spec is not None
+        assert spec.loader is not None
+        again = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(again)
+    assert torch.equal(again._fold(torch.ones(1, 1, 3, 3)), fast._fold(torch.ones(1, 1, 3, 3)))

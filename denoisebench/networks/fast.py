@@ -212,7 +212,8 @@ def _grid_gradient(low: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
 def _fold_matrix() -> torch.Tensor:
     """(9, 16): which taps of a 3x3 kernel add up to which taps of its four 2x2 kernels."""
     # Rows of the 3x3 kernel in each row of the 2x2 kernel, for even and for odd output rows.
-    rows = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+    # On the CPU whatever the caller's default: this module may be imported while a network is made on another device.
+    rows = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], device="cpu")
     return torch.einsum("pai,qbj->ijpqab", rows, rows).reshape(9, 16)
 
 
