@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
 from denoisebench import __version__
@@ -841,12 +840,16 @@ def main() -> None:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         code = 2
-    except click.Abort:
+    except typer.Abort:
         print("Stopped. The same command goes on where it was.", file=sys.stderr)
         code = 130
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+    except Exception as error:
+        # A mistake on the command line, of a class that typer carries under names that change.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        code = getattr(error, "exit_code", 2)
     if code:
         raise SystemExit(code)
 
