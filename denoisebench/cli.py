@@ -745,6 +745,8 @@ def _published(config: Path | None) -> ExperimentFile | None:
 
 def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     """The experiment without the data sets that are not here, whose columns stay blank, and why each is not."""
+    from denoisebench.dataset import MissingData
+
     present, reasons = [], []
     for dataset in experiment.datasets:
         try:
@@ -752,9 +754,14 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
             if not dataset.referenced:
                 raise UserError("its references are not public; denoisebench submit writes the file for its server.")
             present.append(dataset)
-        except UserError as error:
+        except MissingData as error:
             print(f"Not measured: {dataset.title}: {error}", file=sys.stderr)
-            reasons.append(f"Not measured: {dataset.title}: denoisebench data status {dataset.name} says why")
+            reasons.append(
+                f"Not measured: {dataset.title}: its data are not on this machine, see denoisebench data status "
+                f"{dataset.name}"
+            )
+        except UserError as error:
+            reasons.append(f"Not measured: {dataset.title}: {error}")
     return replace(experiment, datasets=present), reasons
 
 

@@ -150,6 +150,7 @@ def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path
     store, data = Store(tmp_path), Scene()
     cell = experiment(data, [parse_method("identity")]).cells()[0]
     about = {"text": "identity", "told": [], "training": "", "written": "1", "label": "i", "protocol": "p"}
+    about |= {"baseline": True, "warnings": [], "noise_title": "real", "dataset_title": "Scene"}
     stored = StoredCell(dict(cell.identity), about)
     stored.rows.update({(row.image, row.repeat): row for row in rows_of(data)})
     store.write(stored)

@@ -556,6 +556,15 @@ def test_no_damaged_or_foreign_checkpoint_is_ever_read(tmp_path: Path) -> None:
         assert read(job.key) is None
 
 
+@pytest.fixture
+def _listening() -> Iterator[None]:
+    """Ctrl-C is heard, even where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_listening")
 def test_ctrl_c_saves_the_training_after_the_step_at_hand(tmp_path: Path) -> None:
     def press(loss: torch.Tensor) -> Terms:
         os.kill(os.getpid(), signal.SIGINT)
@@ -570,6 +579,7 @@ def test_ctrl_c_saves_the_training_after_the_step_at_hand(tmp_path: Path) -> Non
     assert same_weights(resumed, run(tmp_path / "whole", Tiny()))
 
 
+@pytest.mark.usefixtures("_listening")
 def test_ctrl_c_in_the_last_step_does_not_cost_the_network(tmp_path: Path) -> None:
     def press(loss: torch.Tensor) -> Terms:
         os.kill(os.getpid(), signal.SIGINT)
