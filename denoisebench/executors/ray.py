@@ -11,7 +11,9 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from denoisebench.errors import UserError
@@ -22,6 +24,8 @@ from denoisebench.tasks import Bench, Done, Event, Failed, Lost, Started, Task, 
 
 # Seconds a task may take beyond its own alarm before it is ended, and a training has to save its state.
 GRACE, SAVING = 10.0, 15.0
+# So long a mailbox that does not answer is asked again.
+PATIENCE = 60.0
 _BENCHES: dict[str, Bench] = {}
 
 
@@ -35,25 +39,42 @@ class _InHand:
 
 
 class Mailbox:
-    """An actor that keeps events until they are fetched."""
+    """An actor that keeps events until they have arrived: a call or its answer may get lost when a node does."""
 
     def __init__(self) -> None:
         self._events: list[tuple[int, Event]] = []
+        self._dropped = 0
+        self._last: dict[str, int] = {}
 
-    def put(self, number: int, event: Event) -> None:
-        """Leave one event."""
-        self._events.append((number, event))
+    def put(self, number: int, event: Event, sender: str, place: int) -> None:
+        """Leave one event, the one at ``place`` among those of its sender; the same one again changes nothing."""
+        if self._last.get(sender, -1) < place:
+            self._last[sender] = place
+            self._events.append((number, event))
 
-    def take(self) -> list[tuple[int, Event]]:
-        """Fetch all of them."""
-        events, self._events = self._events, []
-        return events
+    def take(self, arrived: int) -> list[tuple[int, Event]]:
+        """All events after the first ``arrived`` ones, which are dropped."""
+        del self._events[: arrived - self._dropped]
+        self._dropped = arrived
+        return self._events
+
+
+def patiently(call: Callable[[], Any]) -> Any:
+    """What an actor answers; while it cannot be reached, it is asked again."""
+    import ray
+
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return ray.get(call())
+        except ray.exceptions.ActorUnavailableError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def do_task(number: int, parcel: Parcel, mailbox: Any, run: str, folder: str) -> None:
     """A task on some node; everything it has to say is in the mailbox when it returns."""
-    import ray
-
     from denoisebench.memory import keep_freed_memory
 
     if run not in _BENCHES:
@@ -63,8 +84,11 @@ def do_task(number: int, parcel: Parcel, mailbox: Any, run: str, folder: str) ->
     if os.path.isdir(folder):
         os.chdir(folder)
 
+    sender, places = uuid.uuid4().hex, count()
+
     def tell(event: Event) -> None:
-        ray.get(mailbox.put.remote(number, event))
+        place = next(places)
+        patiently(lambda: mailbox.put.remote(number, event, sender, place))
 
     try:
         task = parcel.open()
@@ -94,6 +118,7 @@ class OnRay(Executor):
         self._ours = False
         self._in_hand: dict[Any, _InHand] = {}
         self._mailbox: Any = None
+        self._arrived = 0
         self._remote: Any = None
 
     @property
@@ -149,6 +174,7 @@ class OnRay(Executor):
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._arrived = 0
         self._mailbox = ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         environment = {**process_environment(options.threads), "PYTHONPATH": path}
@@ -163,7 +189,8 @@ class OnRay(Executor):
 
     def _deliver(self, handle: Handle) -> None:
         entries = {entry.number: entry for entry in self._in_hand.values()}
-        for number, event in self._ray.get(self._mailbox.take.remote()):
+        for number, event in patiently(lambda: self._mailbox.take.remote(self._arrived)):
+            self._arrived += 1
             entry = entries.get(number)
             if entry is None:
                 continue
