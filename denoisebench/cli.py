@@ -249,7 +249,7 @@ def report(
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
     store = Store(folder, create=False)
-    cells = list(store.all())
+    cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     write_reports(store)

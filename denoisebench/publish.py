@@ -143,7 +143,7 @@ def record_scores(folder: Path, results: Path) -> list[str]:
     by_hash = {weights.sha256: weights for weights in read_folder(folder).values()}
     scores: dict[str, dict[str, Any]] = {}
     store = Store(results, create=False)
-    cells = list(store.all())
+    cells = store.all()
     if store.damaged:
         raise UserError(" ".join(store.damaged))
     for cell in cells:

@@ -25,7 +25,7 @@ from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.progress import Task as ProgressTask
-from denoisebench.results import Store, StoredCell
+from denoisebench.results import Store, StoredCell, collection_paused
 from denoisebench.tasks import (
     Advance,
     Begun,
@@ -146,9 +146,10 @@ class Planned:
 def plan(experiment: Experiment, store: Store) -> list[Planned]:
     """Every cell of an experiment and what is missing of it; computes nothing."""
     planned = []
-    for cell in experiment.cells():
-        stored = StoredCell(dict(cell.identity)) if cell.skip else store.read(cell.identity)
-        planned.append(Planned(cell, stored, [] if cell.skip else _missing(cell, stored)))
+    with collection_paused():
+        for cell in experiment.cells():
+            stored = StoredCell(dict(cell.identity)) if cell.skip else store.read(cell.identity)
+            planned.append(Planned(cell, stored, [] if cell.skip else _missing(cell, stored)))
     return planned
 
 

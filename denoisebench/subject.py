@@ -115,7 +115,7 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     UserError
         Nothing is stored or chosen, or a plugin, data or a network is missing.
     """
-    stored = list(store.all())
+    stored = store.all()
     if store.damaged:
         raise UserError(" ".join(store.damaged))
     cells = current(sorted(stored, key=lambda cell: str(cell.about["written"])))[0]

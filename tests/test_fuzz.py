@@ -193,7 +193,7 @@ def test_result_files_of_somebody_who_knows_the_checksum(place: Path, data: Any,
     path = store.cells / f"{name}.json"
     path.write_text(dumped(data) if isinstance(data, dict) else json.dumps(data), encoding="utf-8")
     try:
-        cells = list(store.all())
+        cells = store.all()
         if cells:
             chosen, _ = current(cells)
             table = build_table(chosen)

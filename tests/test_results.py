@@ -42,7 +42,7 @@ def test_a_cell_reads_back_as_it_was_written(tmp_path: Path) -> None:
     store, written = Store(tmp_path), cell()
     store.write(written)
     assert store.read(written.identity) == written
-    assert list(store.all()) == [written]
+    assert store.all() == [written]
     assert list(store.read(written.identity).rows) == list(written.rows)
 
 
@@ -106,7 +106,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
     with pytest.raises(CannotWrite, match=r"No space left on device.*intact"):
         store.write(more)
     assert store.read(cell().identity) == cell()
-    assert list(store.all()) == [cell()]
+    assert store.all() == [cell()]
     assert len(list(store.cells.iterdir())) == 1, "half a file would take room on a full disk"
 
 
@@ -169,7 +169,7 @@ def test_a_damaged_file_is_left_out_of_reports_and_moved_aside_by_a_run(
     store.write(cell(seed=1))
     path = store.cells / f"{cell().key}.json"
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
-    assert list(store.all()) == [cell(seed=1)]
+    assert store.all() == [cell(seed=1)]
     (said,) = store.damaged
     assert str(path) in said
     assert said.endswith("It is left out.")
@@ -177,7 +177,7 @@ def test_a_damaged_file_is_left_out_of_reports_and_moved_aside_by_a_run(
     (moved,) = store.moved
     assert "computed again" in moved
     assert [kept.name for kept in (store.cells / "damaged").iterdir()] == [path.name]
-    assert list(store.all()) == [cell(seed=1)]
+    assert store.all() == [cell(seed=1)]
     assert store.damaged == []
     # A second damage of the same cell does not overwrite what was kept of the first.
     path.write_bytes(b"\xff\xfe\x00")
@@ -191,7 +191,7 @@ def test_a_cell_that_explains_nothing_is_left_out_of_reports_and_kept(change: di
     strange.about.update(change)
     store.write(strange)
     assert store.read(strange.identity) == strange, "its rows need not be computed again"
-    assert list(store.all()) == []
+    assert store.all() == []
     assert len(store.damaged) == 1
 
 
@@ -211,7 +211,7 @@ def test_no_damage_of_any_byte_changes_a_score(kind: str, tmp_path: Path) -> Non
         else:
             data[: number + 100] = other[: number + 100]
         path.write_bytes(data)
-        assert list(store.all()) == []
+        assert store.all() == []
         assert len(store.damaged) == 1
 
 
@@ -223,10 +223,10 @@ def test_a_file_of_an_earlier_version_is_read_and_named(tmp_path: Path) -> None:
     del data["sha256"]
     old = json.dumps({**data, "format": 1}, indent=1)
     path.write_text(old, encoding="utf-8")
-    assert list(store.all()) == [cell()]
+    assert store.all() == [cell()]
     assert store.unverified == [f"{path.name} has no checksum: an earlier version of denoisebench wrote it."]
     path.rename(store.cells / "0123456789abcdef.json")
-    assert list(store.all()) == []
+    assert store.all() == []
     assert "another cell" in store.damaged[0]
 
 
@@ -263,4 +263,4 @@ def test_unfinished_files_of_a_crash_are_not_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(cell())
     (store.cells / "0123456789abcdef.json.tmp99").write_text("{", encoding="utf-8")
-    assert list(store.all()) == [cell()]
+    assert store.all() == [cell()]

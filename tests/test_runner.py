@@ -209,7 +209,7 @@ def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Pat
     store = Store(tmp_path / "o")
     with pytest.raises(UserError, match="altered"):
         run(replace(base, datasets=[base.datasets[0], damaged]), store, Quiet())
-    assert list(store.all()) == []
+    assert store.all() == []
 
 
 # --- storing and resuming ---
@@ -334,7 +334,7 @@ def test_two_learning_rates_are_two_lines_of_the_table(base: Experiment, tmp_pat
     store = Store(tmp_path / "o")
     for rate in (1e-3, 1e-4):
         run(replace(base, methods=[Small()], recipe=replace(base.recipe, lr=rate)), store, Quiet())
-    assert len(build_table(list(store.all())).lines) == 2
+    assert len(build_table(store.all()).lines) == 2
 
 
 def test_several_trainings_are_one_line_with_their_spread(base: Experiment, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_several_trainings_are_one_line_with_their_spread(base: Experiment, tmp_
     assert [training_seed(cell) for cell in outcome.cells] == [0, 1, 2, 0]
     assert len({cell.about["protocol"] for cell in outcome.cells}) == 1
     means = [fmean(row.psnr for row in cell.rows.values()) for cell in outcome.cells[:3]]
-    table = build_table(list(store.all()))
+    table = build_table(store.all())
     ((line, _), score) = next(item for item in table.scores.items() if item[0][0].method == "small")
     assert score.trainings == 3
     assert score.psnr == pytest.approx(fmean(means))

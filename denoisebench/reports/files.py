@@ -5,7 +5,7 @@ from __future__ import annotations
 from denoisebench.files import write_text
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import Table, build_table, current
-from denoisebench.results import Store
+from denoisebench.results import Store, collection_paused
 
 
 def outdated(store: Store) -> bool:
@@ -24,9 +24,10 @@ def flaws(store: Store) -> list[str]:
 
 def write_reports(store: Store) -> Table:
     """Make the reports of a results folder anew from its cells."""
-    cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
-    table = build_table(cells, flaws(store))
-    write_text(store.folder / "scores.csv", scores_csv(current(cells)[0]))
-    write_text(store.folder / "table.md", markdown(table))
-    write_text(store.folder / "table.tex", latex(table))
+    with collection_paused():
+        cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
+        table = build_table(cells, flaws(store))
+        write_text(store.folder / "scores.csv", scores_csv(current(cells)[0]))
+        write_text(store.folder / "table.md", markdown(table))
+        write_text(store.folder / "table.tex", latex(table))
     return table

@@ -42,7 +42,7 @@ def scores_frame(folder: Path | str) -> pandas.DataFrame:
     import pandas
 
     store = Store(Path(folder), create=False)
-    cells, _ = current(list(store.all()))
+    cells, _ = current(store.all())
     if store.damaged:
         raise UserError(" ".join(store.damaged))
     # An empty cell means "told nothing" or "not trained", not a missing value.

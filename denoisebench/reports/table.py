@@ -178,16 +178,19 @@ def scoring_text(protocol: Mapping[str, Any]) -> str:
 
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     protocols = {column_of(cell): cell.identity["protocol"] for cell in cells}
+    scores: dict[Column, list[Score]] = {column: [] for column in table.columns}
+    for (_, column), score in table.scores.items():
+        scores[column].append(score)
     notes = []
     for column in table.columns:
-        counts = sorted({score.rows for (_, where), score in table.scores.items() if where == column})
+        counts = sorted({score.rows for score in scores[column]})
         draws, padding = protocols[column]["draws"], protocols[column]["padding"]
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
         notes.append(
             f"{table.titles[column]}: mean of {evaluations} scored images; noise draws {draws}, "
             f"padding {padding}, {scoring_text(protocols[column])}; protocol {column.protocol}."
         )
-        several = sorted({score.trainings for (_, where), score in table.scores.items() if where == column} - {1})
+        several = sorted({score.trainings for score in scores[column]} - {1})
         if several:
             notes.append(
                 f"{table.titles[column]}: ± is the standard deviation over {' or '.join(map(str, several))} trainings "

@@ -59,7 +59,7 @@ def test_plan_stored(benchmark: BenchmarkFixture, experiment: Experiment, full: 
 
 
 def test_read_back(benchmark: BenchmarkFixture, full: Store) -> None:
-    assert len(benchmark.pedantic(lambda: list(full.all()), rounds=3)) == CELLS
+    assert len(benchmark.pedantic(full.all, rounds=3)) == CELLS
 
 
 def test_report(benchmark: BenchmarkFixture, full: Store) -> None:

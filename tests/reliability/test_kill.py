@@ -158,7 +158,7 @@ def check_files(out: Path) -> None:
     if not (out / "cells").is_dir():
         return
     store = Store(out, create=False)
-    list(store.all())
+    store.all()
     assert store.damaged == []
     assert store.unverified == []
     assert not list(out.rglob("damaged"))
