@@ -17,8 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
-from denoisebench.dataset import Entry, FolderSet, file_hash
+from denoisebench.dataset import Entry, FolderSet
 from denoisebench.errors import UserError
+from denoisebench.files import file_sha256
 from denoisebench.images import UIntImage
 
 SMALLEST, LARGEST = 256, 512
@@ -74,5 +75,5 @@ class ImageNetVal(FolderSet):
     @cached_property
     def data_hash(self) -> str:
         """SHA-256 over ids and files (not pixels: that would decode every image before training)."""
-        lines = [f"{entry.image} {file_hash(self._path(entry))}" for entry in self.entries]
+        lines = [f"{entry.image} {file_sha256(self._path(entry))}" for entry in self.entries]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -18,17 +18,18 @@ from typing import Any
 
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import UserError, unknown
-from denoisebench.evaluation import Fitting, Row, denoise
+from denoisebench.evaluation import Fitting, Row, denoise, known_of
 from denoisebench.experiment import Experiment, find_dataset, source_of
-from denoisebench.images import padded_size, to_channels
+from denoisebench.images import padded_size
 from denoisebench.lazy import torch
-from denoisebench.method import Known, Need
+from denoisebench.method import LearnedMethod
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, Noise
 from denoisebench.progress import Progress, duration
 from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
+from denoisebench.tasks import decoded
 from denoisebench.toggles import Order, Pair, PaperDoes, Setup, Toggle, as_run, pairs_of, sentence, toggles_of
 from denoisebench.training import Budget, Recipe, TrainingJob, record_of, train
 
@@ -254,8 +255,7 @@ class _Bench:
         start = time.perf_counter()
         noise = _Stream(**{**asdict(subject.noise), "after": setup.after}, stream=subject.noise.id)
         draw = self._source(setup, image, subject).draw(subject.dataset.name, image, repeat, clean, noise)
-        told = {Need.FAMILY: noise.family, Need.LEVEL: draw.level, Need.RANGED: noise.ranged}
-        known = Known(method.name, method.told(noise.family), told)
+        known = known_of(method, noise, draw)
         axes = ("denoising", subject.seed, subject.dataset.name, image, repeat, noise.id)
         fitting = None
         if subject.fit is not None:
@@ -299,10 +299,10 @@ class _Bench:
         key = job.key if job else subject.network.sha256
         if self._network is None or self._network[0] != key:
             if job is None:
+                assert isinstance(subject.method, LearnedMethod)
                 network = subject.network.load(subject.method, subject.dataset.channels, subject.device)
             else:
-                data = find_dataset(job.data["name"], self.roots)
-                images = [to_channels(data.load(image), job.channels) for image in data.images]
+                images = decoded(find_dataset(job.data["name"], self.roots), job.channels)
                 network = train(job, images, self.store.models, subject.device, self._progress).network
             self._network = (key, network)
         return self._network[1]

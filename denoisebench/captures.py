@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from denoisebench.dataset import Entry, FolderSet, file_hash, read_manifest
+from denoisebench.dataset import Entry, FolderSet, read_manifest
 from denoisebench.errors import UserError, unknown
+from denoisebench.files import file_sha256
 from denoisebench.images import AnyImage, list_images, read_image
 
 
@@ -117,7 +118,7 @@ class CaptureSet(FolderSet):
             lines = [f"{entry.file} {entry.pixels}" for entry in self.entries]
         else:
             lines = [
-                f"{image} {path.name} {file_hash(path)}"
+                f"{image} {path.name} {file_sha256(path)}"
                 for image, view in self.views.items()
                 for path in (view.reference, *view.captures)
                 if path.is_file()

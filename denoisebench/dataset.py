@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from denoisebench.errors import UserError, unknown
+from denoisebench.files import file_sha256
 from denoisebench.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
@@ -310,7 +311,7 @@ class FolderSet(DataSet):
 
     def _verify(self, entry: Entry) -> None:
         path = self._path(entry)
-        if file_hash(path) == entry.sha256:
+        if file_sha256(path) == entry.sha256:
             return
         pixels = read_image(path)
         height, width, channels = pixels.shape
@@ -365,17 +366,11 @@ class AnyFolder(FolderSet):
         return ""
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def entry_of(path: Path) -> Entry:
     """The manifest entry of an image file."""
     pixels = read_image(path)
     height, width, channels = pixels.shape
-    return Entry(path.name, width, height, channels, file_hash(path), pixel_hash(pixels))
+    return Entry(path.name, width, height, channels, file_sha256(path), pixel_hash(pixels))
 
 
 def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
-from denoisebench.dataset import Archive, DataSet, FolderSet, MissingData, file_hash
+from denoisebench.dataset import Archive, DataSet, FolderSet, MissingData
 from denoisebench.errors import UserError
+from denoisebench.files import file_sha256
 from denoisebench.registry import DATASETS
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
@@ -198,7 +199,7 @@ def _fetch_archive(kind: type[FolderSet], archive: Archive, staging: Path, progr
     packed = staging.with_name(PurePosixPath(archive.url).name)
     _download(archive.url, packed, progress, _Meter(packed.name, progress))
     try:
-        digest = file_hash(packed)
+        digest = file_sha256(packed)
         if archive.sha256 is None:
             progress(
                 f"{packed.name}: its true SHA-256 is not known to this program (it is {digest}); "

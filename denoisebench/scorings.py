@@ -40,11 +40,6 @@ class Scoring:
     colour: bool = False
 
 
-def _suite(result: FloatImage, clean: UIntImage) -> tuple[float, float]:
-    rounded = to_uint8(result)
-    return metrics.psnr(rounded, clean), metrics.ssim(rounded, clean)
-
-
 def _scored(result: Image, clean: UIntImage) -> tuple[float, float]:
     """PSNR and SSIM as the suite's, of a result on the 0..255 scale that need not be whole numbers."""
     reference = clean.astype(np.float64)
@@ -129,7 +124,7 @@ def _box_inside(plane: Image) -> Image:
 
 
 _RUN_SSIM = "11x11 Gaussian, inside, per channel"
-SUITE = Scoring("suite", "", "", "", "", _suite)
+SUITE = Scoring("suite", "", "", "", "", metrics.UINT8.score)
 SCORINGS = (
     Scoring(
         "truncated", "rounding of the result", "to the nearest of 8 bits", "down to 8 bits",

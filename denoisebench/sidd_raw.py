@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.dataset import Entry, FolderSet, MissingData, file_hash
+from denoisebench.dataset import Entry, FolderSet, MissingData
 from denoisebench.errors import UserError, unknown
+from denoisebench.files import file_sha256
 from denoisebench.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
 from denoisebench.matfiles import MatImage, mat_shapes, read_mat
 
@@ -144,7 +145,7 @@ class RawBlocks(RawSet):
 
     @cached_property
     def data_hash(self) -> str:
-        return hashlib.sha256(" ".join(file_hash(self._file(key)) for key in self._keys).encode()).hexdigest()
+        return hashlib.sha256(" ".join(file_sha256(self._file(key)) for key in self._keys).encode()).hexdigest()
 
 
 class RawScenes(RawSet):

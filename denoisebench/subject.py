@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from denoisebench.dataset import DataSet, file_hash
+from denoisebench.dataset import DataSet
 from denoisebench.errors import UserError, unknown
 from denoisebench.experiment import find_dataset, resolve_device, source_of
 from denoisebench.fitting import FitRecipe
-from denoisebench.lazy import torch
-from denoisebench.method import LearnedMethod, Method
+from denoisebench.method import Method
 from denoisebench.noise import Noise, parse_noise
 from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, full_digest, plugin_digest, versions
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.reports.table import current
 from denoisebench.results import Store, StoredCell
-from denoisebench.training import Budget
-from denoisebench.weights import Shelf, network_from, read_tensors
+from denoisebench.training import Budget, read_record
+from denoisebench.weights import Shelf, Weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Subject:
     dataset: DataSet
     device: str
     fit: FitRecipe | None
-    network: Network | None
+    network: Weights | None
     changes: Sequence[str]
 
     @property
@@ -85,26 +83,6 @@ class Subject:
     def seed(self) -> int:
         """Of the method's own draws."""
         return int(self.stored.identity["seed"])
-
-
-@dataclass(frozen=True)
-class Network:
-    """A trained network on disk: file, expected SHA-256, record of its training."""
-
-    path: Path
-    sha256: str
-    record: Mapping[str, Any]
-
-    def load(self, method: Method, channels: int, device: str) -> torch.nn.Module:
-        """The network in evaluation mode.
-
-        Raises
-        ------
-        UserError
-            The file is altered, or does not fit.
-        """
-        assert isinstance(method, LearnedMethod)
-        return network_from(method, channels, read_tensors(self.path, self.sha256), self.path.name, device)
 
 
 def subjects(store: Store, choice: Choice) -> list[Subject]:
@@ -196,7 +174,7 @@ def _dataset(name: str, choice: Choice) -> DataSet:
     raise UserError(f"The run used a folder of images called {name!r}; say where it is with --datasets PATH.")
 
 
-def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Network:
+def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Weights:
     training, text = cell.identity["training"], cell.about["text"]
     if "weights" in training:
         weights = shelf.with_hash(training["weights"])
@@ -205,16 +183,13 @@ def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Network:
                 f"The network of {text} (SHA-256 {training['weights'][:16]}...) is not among the shipped weights; "
                 "name the folder that the run had with --weights."
             )
-        return Network(weights.path, weights.sha256, weights.record)
+        return weights
     key = full_digest(training)[:16]
     path = next(store.models.glob(f"*-{key}.safetensors"), None)
     if path is None:
         raise UserError(f"The network of {text} (key {key}) is not in {store.models} any more; run it again.")
-    record = path.with_suffix(".json")
-    try:
-        return Network(path, file_hash(path), json.loads(record.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(f"The record {record} of a training cannot be read ({error}).") from None
+    record = read_record(path.with_suffix(".json"), key)
+    return Weights(path, record["network_sha256"], record)
 
 
 def _changes(cell: StoredCell, method: Method, dataset: DataSet, device: str) -> list[str]:

@@ -204,13 +204,18 @@ class Bench:
             return data
         key = f"{data.name}-{channels}"
         if key not in self.images:
-            data.verify()
-            self.images[key] = [to_channels(data.load(image), channels) for image in data.images]
+            self.images[key] = decoded(data, channels)
         return self.images[key]
 
     def draws_of(self, order: CellOrder) -> Draws:
         """The source of noise; one for all cells, because a long stream remembers where it is."""
         return self.draws.setdefault(order.draws.id, order.draws)
+
+
+def decoded(data: DataSet, channels: int) -> list[UIntImage]:
+    """All images of a clean training set, checked, in colour or gray."""
+    data.verify()
+    return [to_channels(data.load(image), channels) for image in data.images]
 
 
 def attempt(task: Task, bench: Bench, tell: Tell) -> None:

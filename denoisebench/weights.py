@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,16 @@ class Shelf:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
-        self._contents: list[dict[str, Weights]] | None = None
+
+    @cached_property
+    def _contents(self) -> list[dict[str, Weights]]:
+        return [read_folder(folder) for folder in self._folders]
 
     def find(self, method: LearnedMethod, noise: str, channels: int, data: str = "") -> Weights | None:
         """The first weights trained with exactly these settings for this noise and channel count, or None.
 
         Of real noise they must have been trained on the data set named ``data``.
         """
-        if self._contents is None:
-            self._contents = [read_folder(folder) for folder in self._folders]
         stem, settings = stem_of(method, noise, channels, data), method.settings(training_only=True)
         wanted = {"method": method.name, "noise": noise, "channels": channels, "settings": settings}
         for content in self._contents:
@@ -135,8 +137,6 @@ class Shelf:
 
     def with_hash(self, sha256: str) -> Weights | None:
         """The weights of that SHA-256, wherever they lie, or None."""
-        if self._contents is None:
-            self._contents = [read_folder(folder) for folder in self._folders]
         found = (weights for content in self._contents for weights in content.values())
         return next((weights for weights in found if weights.sha256 == sha256), None)
 

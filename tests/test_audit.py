@@ -415,9 +415,7 @@ def test_a_network_that_is_gone_or_altered_is_named(command: Command, trained: t
     (network,) = (out / "models").glob("*.safetensors")
     data = network.read_bytes()
     network.write_bytes(data[: len(data) // 2])
-    ran = command("audit", out, *common)
-    assert ran.code == 1
-    assert "no safetensors file" in ran.err
+    assert "does not have the checksum" in error(command("audit", out, *common))
     network.unlink()
     assert "run it again" in error(command("audit", out, *common))
     (path,) = (p for p, cell in stored_cells(out).items() if cell["identity"]["method"] == "small")

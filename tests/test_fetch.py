@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.dataset import Archive, FolderSet, entry_of, file_hash, write_manifest
+from denoisebench.dataset import Archive, FolderSet, entry_of, write_manifest
 from denoisebench.errors import UserError
 from denoisebench.fetch import CHUNK, _extract, facts, fetch, status
+from denoisebench.files import file_sha256
 from denoisebench.registry import DATASETS
 
 NAMES = ("101085.jpg", "3096.jpg")
@@ -173,7 +174,7 @@ def test_a_known_checksum_is_enforced(tiny: type[FolderSet], server: Server, tmp
     assert left_in(root) == []
     (tmp_path / "copy.tgz").write_bytes(server.files["/tiny.tgz"])
     said: list[str] = []
-    fetch(with_archive(tiny, sha256=file_hash(tmp_path / "copy.tgz")), root, said.append)
+    fetch(with_archive(tiny, sha256=file_sha256(tmp_path / "copy.tgz")), root, said.append)
     assert "not known" not in "\n".join(said)
 
 

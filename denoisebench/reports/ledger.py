@@ -156,13 +156,9 @@ def latex(audit: Audit) -> str:
     for ledger in audit.ledgers:
         lines += ["", f"% {ledger.subject.title}", *(f"% {note}" for note in notes_of(ledger))]
         lines += [r"\begin{tabular}{lllrrrlr}", r"\toprule", " & ".join(HEADS) + r" \\", r"\midrule"]
-        lines += [" & ".join(_tex(text) for text in row) + r" \\" for row in rows(ledger)]
+        lines += [" & ".join(tex(text) for text in row) + r" \\" for row in rows(ledger)]
         lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
-
-
-def _tex(text: str) -> str:
-    return tex(text).replace("±", r"$\pm$")
 
 
 def csv_text(audit: Audit) -> str:
