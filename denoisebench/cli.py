@@ -52,7 +52,7 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
     return value
 
 
-Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'.")]
+Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all for all.")]
 Noises = Annotated[
     str,
     typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."),

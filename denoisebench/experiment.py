@@ -38,6 +38,8 @@ DRAWS = ("counter", "legacy")
 LEGACY_ORDER = ("kodak", "bsd300", "set14")
 #: Training sets tried in turn under ``--train-data auto``; the last is inside scikit-image's wheel.
 AUTO_TRAINING = {3: ("bsd400_color", "samples_train"), 1: ("bsd400", "samples_train")}
+#: Every method that a list does not name itself.
+ALL = "all"
 _METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
 
 
@@ -401,8 +403,16 @@ def parse_method(text: str) -> Method:
 
 
 def parse_methods(text: str) -> list[Method]:
-    """Read a list of methods; those that are in every table (the noisy input) come first."""
-    given = [parse_method(part) for part in split_list(text)]
+    """Read a list of methods; those that are in every table (the noisy input) come first.
+
+    ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once.
+    """
+    parts = split_list(text)
+    named = {part.partition("[")[0].strip() for part in parts}
+    if ALL not in METHODS.names():
+        others = [name for name in METHODS.names() if name not in named]
+        parts = [name for part in parts for name in (others if part == ALL else [part])]
+    given = [parse_method(part) for part in parts]
     baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
     return list(dict.fromkeys([*baselines, *given]))
 

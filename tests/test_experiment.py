@@ -27,6 +27,7 @@ from denoisebench.experiment import (
 )
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import LegacyDraws, parse_noise
+from denoisebench.registry import METHODS
 from denoisebench.results import StoredCell
 from denoisebench.training import Budget, Recipe
 
@@ -128,6 +129,9 @@ def test_text_holds_only_what_differs_from_the_defaults() -> None:
 def test_the_baseline_is_in_every_list_once_and_first() -> None:
     assert [m.text for m in parse_methods("b2u")] == ["identity", "b2u"]
     assert [m.text for m in parse_methods("b2u,identity,b2u[eta=1],b2u")] == ["identity", "b2u"]
+    every = [m.text for m in parse_methods("b2u[stride=8],all")]
+    assert every[:2] == ["identity", "b2u[stride=8]"]
+    assert sorted(text.partition("[")[0] for text in every) == METHODS.names()
     assert [m.text for m in parse_methods("n2v,b2u[stride=8],b2u")] == ["identity", "n2v", "b2u[stride=8]", "b2u"]
 
 
