@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from denoisebench.dataset import Entry, FolderSet, read_manifest
+from denoisebench.dataset import Entry, FolderSet, OwnFolder, read_manifest
 from denoisebench.errors import UserError, unknown
 from denoisebench.files import file_sha256
 from denoisebench.images import AnyImage, list_images, read_image
@@ -153,23 +153,14 @@ class PairSet(CaptureSet):
         self._verify_count(len(self.views))
 
 
-class AnyPairs(PairSet):
+class AnyPairs(OwnFolder, PairSet):
     """Any folder with a sub-folder ``clean`` (or ``gt``) and one named ``noisy``: the user's own real noise.
 
     ``noisy`` holds one capture of each clean image under the same name, or several in a folder of that name.
-
-    Parameters
-    ----------
-    path : the folder; its name stands for the set in seeds and tables
     """
 
-    source = "the user's own folder"
-    licence = "the user's own"
-
     def __init__(self, path: Path) -> None:
-        super().__init__([path.parent])
-        self.folder = path
-        self.name = self.title = path.resolve().name
+        super().__init__(path)
         self.channels = int(read_image(next(iter(self.views.values())).reference).shape[2])
         self.paper_repeats = min(map(self.captures, self.images))
 
@@ -195,10 +186,6 @@ class AnyPairs(PairSet):
     def verify(self) -> None:
         for view in self.views.values():
             self._verify_sizes(view)
-
-    @property
-    def note(self) -> str:
-        return ""
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -333,8 +333,8 @@ class FolderSet(DataSet):
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-class AnyFolder(FolderSet):
-    """Any folder of images, all gray or all colour, used as it is.
+class OwnFolder(FolderSet):
+    """A folder of the user's own, as it is.
 
     Parameters
     ----------
@@ -348,6 +348,17 @@ class AnyFolder(FolderSet):
         super().__init__([path.parent])
         self.folder = path
         self.name = self.title = path.resolve().name
+
+    @property
+    def note(self) -> str:
+        return ""
+
+
+class AnyFolder(OwnFolder):
+    """Any folder of images, all gray or all colour."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         counts = {entry.channels for entry in self.entries}
         if len(counts) > 1:
             gray = next(entry.file for entry in self.entries if entry.channels == 1)
@@ -360,10 +371,6 @@ class AnyFolder(FolderSet):
 
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""
-
-    @property
-    def note(self) -> str:
-        return ""
 
 
 def entry_of(path: Path) -> Entry:
