@@ -30,7 +30,18 @@ from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
 from denoisebench.tasks import decoded
-from denoisebench.toggles import Order, Pair, PaperDoes, Setup, Toggle, as_run, pairs_of, sentence, toggles_of
+from denoisebench.toggles import (
+    Order,
+    Pair,
+    PaperDoes,
+    Setup,
+    Toggle,
+    as_run,
+    pairs_of,
+    sentence,
+    switchable,
+    toggles_of,
+)
 from denoisebench.training import Budget, Recipe, TrainingJob, record_of, train
 
 FOLDER = "audit"
@@ -145,9 +156,9 @@ def audit(store: Store, cells: Sequence[Subject], order: Order, progress: Progre
 
 def _check_settings(cells: Sequence[Subject], order: Order) -> None:
     for name, _ in order.settings:
-        if not any(name in subject.method.inference_only for subject in cells):
-            allowed = {setting for subject in cells for setting in subject.method.inference_only}
-            raise unknown("setting that acts on a trained network", name, allowed, "Others need a run of their own.")
+        allowed = {setting for subject in cells for setting in switchable(subject.method)}
+        if name not in allowed:
+            raise unknown("setting that needs no other training", name, allowed, "Others need a run of their own.")
 
 
 def _announce(planned: Sequence[tuple[Subject, Sequence[Pair], Sequence[Toggle]]], progress: Progress) -> None:

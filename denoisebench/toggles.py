@@ -261,13 +261,20 @@ def _padding_toggles(subject: Subject, run: Setup) -> Iterator[Toggle]:
             )  # fmt: skip
 
 
+def switchable(method: Method) -> frozenset[str]:
+    """The settings that need no other training: of a learned method those it declares, of any other method all."""
+    if isinstance(method, LearnedMethod):
+        return method.inference_only
+    return frozenset(setting.name for setting in dataclasses.fields(method))
+
+
 def _setting_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle]:
-    """Settings that act on a trained network: every other choice; for numbers the default, and what was asked for."""
+    """Settings that need no other training: every other choice; for numbers the default, and what was asked for."""
     method = subject.method
     hints = typing.get_type_hints(type(method))
     for setting in dataclasses.fields(method):
         name = setting.name
-        if name not in method.inference_only:
+        if name not in switchable(method):
             continue
         value = getattr(method, name)
         if typing.get_origin(hints[name]) is Literal:

@@ -109,10 +109,21 @@ def test_unbiased_when_the_filter_does_nothing(channels: int, fast: list[float])
 def test_each_inverse_is_its_own(fast: list[float]) -> None:
     # Counts 0, 1, 2 and 3, which the filter leaves alone.
     noisy = np.tile(np.arange(4, dtype=np.float32) / 30, (32, 8))[:, :, None]
-    results = [30 * denoise(AnscombeBM3D(inverse=name), noisy, 30.0)[0, :4, 0] for name in ("closed", "asymptotic")]  # type: ignore[arg-type]
+    names = ("closed", "asymptotic", "algebraic")
+    results = [30 * denoise(AnscombeBM3D(inverse=name), noisy, 30.0)[0, :4, 0] for name in names]  # type: ignore[arg-type]
     stabilised = 2 * np.sqrt(np.arange(4) + 0.375)
     np.testing.assert_allclose(results[1], stabilised**2 / 4 - 1 / 8, atol=1e-4)
     assert results[0][0] == pytest.approx(0.0, abs=1e-3)
+    np.testing.assert_allclose(results[2], np.arange(4), atol=1e-4)
+
+
+def test_channels_apart_are_three_gray_images(fast: list[float]) -> None:
+    noisy = draw(face(3), "poisson30").noisy
+    apart = denoise(AnscombeBM3D(colour="apart"), noisy.copy(), 30.0)
+    assert len(set(fast)) == 3  # the range of each channel scales its own noise
+    for channel in range(3):
+        gray = denoise(AnscombeBM3D(), noisy[:, :, channel : channel + 1].copy(), 30.0)
+        assert np.array_equal(apart[:, :, channel : channel + 1], gray)
 
 
 @pytest.mark.slow
@@ -126,8 +137,8 @@ def test_images_of_next_to_no_photons() -> None:
 def test_settings() -> None:
     assert AnscombeBM3D().text == "anscombe_bm3d"
     assert parse_method("anscombe_bm3d[inverse=closed,threads=0]") == AnscombeBM3D(inverse="closed", threads=0)
-    with pytest.raises(UserError, match="allowed values are exact, closed, asymptotic"):
-        parse_method("anscombe_bm3d[inverse=algebraic]")
+    with pytest.raises(UserError, match="allowed values are exact, closed, asymptotic, algebraic"):
+        parse_method("anscombe_bm3d[inverse=biased]")
     with pytest.raises(UserError, match=r"anscombe_bm3d\[threads=-1\]"):
         AnscombeBM3D(threads=-1)
 

@@ -143,6 +143,7 @@ def test_every_effect_is_what_arithmetic_says(
     check("noisy input", "clipped to [0, 1]", [score(clipped[n] + shift, clean[n]) for n in clean], "re-denoised")
     eight = {n: (np.rint(image * 255) / 255).astype(np.float32) for n, image in clipped.items()}
     check("noisy input", "rounded", [score(eight[n] + shift, clean[n]) for n in clean], "re-denoised")
+    check("toy[shift]", "0", [score(noisy[n], clean[n]) for n in clean], "re-denoised")
     down = [np.floor(np.clip((noisy[n] + shift).astype(np.float64), 0, 1) * 255) / 255 for n in clean]
     check("rounding of the result", "down", [score(d, clean[n]) for d, n in zip(down, clean, strict=True)], "re-scored")
     pooled = 10 * np.log10(255**2 / np.mean(255**2 / 10 ** (base[:, 0] / 10))) - base[:, 0].mean()
@@ -301,10 +302,10 @@ def test_a_stopped_audit_goes_on_and_a_finished_one_computes_nothing(
     stop = 10**6
     first = command("audit", out, *common)
     assert first.code == 0, first.err
-    assert len(calls) == 4 * 3, "as run, another seed, clipped, 8 bits: each image once"
+    assert len(calls) == 5 * 3, "as run, another seed, clipped, 8 bits, the other mode: each image once"
     files = {path: path.stat().st_mtime_ns for path in (out / "audit" / "cells").iterdir()}
     second = command("audit", out, *common)
-    assert len(calls) == 4 * 3
+    assert len(calls) == 5 * 3
     assert second.out == first.out
     assert {path: path.stat().st_mtime_ns for path in (out / "audit" / "cells").iterdir()} == files
 
@@ -401,7 +402,7 @@ def test_mistakes_are_one_sentence(
     assert "Unknown data set of this run" in error(command("audit", out, "--datasets", "samples", *method))
     assert "--images '0'" in error(command("audit", out, "--images", "0", *data, *method))
     assert "cannot be read" in error(command("audit", out, "--setting", "passes", *data, *method))
-    assert "acts on a trained network" in error(command("audit", out, "--setting", "mode=b", *data, *method))
+    assert "needs no other training" in error(command("audit", out, "--setting", "passes=8", *data, *method))
     assert "Unknown part of --retrain" in error(command("audit", out, "--retrain", "all", *data, *method))
     (pictures / "im1.png").unlink()
     assert "scored 'im1'" in error(command("audit", out, *data, *method))
