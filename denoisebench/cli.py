@@ -53,6 +53,10 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
 
 
 Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all for all.")]
+Network = Annotated[
+    str | None,
+    typer.Option(help="Network of the learned methods that name none: dncnn, file.py:Class, ... ('list networks')."),
+]
 Noises = Annotated[
     str,
     typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."),
@@ -123,6 +127,7 @@ def version() -> None:
 def run(
     config: ConfigFile = None,
     methods: Methods = "b2u,nbr2nbr",
+    network: Network = None,
     noise: Noises = "gauss25",
     datasets: Datasets = "samples",
     repeats: Annotated[str, typer.Option(help="Noise draws (or captures) per image, or paper (10/3/20/50).")] = "1",
@@ -174,7 +179,7 @@ def run(
     experiment = _experiment(
         methods, noise, datasets, recipe, data_root, device,
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
-        tile=tile,
+        tile=tile, network=network,
     )  # fmt: skip
     asked = _published(config)
     if literature and (asked is None or asked.paper is None):
@@ -318,6 +323,7 @@ def audit(
 @app.command()
 def train(
     methods: Methods,
+    network: Network = None,
     noise: Noises = "gauss25",
     channels: Channels = 3,
     train_data: TrainData = "auto",
@@ -346,7 +352,7 @@ def train(
     _check_channels(channels)
     _load_plugins(plugin)
     recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
-    experiment = _experiment(methods, noise, None, recipe, data_root, device)
+    experiment = _experiment(methods, noise, None, recipe, data_root, device, network=network)
     where = _executor(executor, workers, threads, None, None, address, experiment.device)
     store = Store(out)
     try:
@@ -512,6 +518,7 @@ def weights_verify(weights: WeightFolders = None) -> None:
 @weights_app.command("train")
 def weights_train(
     methods: Methods,
+    network: Network = None,
     noise: Noises = "gauss25",
     channels: Channels = 3,
     train_data: TrainData = "auto",
@@ -537,7 +544,7 @@ def weights_train(
     keep_freed_memory()
     _load_plugins(plugin)
     recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
-    experiment = _experiment(methods, noise, None, recipe, data_root, device)
+    experiment = _experiment(methods, noise, None, recipe, data_root, device, network=network)
     _check_channels(channels)
     limit = None if time_limit is None else 60 * time_limit
     try:
@@ -642,6 +649,7 @@ def _experiment(
     weights: list[Path] | None = None,
     image_budget: str | None = None,
     tile: str = "auto",
+    network: str | None = None,
 ) -> Experiment:
     from denoisebench import experiment as texts
     from denoisebench.dataset import data_roots
@@ -656,7 +664,7 @@ def _experiment(
     if image_budget not in (None, "paper") and parse_budget(str(image_budget)).unit == "epochs":
         raise UserError(f"--image-budget {image_budget}: one image has no epochs; allowed are steps, min and paper.")
     return texts.Experiment(
-        methods=texts.parse_methods(methods),
+        methods=texts.parse_methods(methods, network),
         noises=texts.parse_noises(noise),
         datasets=texts.parse_datasets(datasets, roots) if datasets is not None else [],
         recipe=recipe_from(

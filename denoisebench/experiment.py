@@ -402,19 +402,31 @@ def parse_method(text: str) -> Method:
     return method
 
 
-def parse_methods(text: str) -> list[Method]:
+def parse_methods(text: str, network: str | None = None) -> list[Method]:
     """Read a list of methods; those that are in every table (the noisy input) come first.
 
-    ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once.
+    Parameters
+    ----------
+    text : ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once
+    network : of every learned method that names none and has none of its own, such as a blind-spot network
     """
     parts = split_list(text)
     named = {part.partition("[")[0].strip() for part in parts}
     if ALL not in METHODS.names():
         others = [name for name in METHODS.names() if name not in named]
         parts = [name for part in parts for name in (others if part == ALL else [part])]
-    given = [parse_method(part) for part in parts]
+    given = [_with_network(part, network) for part in parts]
     baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
     return list(dict.fromkeys([*baselines, *given]))
+
+
+def _with_network(text: str, network: str | None) -> Method:
+    method = parse_method(text)
+    if network is not None:
+        check_network(network)
+        if isinstance(method, LearnedMethod) and method.network == LearnedMethod.network and "network=" not in text:
+            return replace(method, network=network)
+    return method
 
 
 def is_baseline(name: str) -> bool:

@@ -132,6 +132,11 @@ def test_the_baseline_is_in_every_list_once_and_first() -> None:
     every = [m.text for m in parse_methods("b2u[stride=8],all")]
     assert every[:2] == ["identity", "b2u[stride=8]"]
     assert sorted(text.partition("[")[0] for text in every) == METHODS.names()
+    other = parse_methods("b2u,n2v[network=unet],n2c[network=unet_nbr],laine19_mu,bm3d", "dncnn")
+    kept = ["n2v", "n2c[network=unet_nbr]", "laine19_mu", "bm3d"]
+    assert [m.text for m in other] == ["identity", "b2u[network=dncnn]", *kept]
+    with pytest.raises(UserError, match="Unknown network 'dnccn'"):
+        parse_methods("bm3d", "dnccn")
     assert [m.text for m in parse_methods("n2v,b2u[stride=8],b2u")] == ["identity", "n2v", "b2u[stride=8]", "b2u"]
 
 
