@@ -52,7 +52,7 @@ def _read_config(context: typer.Context, value: Path | None) -> Path | None:
     return value
 
 
-Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all for all.")]
+Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all: each one.")]
 Network = Annotated[
     str | None,
     typer.Option(help="Network of the learned methods that name none: dncnn, file.py:Class, ... ('list networks')."),
