@@ -18,8 +18,6 @@ from denoisebench.evaluation import Row, row_of
 from denoisebench.files import (
     Damaged,
     clear_stale,
-    parse_json,
-    read_text,
     sealed,
     set_aside,
     unsealed,
@@ -27,15 +25,14 @@ from denoisebench.files import (
 )
 from denoisebench.provenance import full_digest
 
-#: 2 carries a checksum over every byte; 1 had none, and is told from the identity in its name alone.
-FORMAT, UNSEALED = 2, 1
+FORMAT = 2
 # What reports read, and of what type.
 _ABOUT: Mapping[str, type] = {
     "text": str, "label": str, "told": list, "baseline": bool, "protocol": str, "noise_title": str,
     "dataset_title": str, "training": str, "warnings": list, "written": str,
 }  # fmt: skip
 _PROTOCOL = ("dataset", "noise", "draws", "padding")
-# JSON does not tell 20 from 20.0, and a truth value is no number, to type().
+# The types that a value of a row may have in JSON, where 20.0 may have become 20; type() tells True from 1.
 _ROW_TYPES = {
     name: frozenset(
         number
@@ -82,10 +79,9 @@ class Store:
 
     def __init__(self, folder: Path, create: bool = True) -> None:
         self.folder = folder
-        #: What `read` moved away, and what the last `all` left out or could not verify; a sentence each.
+        #: What `read` moved away, and what the last `all` left out; a sentence each.
         self.moved: list[str] = []
         self.damaged: list[str] = []
-        self.unverified: list[str] = []
         if not create:
             if not self.cells.is_dir():
                 raise UserError(f"Folder {folder} holds no results (no cells/ in it).")
@@ -143,19 +139,17 @@ class Store:
         write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
 
     def all(self) -> list[StoredCell]:
-        """Every intact cell with at least one row; `damaged` and `unverified` name the files with a flaw."""
-        self.damaged, self.unverified = [], []
+        """Every intact cell with at least one row; `damaged` names the other files."""
+        self.damaged = []
         cells = []
         with collection_paused():
             for path in sorted(self.cells.glob("*.json")):
                 try:
-                    cell, verified = _parse(path)
+                    cell = _cell_of(path, _content(path))
                     _check_reportable(path, cell)
                 except Damaged as error:
                     self.damaged.append(f"{error} It is left out.")
                     continue
-                if not verified:
-                    self.unverified.append(f"{path.name} has no checksum: an earlier version of denoisebench wrote it.")
                 if cell.rows:
                     cells.append(cell)
         return cells
@@ -173,19 +167,9 @@ def collection_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _parse(path: Path) -> tuple[StoredCell, bool]:
-    """The cell of a file, and whether a checksum vouches for it; raises `Damaged`."""
-    data = _content(path)
-    return _cell_of(path, data), data["format"] == FORMAT
-
-
 def _content(path: Path) -> dict[str, Any]:
-    """The JSON of a cell file, its checksum compared where the format has one; raises `Damaged`."""
-    text = read_text(path)
-    if text.startswith(f'{{\n "format": {UNSEALED},\n "identity"'):
-        data = parse_json(path, text)
-    else:
-        data = unsealed(path, (FORMAT,))
+    """The JSON of a cell file, its checksum compared; raises `Damaged`."""
+    data = unsealed(path, (FORMAT,))
     if data.keys() != {"format", "identity", "about", "rows"}:
         raise Damaged(f"{path} is damaged: it has the parts {', '.join(sorted(data))}.")
     return data

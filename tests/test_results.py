@@ -215,21 +215,6 @@ def test_no_damage_of_any_byte_changes_a_score(kind: str, tmp_path: Path) -> Non
         assert len(store.damaged) == 1
 
 
-def test_a_file_of_an_earlier_version_is_read_and_named(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.write(cell())
-    (path,) = store.cells.glob("*.json")
-    data = json.loads(path.read_text(encoding="utf-8"))
-    del data["sha256"]
-    old = json.dumps({**data, "format": 1}, indent=1)
-    path.write_text(old, encoding="utf-8")
-    assert store.all() == [cell()]
-    assert store.unverified == [f"{path.name} has no checksum: an earlier version of denoisebench wrote it."]
-    path.rename(store.cells / "0123456789abcdef.json")
-    assert store.all() == []
-    assert "another cell" in store.damaged[0]
-
-
 def test_only_old_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for name, age in (("old.json.tmp7", 2 * files.STALE_SECONDS), ("young.json.tmp8", 1.0)):

@@ -19,7 +19,7 @@ def outdated(store: Store) -> bool:
 
 def flaws(store: Store) -> list[str]:
     """What is to be said below a table of the files that a store has just read."""
-    return [f"WARNING: {text}" for text in (*store.damaged, *store.unverified)]
+    return [f"WARNING: {text}" for text in store.damaged]
 
 
 def write_reports(store: Store) -> Table:
