@@ -37,7 +37,9 @@ from denoisebench.toggles import (
     Setup,
     Toggle,
     as_run,
+    check_details,
     pairs_of,
+    select,
     sentence,
     switchable,
     toggles_of,
@@ -137,11 +139,13 @@ def audit(store: Store, cells: Sequence[Subject], order: Order, progress: Progre
     Raises
     ------
     UserError
-        No cell has a setting that was asked for; raised before any work starts.
+        No cell has a setting or a detail that was asked for; raised before any work starts.
     """
     _check_settings(cells, order)
     bench = _Bench(Store(store.folder / FOLDER), order.roots, progress)
-    planned = [(subject, pairs := pairs_of(subject, order), toggles_of(subject, order, pairs)) for subject in cells]
+    every = [(subject, pairs := pairs_of(subject, order), toggles_of(subject, order, pairs)) for subject in cells]
+    check_details([toggle for *_, toggles in every for toggle in toggles], order.details)
+    planned = [(subject, pairs, select(toggles, order.details)) for subject, pairs, toggles in every]
     _announce(planned, progress)
     found = Audit()
     for number, (subject, pairs, toggles) in enumerate(planned, 1):

@@ -281,6 +281,9 @@ def audit(
     setting: Annotated[
         list[str] | None, typer.Option(help="Try this too: a setting that acts on a trained network, name=value.")
     ] = None,
+    detail: Annotated[
+        list[str] | None, typer.Option(help="Only this line of the ledger: a detail, or detail=alternative.")
+    ] = None,
     retrain: Annotated[
         str | None, typer.Option(help="Train anew with the other training noise, another seed: noise,seed.")
     ] = None,
@@ -306,7 +309,9 @@ def audit(
     keep_freed_memory()
     _load_plugins(plugin)
     choice = _choice(methods, noise, datasets, weights, device, data_root)
-    order = Order(parse_images(images), parse_settings(setting or []), parse_retrain(retrain), choice.roots)
+    order = Order(
+        parse_images(images), parse_settings(setting or []), parse_retrain(retrain), choice.roots, detail or []
+    )
     store = Store(results, create=False)
     try:
         found = audit_cells(store, subjects(store, choice), order, for_stderr())

@@ -77,6 +77,11 @@ class Toggle:
     skip: str = ""
     paper: PaperDoes = "open"
 
+    @property
+    def name(self) -> str:
+        """Detail and alternative, as `Order` takes them."""
+        return f"{self.detail}={self.alternative}"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -88,12 +93,14 @@ class Order:
     settings : further alternatives, as (name, text)
     retrain : members of `RETRAIN` that may be trained for
     roots : folders searched for data
+    details : the only ones wanted, as ``detail`` or ``detail=alternative``; empty for all
     """
 
     images: int | None = int(DEFAULT_IMAGES)
     settings: Sequence[tuple[str, str]] = ()
     retrain: Sequence[str] = ()
     roots: Sequence[Path] = ()
+    details: Sequence[str] = ()
 
 
 def parse_images(text: str) -> int | None:
@@ -166,6 +173,22 @@ def toggles_of(subject: Subject, order: Order, pairs: Sequence[Pair]) -> list[To
         )
     )  # fmt: skip
     return found + _training_toggles(subject, run, order)
+
+
+def select(toggles: Sequence[Toggle], details: Sequence[str]) -> list[Toggle]:
+    """Those of some details, in the same order; all where none is named."""
+    return [toggle for toggle in toggles if not details or {toggle.detail, toggle.name} & set(details)]
+
+
+def check_details(toggles: Sequence[Toggle], details: Sequence[str]) -> None:
+    """Raise `UserError` for a detail that none of the toggles has."""
+    for text in details:
+        detail = text.partition("=")[0]
+        names = {toggle.detail for toggle in toggles}
+        if detail in names and text != detail:
+            names = {toggle.name for toggle in toggles if toggle.detail == detail}
+        if text not in names:
+            raise unknown("detail of the ledger", text, names)
 
 
 def _list_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle]:

@@ -323,6 +323,26 @@ def test_a_larger_choice_of_images_holds_the_smaller(
         assert len(calls) == total
 
 
+def test_only_the_details_that_were_asked_for_are_measured(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    out, common = tmp_path / "out", ("--plugin", plugin_file(), "--datasets", image_folder())
+    assert command("run", "--methods", "toy", "--out", out, *common).code == 0
+    assert command("audit", out, *common).code == 0
+    every = {(found["detail"], found["alternative"]): found for found in lines(out)}
+    asked = ("--detail", "SSIM window", "--detail", "noisy input=clipped to [0, 1]")
+    ran = command("audit", out, *asked, *common)
+    assert ran.code == 0, ran.err
+    again, *others = lines(out)
+    assert again["detail"] == "the run's own scores"
+    names = [(found["detail"], found["alternative"]) for found in others]
+    assert names == [name for name in every if name[0] == "SSIM window" or name[1] == "clipped to [0, 1]"]
+    assert [found["psnr"] for found in others] == [every[name]["psnr"] for name in names]
+    assert "Did you mean 'noisy input'?" in error(command("audit", out, "--detail", "noisy inputs", *common))
+    wrong = error(command("audit", out, "--detail", "noisy input=cut", *common))
+    assert wrong.endswith("Allowed: noisy input=clipped to [0, 1], noisy input=clipped, rounded to 8 bits.")
+
+
 def test_one_failing_alternative_costs_no_other_line(
     command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
 ) -> None:

@@ -96,6 +96,17 @@ def test_variants_are_methods_with_settings() -> None:
         paper_table(PaperPart(6, {"GX": "b2u"}), "T", [])
 
 
+def test_the_levels_that_a_range_of_them_drew_are_said() -> None:
+    gauss, poisson = (cell("b2u", noise, "kodak", 30.0) for noise in ("gauss5_50", "poisson5_50"))
+    poisson.rows = {(image, draw): Row(image, draw, 30.0, 0.9, 1.0, 20.0 + draw) for image in "ab" for draw in (0, 1)}
+    notes = tables.notes_of(paper_table(PaperPart(1, {}), "T", [gauss, poisson, cell("b2u", "gauss25", "kodak", 30.0)]))
+    assert "kodak, Gaussian σ∈[5,50]: 2 levels drawn, their mean 25.5, that of the range 27.5" in notes
+    assert "kodak, Poisson λ∈[5,50]: 4 levels drawn, their mean 20.5, that of the range 27.5" in notes
+    (measured,) = [note for note in notes if note.startswith("kodak: ")]
+    assert [text.partition(",")[0] for text in measured.split(" or ")] == ["kodak: 2 images", "2 images (4 noisy)"]
+    assert not [note for note in notes if "σ=25" in note]
+
+
 def test_odd_published_cells_are_marked_and_explained() -> None:
     table = paper_table(PaperPart(1, {}), "T", [])
     text = tables.markdown(table)

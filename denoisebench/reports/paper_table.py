@@ -228,19 +228,32 @@ def notes_of(table: PaperTable) -> list[str]:
         for (method, noise, flag), datasets in odd.items()
     ]
     told += _literature_notes(table)
-    protocols: dict[str, set[str]] = {}
-    for entry in table.entries:
-        for cell in entry.measured:
-            protocol = cell.identity["protocol"]
-            text = f"{len(cell.rows)} images, draws {protocol['draws']}, padding {protocol['padding']}"
-            text += f", {scoring_text(protocol)}"
-            protocols.setdefault(protocol["dataset"], set()).add(text)
-    told += [f"{name}: {' or '.join(sorted(texts))}" for name, texts in protocols.items()]
+    told += _protocol_notes(table)
     several = sorted({entry.score.trainings for entry in table.entries if entry.score is not None} - {1})
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
     return [*told, *table.notes]
+
+
+def _protocol_notes(table: PaperTable) -> list[str]:
+    """How each test set was measured, and which levels were drawn where a noise has a range of them."""
+    from denoisebench.noise import parse_noise
+
+    notes: dict[str, dict[str, None]] = {}
+    for cell in (cell for entry in table.entries for cell in entry.measured):
+        protocol, noise = cell.identity["protocol"], parse_noise(cell.identity["protocol"]["noise"])
+        images, copies = len({image for image, _ in cell.rows}), len(cell.rows)
+        text = f"{images} images{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
+        text += f", padding {protocol['padding']}, {scoring_text(protocol)}"
+        notes.setdefault(protocol["dataset"], {})[text] = None
+        levels = [row.level for row in cell.rows.values() if row.level is not None]
+        if noise.ranged and not noise.real and levels:
+            mean = sum(levels) / len(levels) * (255.0 if noise.family == "gauss" else 1.0)
+            middle = (noise.low + noise.high) / 2
+            text = f"{len(levels):,} levels drawn, their mean {mean:.1f}, that of the range {middle:.1f}"
+            notes.setdefault(f"{protocol['dataset']}, {noise.title}", {})[text] = None
+    return [f"{place}: {' or '.join(texts)}" for place, texts in notes.items()]
 
 
 def _literature_notes(table: PaperTable) -> list[str]:
