@@ -96,6 +96,27 @@ def test_variants_are_methods_with_settings() -> None:
         paper_table(PaperPart(6, {"GX": "b2u"}), "T", [])
 
 
+def test_a_method_that_the_paper_does_not_have_gets_a_line_of_its_own() -> None:
+    cells = [
+        cell("mine[k=3]", "gauss25", "kodak", 33.0, label="Mine [k=3]"),
+        cell("mine[k=4]", "gauss25", "kodak", 32.0, label="Mine [k=4]"),
+        cell("b2u", "gauss25", "set14", 30.0),
+        cell("b2u", "gauss25", "set14_14", 29.0),
+        cell("b2u", "gauss33", "kodak", 28.0),
+    ]
+    table = paper_table(PaperPart(1, {}), "T", cells)
+    rows = [row for row in grid(table)[1] if row[0] == "Gaussian σ=25"]
+    assert [row[1] for row in rows[-3:]] == ["Blind2Unblind", "Mine [k=3]", "Mine [k=4]"]
+    assert rows[-2][2:5] == ["", "33.00/0.850", ""]
+    assert rows[-3][9:10] == ["30.00/0.850"]
+    assert len(grid(table)[1]) == 47
+    assert "Not in the paper: Mine [k=3], Mine [k=4]" in tables.notes_of(table)
+    outside = "b2u, gauss25, set14_14; b2u, gauss33, kodak"
+    assert f"Measured, but no column or line of this table: {outside}" in tables.notes_of(table)
+    lines = [line for line in csv.DictReader(io.StringIO(tables.csv_text(table))) if line["ours"] == "mine[k=3]"]
+    assert [(line["method"], line["paper_psnr"], line["psnr"]) for line in lines] == [("Mine [k=3]", "", "33.0000")]
+
+
 def test_the_levels_that_a_range_of_them_drew_are_said() -> None:
     gauss, poisson = (cell("b2u", noise, "kodak", 30.0) for noise in ("gauss5_50", "poisson5_50"))
     poisson.rows = {(image, draw): Row(image, draw, 30.0, 0.9, 1.0, 20.0 + draw) for image in "ab" for draw in (0, 1)}

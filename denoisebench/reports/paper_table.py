@@ -124,15 +124,45 @@ def paper_table(
     notes : sentences to add below
     with_literature : add the values of other publications under the same protocol, after the paper's of each noise
     """
+    newest = _newest(cells)
+    found = _entries(part, rows_of(f"table{part.table}.csv"), newest)
+    if with_literature:
+        found += _entries(part, literature(part.table), newest)
+    added, outside = _others(found, newest)
+    found += added
+    noises = list(dict.fromkeys(entry.noise for entry in found))
+    found.sort(key=lambda entry: noises.index(entry.noise))
+    unknown_variants = set(part.variants) - {entry.method for entry in found}
+    if unknown_variants:
+        raise UserError(f"Table {part.table} has no variant {', '.join(sorted(unknown_variants))}.")
+    said = []
+    if added:
+        said.append(f"Not in the paper: {', '.join(dict.fromkeys(entry.method for entry in added))}")
+    if outside:
+        said.append(f"Measured, but no column or line of this table: {'; '.join(outside)}")
+    return PaperTable(part.table, title, found, [*said, *notes])
+
+
+def _newest(cells: Sequence[StoredCell]) -> _Measured:
+    """By method with settings, noise and data set: the newest cell with those of the other seeds of its training."""
     newest: _Measured = {}
     kinds: dict[tuple[Line, Column], list[StoredCell]] = {}
     for cell in sorted(current(cells)[0], key=lambda cell: str(cell.about["written"])):
-        protocol = cell.identity["protocol"]
         kind = kinds.setdefault((line_of(cell), column_of(cell)), [])
         kind.append(cell)
-        newest[cell.about["text"], protocol["noise"], protocol["dataset"]] = kind
+        newest[_place(cell)] = kind
+    return newest
+
+
+def _place(cell: StoredCell) -> tuple[str, str, str]:
+    protocol = cell.identity["protocol"]
+    return cell.about["text"], protocol["noise"], protocol["dataset"]
+
+
+def _entries(part: PaperPart, rows: Sequence[Mapping[str, str]], newest: _Measured) -> list[Entry]:
+    """Published rows, of the paper or of other literature, with what was measured of them."""
     found = []
-    for row in rows_of(f"table{part.table}.csv") + (literature(part.table) if with_literature else []):
+    for row in rows:
         method = row["variant"] if part.variants else row["method"]
         measured, ours = _measured(part, row, method, newest)
         psnr, ssim = (float(row[key]) if row[key] else None for key in ("psnr", "ssim"))
@@ -144,13 +174,28 @@ def paper_table(
                 row["noise"], method, row["dataset"], psnr, ssim, row["flag"], ours, measured, printed, evidence, source
             )
         )
-    if with_literature:
-        noises = list(dict.fromkeys(entry.noise for entry in found))
-        found.sort(key=lambda entry: noises.index(entry.noise))
-    unknown_variants = set(part.variants) - {entry.method for entry in found}
-    if unknown_variants:
-        raise UserError(f"Table {part.table} has no variant {', '.join(sorted(unknown_variants))}.")
-    return PaperTable(part.table, title, found, notes)
+    return found
+
+
+def _others(entries: Sequence[Entry], newest: _Measured) -> tuple[list[Entry], list[str]]:
+    """Lines for methods that the paper does not have, in its columns, and the names of what is not in the layout."""
+    used = {_place(cell) for entry in entries for cell in entry.measured}
+    columns: dict[tuple[str, str], Entry] = {}
+    for entry in (entry for entry in entries if not entry.evidence):
+        for noise in names_of("noise", entry.noise):
+            columns |= {(noise, dataset): entry for dataset in names_of("dataset", entry.dataset)}
+    taken = {(entry.noise, entry.dataset, entry.ours) for entry in entries if entry.measured}
+    added, outside = [], []
+    for place, kind in newest.items():
+        text, noise, dataset = place
+        column, label = columns.get((noise, dataset)), line_of(kind[0]).label
+        if place in used:
+            continue
+        if column is None or (column.noise, column.dataset, text) in taken:
+            outside.append(f"{label}, {noise}, {dataset}")
+        else:
+            added.append(Entry(column.noise, label, column.dataset, None, None, "", text, kind))
+    return added, outside
 
 
 def _measured(
@@ -183,7 +228,7 @@ def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
             lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
     rows = []
     for (noise, method), entries in lines.items():
-        ours = {entry.ours for entry in entries.values() if entry.measured and "[" in entry.ours}
+        ours = {entry.ours for entry in entries.values() if entry.measured and "[" in entry.ours and "[" not in method}
         row = [_noise_title(noise), " ".join([method, *(f"({text})" for text in sorted(ours))])]
         for name in datasets:
             row += _texts(entries.get(name))
