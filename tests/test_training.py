@@ -25,6 +25,7 @@ from denoisebench.checkpoint import load_checkpoint
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.images import UIntImage
 from denoisebench.method import Batch, Info, LearnedMethod, Need
+from denoisebench.networks import NETWORKS
 from denoisebench.noise import parse_noise
 from denoisebench.progress import Quiet
 from denoisebench.registry import METHODS
@@ -776,6 +777,14 @@ def test_every_image_is_told_the_level_its_noise_was_drawn_with(
 # --- every learned method ---
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks with few channels, for the methods that build their own of several."""
+    for name, (text, place, arguments) in NETWORKS.items():
+        if name != "dncnn":
+            monkeypatch.setitem(NETWORKS, name, (text, place, {**arguments, "width": 4}))
+
+
 def watched(name: str, steps: list[Batch]) -> LearnedMethod:
     """The method with one convolution for its network, unless it builds its own, noting the batches it is handed."""
     plugin = METHODS.get(name)
@@ -808,6 +817,7 @@ def ask(batch: Batch, need: Need) -> object:
     return questions[need]()
 
 
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("draws", ["fresh", "fixed"])
 @pytest.mark.parametrize("noise", ["gauss5_50", "poisson30"])
 @pytest.mark.parametrize("name", LEARNED)
@@ -826,6 +836,7 @@ def test_a_method_reaches_what_it_declared_and_nothing_else(tmp_path: Path, name
             ask(batch, need)
 
 
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("name", LEARNED)
 def test_nothing_undeclared_hides_in_a_batch(tmp_path: Path, name: str) -> None:
     batches: list[Batch] = []
@@ -841,6 +852,7 @@ def test_nothing_undeclared_hides_in_a_batch(tmp_path: Path, name: str) -> None:
     assert len(crops) == 1 + len(told & {Need.CLEAN, Need.SECOND})
 
 
+@pytest.mark.usefixtures("narrow")
 def test_all_methods_see_the_same_noisy_crops(tmp_path: Path) -> None:
     seen: dict[str, list[torch.Tensor]] = {}
     for name in LEARNED:
@@ -854,7 +866,7 @@ def test_all_methods_see_the_same_noisy_crops(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.usefixtures("eager_checkpoints")
+@pytest.mark.usefixtures("eager_checkpoints", "narrow")
 @pytest.mark.parametrize("name", LEARNED)
 def test_every_method_goes_on_where_it_was_stopped(tmp_path: Path, name: str) -> None:
     recipe: dict[str, Any] = {"budget": "4steps", "crop": 64, "noise": "poisson5_50"}
