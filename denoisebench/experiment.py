@@ -382,8 +382,14 @@ def split_list(text: str) -> list[str]:
     return parts
 
 
-def parse_method(text: str) -> Method:
-    """Read ``name`` or ``name[key=value,...]``."""
+def parse_method(text: str, network: str | None = None) -> Method:
+    """Read ``name`` or ``name[key=value,...]``.
+
+    Parameters
+    ----------
+    text : with or without settings
+    network : of a learned method that names none and has none of its own, such as a blind-spot network
+    """
     match = _METHOD.fullmatch(text)
     if match is None:
         raise UserError(f"Method {text!r} cannot be read. Write name or name[key=value,key=value].")
@@ -396,7 +402,10 @@ def parse_method(text: str) -> Method:
         if key in settings:
             raise UserError(f"Setting {key!r} of {name} is given twice.")
         settings[key] = value
-    method = METHODS.get(name).from_settings(settings)
+    plugin = METHODS.get(name)
+    if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
+        settings.setdefault("network", network)
+    method = plugin.from_settings(settings)
     if isinstance(method, LearnedMethod):
         check_network(method.network)
     return method
@@ -408,25 +417,18 @@ def parse_methods(text: str, network: str | None = None) -> list[Method]:
     Parameters
     ----------
     text : ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once
-    network : of every learned method that names none and has none of its own, such as a blind-spot network
+    network : see `parse_method`
     """
+    if network is not None:
+        check_network(network)
     parts = split_list(text)
     named = {part.partition("[")[0].strip() for part in parts}
     if ALL not in METHODS.names():
         others = [name for name in METHODS.names() if name not in named]
         parts = [name for part in parts for name in (others if part == ALL else [part])]
-    given = [_with_network(part, network) for part in parts]
+    given = [parse_method(part, network) for part in parts]
     baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
     return list(dict.fromkeys([*baselines, *given]))
-
-
-def _with_network(text: str, network: str | None) -> Method:
-    method = parse_method(text)
-    if network is not None:
-        check_network(network)
-        if isinstance(method, LearnedMethod) and method.network == LearnedMethod.network and "network=" not in text:
-            return replace(method, network=network)
-    return method
 
 
 def is_baseline(name: str) -> bool:
