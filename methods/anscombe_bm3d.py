@@ -5,8 +5,9 @@
 The exact unbiased inverse maps E[2 sqrt(Z + 3/8)], Z ~ Poisson(m), back to m (tabulated); the closed form approximates
 it, D^2/4 + sqrt(3/2)/(4 D) - 11/(8 D^2) + 5 sqrt(3/2)/(8 D^3) - 1/8; the asymptotic one is D^2/4 - 1/8, 0.13 counts too
 high at a mean of 0.5; the algebraic one, D^2/4 - 3/8, is biased: 1/4 of a count too low. The stabilised image is mapped
-to [0.15, 0.85] before the filter. In colour CBM3D filters all channels together, or BM3D each by itself; neither that
-nor the inverse of the published rows is stated.
+to [0.15, 0.85] before the filter. In colour CBM3D filters all channels together, or BM3D each by itself. Neither that
+nor the inverse of the published rows is stated; the algebraic one and results truncated to 8 bits reproduce the row of
+lambda 30, see docs/audit.md.
 
 Real noise: a and b of Var(y) = a x + b are fitted to each plane, which goes through the generalised transform
 (2/a) sqrt(a y + 3/8 a^2 + b) and its closed-form inverse, as the BM3D rows of FMDD's own benchmark do (there with the

@@ -483,8 +483,8 @@ def test_the_yardstick_is_the_spread_of_a_mean_between_draws() -> None:
     assert _redraw([0.1], 1) is None
 
 
-def ledger_of(method: str, psnr: float, *effects: Effect) -> Ledger:
-    about = {"text": method, "label": "B2U", "dataset_title": "Kodak", "noise_title": "σ", "training": "short"}
+def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short") -> Ledger:
+    about = {"text": method, "label": "B2U", "dataset_title": "Kodak", "noise_title": "σ", "training": training}
     stored = SimpleNamespace(about=about, identity={"protocol": {}}, key="k")
     parts = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
     kind = cast(Method, SimpleNamespace(name=method))
@@ -513,6 +513,9 @@ def test_beside_the_paper_only_what_the_paper_may_do_counts() -> None:
     assert "their way gives +0.150 dB" in said[1]
     assert "at most 0.300 dB" in said[1]
     assert "at least 0.55 dB of 1.00" in said[2]
+    assert said[2].endswith("what is left is the training (short) and the method itself.")
+    untrained = ledgers.beside_paper(ledger_of("bm3d", 30.87, *effects, training=""))[1]
+    assert untrained[2].endswith("what is left is the method itself.")
     assert said[-1] == "f (f1): not measured: no data."
     below = ledgers.beside_paper(ledger_of("b2u", 33.27, *effects))[1]
     assert "their way gives +0.150 dB" in below[1]

@@ -141,9 +141,10 @@ def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
         f"Details on which paper and code are not clear give at most {most:.3f} dB towards the paper.",
     ]
     if left > 0:
+        trained = f"the training ({_training(ledger)}) and " if ledger.subject.stored.about["training"] else ""
         said.append(
-            f"So at least {left:.2f} dB of {abs(gap):.2f} are no detail of this ledger: what is left is the training "
-            f"({_training(ledger)}) and the method itself."
+            f"So at least {left:.2f} dB of {abs(gap):.2f} are no detail of this ledger: what is left is {trained}the "
+            "method itself."
         )
     absent = [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
     said += [" ".join(absent)] if absent else []
