@@ -140,8 +140,9 @@ class Planned:
             return f"{images}, trained network {cell.weights.path.stem}"
         if cell.fit is not None and isinstance(cell.method, PerImageMethod):
             return f"{images}, {fit_text(cell.method, cell.fit)}"
-        recipe = cell.job.recipe if cell.job is not None else None
-        return f"{images}, training {recipe.text}, seed {recipe.seed}" if recipe is not None else images
+        if cell.job is None:
+            return images
+        return f"{images}, training {cell.job.recipe.text}, seed {cell.job.recipe.seed}"
 
 
 def plan(experiment: Experiment, store: Store) -> list[Planned]:

@@ -287,7 +287,8 @@ def _protocol_notes(table: PaperTable) -> list[str]:
 
     notes: dict[str, dict[str, None]] = {}
     for cell in (cell for entry in table.entries for cell in entry.measured):
-        protocol, noise = cell.identity["protocol"], parse_noise(cell.identity["protocol"]["noise"])
+        protocol = cell.identity["protocol"]
+        noise = parse_noise(protocol["noise"])
         images, copies = len({image for image, _ in cell.rows}), len(cell.rows)
         text = f"{images} images{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
         text += f", padding {protocol['padding']}, {scoring_text(protocol)}"
