@@ -56,7 +56,8 @@ class _Worker:
     def give(self, number: int, task: Task) -> None:
         """Have it do a task."""
         self.number, self.task, self.pair = number, task, None
-        self._tail.clear()
+        if self.ready:  # what one that does not start has printed is the reason
+            self._tail.clear()
         with contextlib.suppress(OSError):  # its end is noticed by the thread that reads
             assert self._process.stdin is not None
             write_message(self._process.stdin, (number, Parcel.of(task)))
