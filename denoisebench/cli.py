@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import inspect
+import io
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +17,8 @@ import typer
 
 from denoisebench import __version__
 from denoisebench.errors import UserError
+from denoisebench.printing import document, line, message, prepare_streams
+from denoisebench.text import one_line
 
 if TYPE_CHECKING:
     from denoisebench.audit import Audit
@@ -120,7 +125,7 @@ def _root() -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    print(f"denoisebench {__version__}")
+    line(f"denoisebench {__version__}")
 
 
 @app.command()
@@ -195,21 +200,22 @@ def run(
     try:
         outcome = run_cells(experiment, store, for_stderr(), where)
     except KeyboardInterrupt:
-        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. What was computed is in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
     if outcome.cells or absent:
         if outcome.cells and (outcome.computed or outdated(store)):
-            write_reports(store)
+            _say_all(write_reports(store)[1])
         notes = absent + [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
         notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
         if asked is None or asked.paper is None:
             _print_table(outcome.cells, notes)
-            print(f"\nScores, table.md and table.tex: {out}")
+            line("")
+            line(f"Scores, table.md and table.tex: {out}")
         else:
             _print_paper_table(asked, outcome.cells, notes, store, literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
-            print(f"{title}: {reason}", file=sys.stderr)
+            message(f"{title}: {reason}")
         raise typer.Exit(1)
 
 
@@ -235,7 +241,7 @@ def paper(
     """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
     from denoisebench.reports.printed import printed_table, text_of
 
-    print(text_of(printed_table(which), form), end="")
+    document(text_of(printed_table(which), form), end="")
 
 
 @app.command()
@@ -257,7 +263,7 @@ def report(
     cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
-    write_reports(store)
+    _say_all(write_reports(store)[1])
     notes = flaws(store)
     cells.sort(key=lambda cell: str(cell.about["written"]))
     asked = _published(table_file(published) if published else None)
@@ -316,11 +322,12 @@ def audit(
     try:
         found = audit_cells(store, subjects(store, choice), order, for_stderr())
     except KeyboardInterrupt:
-        print(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.")
         raise typer.Exit(130) from None
-    write_ledgers(found, results / FOLDER, paper)
+    _say_all(write_ledgers(found, results / FOLDER, paper))
     _print_ledgers(found, paper)
-    print(f"\naudit.md, audit.csv and audit.tex: {results / FOLDER}")
+    line("")
+    line(f"audit.md, audit.csv and audit.tex: {results / FOLDER}")
     if found.failed:
         raise typer.Exit(1)
 
@@ -363,12 +370,12 @@ def train(
     try:
         done, failed = train_only(experiment, channels, store, for_stderr(), executor=where)
     except KeyboardInterrupt:
-        print(f"Stopped. The checkpoint is in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. The checkpoint is in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
     for title, path in done.items():
-        print(f"{title}: {path}")
+        line(f"{title}: {path}")
     for title, reason in failed:
-        print(f"FAILED: {title}: {reason}", file=sys.stderr)
+        message(f"FAILED: {title}: {reason}")
     if failed:
         raise typer.Exit(1)
     if not done:
@@ -407,11 +414,11 @@ def submit(
     try:
         written, refused = write_submissions(replace(experiment, scored=False), Store(out), for_stderr())
     except KeyboardInterrupt:
-        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. What was computed is in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
-    print("\n".join(map(str, written)))
+    document("\n".join(one_line(str(path)) for path in written))
     for title, reason in refused:
-        print(f"{title}: {reason}", file=sys.stderr)
+        message(f"{title}: {reason}")
     if not written:
         raise typer.Exit(1)
 
@@ -425,7 +432,7 @@ def list_command(
     from denoisebench import listing
 
     _load_plugins(plugin)
-    print(listing.text_of(what))
+    document(listing.text_of(what))
 
 
 @app.command("new-method")
@@ -440,8 +447,9 @@ def new_method(
     from denoisebench.scaffold import write_method
 
     path = write_method(name, kind, folder)
-    print(f"Wrote {path}. Try:\n  denoisebench check-method {path}")
-    print(f"  denoisebench run --plugin {path} --methods {name} --noise gauss25")
+    line(f"Wrote {path}. Try:")
+    line(f"  denoisebench check-method {path}")
+    line(f"  denoisebench run --plugin {path} --methods {name} --noise gauss25")
 
 
 @app.command("check-method")
@@ -459,8 +467,8 @@ def check_method(
     for verdict in check(method):
         failures += not verdict.passed
         detail = f": {verdict.detail}" if verdict.detail else ""
-        print(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
-    print(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
+        line(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
+    line(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
     if failures:
         raise typer.Exit(1)
 
@@ -468,10 +476,13 @@ def check_method(
 @data_app.command("where")
 def data_where(data_root: DataRoot = None) -> None:
     """Print the folders that are searched for data sets."""
-    from denoisebench.dataset import data_roots
+    from denoisebench.dataset import cache_root, data_roots
 
-    for root in data_roots(data_root):
-        print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
+    roots = data_roots(data_root)
+    if not roots:
+        cache_root()  # says why there is none
+    for root in roots:
+        line(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 
 
 @data_app.command("status")
@@ -482,7 +493,7 @@ def data_status(
     """Say of each data set whether it is here, complete and unaltered."""
     from denoisebench import listing
 
-    print(listing.data_status(names or [], data_root))
+    document(listing.data_status(names or [], data_root))
 
 
 @data_app.command("fetch")
@@ -495,7 +506,7 @@ def data_fetch(
     from denoisebench.listing import fetch_dataset, fetch_facts
     from denoisebench.progress import for_stderr
 
-    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+    document(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
 
 
 @weights_app.command("list")
@@ -503,7 +514,7 @@ def weights_list(weights: WeightFolders = None) -> None:
     """List trained networks: what for, how trained, scores."""
     from denoisebench import listing
 
-    print(listing.weights_text(weights or []))
+    document(listing.weights_text(weights or []))
 
 
 @weights_app.command("verify")
@@ -515,7 +526,7 @@ def weights_verify(weights: WeightFolders = None) -> None:
     for folder in weights_folders(weights or []):
         for name, verdict in verify_folder(folder):
             bad += verdict != "intact"
-            print(f"{verdict:>8}  {folder / name}")
+            line(f"{verdict:>8}  {folder / name}")
     if bad:
         raise typer.Exit(1)
 
@@ -555,12 +566,12 @@ def weights_train(
     try:
         done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
     except KeyboardInterrupt:
-        print(f"Stopped. Checkpoints are in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. Checkpoints are in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
     for title, weights in done.items():
-        print(f"{title}: {weights.path}")
+        line(f"{title}: {weights.path}")
     for title, reason in unfinished:
-        print(f"not finished: {title}: {reason}", file=sys.stderr)
+        message(f"not finished: {title}: {reason}")
     if unfinished:
         raise typer.Exit(1)
 
@@ -582,7 +593,7 @@ def weights_export(
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
     experiment = _experiment("identity", "gauss25", None, _Training(), data_root, "cpu")
     for record in records:
-        print(export(record, out, experiment, for_stderr()).path)
+        line(export(record, out, experiment, for_stderr()).path)
 
 
 @weights_app.command("score")
@@ -593,10 +604,10 @@ def weights_score(
     """Copy the mean scores of a results folder into the records of the weights that made them."""
     from denoisebench.publish import record_scores
 
-    said = record_scores(out, results)
+    said = record_scores(out, results, message)
     if not said:
         raise UserError(f"No score in {results} was made with weights of {out}.")
-    print("\n".join(said))
+    document("\n".join(map(one_line, said)))
 
 
 @weights_app.command("import")
@@ -616,8 +627,9 @@ def weights_import(
     found = parse_method(method)
     if not isinstance(found, LearnedMethod):
         raise UserError(f"Method {method!r} is not trained, so it has no weights.")
-    weights = import_released(file, found, noise, out, train_data)
-    print(f"{weights.path}\nUse it with --weights {out} --methods '{settings_text(weights)}'.")
+    weights = import_released(file, found, noise, out, train_data, message)
+    line(weights.path)
+    line(f"Use it with --weights {out} --methods '{settings_text(weights)}'.")
 
 
 def _check_channels(channels: int) -> None:
@@ -768,7 +780,7 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
                 raise UserError("its references are not public; denoisebench submit writes the file for its server.")
             present.append(dataset)
         except MissingData as error:
-            print(f"Not measured: {dataset.title}: {error}", file=sys.stderr)
+            message(f"Not measured: {dataset.title}: {error}")
             reasons.append(
                 f"Not measured: {dataset.title}: its data are not on this machine, see denoisebench data status "
                 f"{dataset.name}"
@@ -784,39 +796,36 @@ def _print_plan(experiment: Experiment, out: Path) -> None:
     from denoisebench.estimate import plan_lines
     from denoisebench.results import Store
 
-    heads, rows, notes = plan_lines(experiment, Store(out))
-    print(
-        tabulate(
-            rows,
-            heads,
-            tablefmt="simple" if sys.stdout.isatty() else "github",
-            disable_numparse=True,
-            colalign=["left"] * 3 + ["right"] * 3,
-        )
-    )
-    print("\n" + "\n".join(notes))
+    heads, rows, notes = plan_lines(experiment, Store.look(out))
+    form = "simple" if sys.stdout.isatty() else "github"
+    shown = [[one_line(text) for text in row] for row in rows]
+    document(tabulate(shown, heads, tablefmt=form, disable_numparse=True, colalign=["left"] * 3 + ["right"] * 3))
+    document("\n" + "\n".join(map(one_line, notes)))
 
 
 def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
-    from denoisebench.files import write_text
+    from denoisebench.ownfiles import write_own
     from denoisebench.reports import paper_table
 
     assert asked.paper is not None
     table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)
     stem = f"paper-table{table.number}"
-    for ending, text in (
-        ("md", paper_table.markdown(table)),
-        ("tex", paper_table.latex(table)),
-        ("csv", paper_table.csv_text(table)),
-    ):
-        write_text(store.folder / f"{stem}.{ending}", text)
+    forms = {"md": paper_table.markdown, "tex": paper_table.latex, "csv": paper_table.csv_text}
+    contents = {f"{stem}.{ending}": form(table).encode() for ending, form in forms.items()}
+    _say_all(write_own(store.folder, contents))
     if sys.stdout.isatty():
         from rich.console import Console
 
         Console().print(paper_table.terminal(table))
     else:
-        print(paper_table.markdown(table), end="")
-    print(f"\nAlso as {stem}.md, .tex and .csv in {store.folder}")
+        document(paper_table.markdown(table), end="")
+    line("")
+    line(f"Also as {stem}.md, .tex and .csv in {store.folder}")
+
+
+def _say_all(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        message(sentence)
 
 
 def _load_plugins(files: list[Path] | None) -> None:
@@ -837,14 +846,14 @@ def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-ar
         console, other = Console(), render.terminal_beside(table)
         console.print(render.terminal(table), *([other] if other else []))
     else:
-        print(render.markdown(table), end="")
+        document(render.markdown(table), end="")
 
 
 def _print_ledgers(found: Audit, paper: bool) -> None:
     from denoisebench.reports import ledger as ledgers
 
     if not sys.stdout.isatty():
-        print(ledgers.markdown(found, paper), end="")
+        document(ledgers.markdown(found, paper), end="")
         return
     from rich.console import Console
 
@@ -855,20 +864,24 @@ def main() -> None:
     """Entry point of the `denoisebench` command."""
     # Once everything is done and said, Ctrl-C has nothing to stop.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    prepare_streams()
     try:
         code = app(standalone_mode=False)
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        message(f"Error: {error}")
         code = 2
     except typer.Abort:
-        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        message("Stopped. The same command goes on where it was.")
         code = 130
     except Exception as error:
         # A mistake on the command line, of a class that typer carries under names that change.
         show = getattr(error, "show", None)
         if show is None:
             raise
-        show()
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            show()
+        for text in shown.getvalue().splitlines():
+            message(text)
         code = getattr(error, "exit_code", 2)
     if code:
         raise SystemExit(code)

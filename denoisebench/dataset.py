@@ -7,14 +7,16 @@ import importlib.util
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from denoisebench.errors import UserError, unknown
-from denoisebench.files import file_sha256
+from denoisebench.files import file_sha256, read_text
 from denoisebench.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
+from denoisebench.text import readable
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -38,7 +40,7 @@ class Entry:
     @property
     def image(self) -> str:
         """The image's id: its file name without extension, with the folders before it."""
-        return PurePosixPath(self.file).with_suffix("").as_posix()
+        return readable(PurePosixPath(self.file).with_suffix("").as_posix())
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,32 @@ class Archive:
 
 
 def data_roots(explicit: Path | None = None) -> list[Path]:
-    """Folders searched for data sets: ``--data-root`` alone if given, else DENOISEBENCH_DATA, user cache."""
+    """Folders searched for data sets: ``--data-root`` alone if given, else DENOISEBENCH_DATA, user cache if any."""
     if explicit is not None:
         return [explicit]
     roots = [Path(os.environ[DATA_VARIABLE])] if os.environ.get(DATA_VARIABLE) else []
-    return [*roots, cache_root()]
+    with suppress(UserError):
+        roots.append(cache_root())
+    return roots
 
 
 def cache_root() -> Path:
-    """Where fetched data go."""
+    """Where fetched data go.
+
+    Raises
+    ------
+    UserError
+        The user has no home folder, as in many containers.
+    """
     from platformdirs import user_cache_path
 
-    return user_cache_path("denoisebench") / "data"
+    try:
+        return user_cache_path("denoisebench") / "data"
+    except (RuntimeError, KeyError, OSError):
+        raise UserError(
+            f"This user has no home folder, so there is no cache for data. Name a folder with --data-root or "
+            f"{DATA_VARIABLE}."
+        ) from None
 
 
 def package_roots(package: str) -> list[Path]:
@@ -92,9 +108,9 @@ def read_manifest(path: Path) -> list[Entry]:
     if not path.is_file():
         raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Manifest {path} cannot be read ({error}).") from None
+        lines = read_text(path).splitlines()
+    except UserError as error:
+        raise UserError(f"Manifest: {error}") from None
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
         raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")
@@ -229,7 +245,8 @@ class FolderSet(DataSet):
         fetch = f" Or run: denoisebench data fetch {self.name}" if self.archive else ""
         raise MissingData(
             f"Data set {self.name!r} ({self.count} images) is not on this machine. Looked for "
-            f"{', '.join(map(str, places))}. Get it from {self.source} and put the files into {places[0]}, "
+            f"{', '.join(map(str, places)) or 'nothing, as there is no folder to search'}. Get it from {self.source} "
+            f"and put the files into {places[0] if places else self.folders[0] + ' of a folder of your own'}, "
             f"or name another root with --data-root or {DATA_VARIABLE}."
             f"{' ' + self.how if self.how else ''}{fetch}"
         )
@@ -266,7 +283,7 @@ class FolderSet(DataSet):
 
     @cached_property
     def _found(self) -> dict[str, Path]:
-        return {path.stem: path for path in self._files()}
+        return {readable(path.stem): path for path in self._files()}
 
     def _files(self) -> list[Path]:
         return list_images(self.folder)
@@ -347,7 +364,7 @@ class OwnFolder(FolderSet):
     def __init__(self, path: Path) -> None:
         super().__init__([path.parent])
         self.folder = path
-        self.name = self.title = path.resolve().name
+        self.name = self.title = readable(path.resolve().name)
 
     @property
     def note(self) -> str:

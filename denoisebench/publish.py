@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from denoisebench.describe import training_text
 from denoisebench.errors import UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
-from denoisebench.files import parse_json, read_text
+from denoisebench.files import file_sha256, open_regular, parse_json, read_text
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import user_network
@@ -26,10 +25,10 @@ from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
 from denoisebench.runner import train_only
+from denoisebench.text import unheard
 from denoisebench.training import read_record
 from denoisebench.weights import (
     Weights,
-    is_plain_name,
     network_from,
     read_folder,
     read_tensors,
@@ -79,18 +78,16 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{record_file} is not the record of a training: {error!r}.") from None
     source = record_file.with_suffix(".safetensors")
-    tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
+    tensors = read_tensors(source, file_sha256(source))
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
-    # Not the record's own texts, which could name another folder.
-    data = str(record["data"]["name"])
-    if not is_plain_name(data):
-        raise UserError(f"{record_file} names the data {data!r}, which is no name of a data set.")
-    stem = stem_of(method, noise, channels, data)
+    stem = stem_of(method, noise, channels, str(record["data"]["name"]))
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
     )
-    return write_weights(folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half)
+    return write_weights(
+        folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half, progress.say
+    )
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -132,7 +129,7 @@ def half_loss(
     return means[0] - means[1]
 
 
-def record_scores(folder: Path, results: Path) -> list[str]:
+def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unheard) -> list[str]:
     """Copy the mean scores that results hold for weights of a folder into their records.
 
     Returns
@@ -166,11 +163,13 @@ def record_scores(folder: Path, results: Path) -> list[str]:
         weights = by_hash[sha256]
         record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}
         tensors = read_tensors(weights.path, sha256)
-        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16")
+        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16", say)
     return said
 
 
-def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "") -> Weights:
+def import_released(
+    path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "", say: Callable[[str], None] = unheard
+) -> Weights:
     """Turn a ``.pth`` of the released Blind2Unblind or Neighbor2Neighbor code into weights.
 
     Parameters
@@ -200,20 +199,19 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path,
         "noise": noise,
         "channels": channels,
         "summary": f"imported from {path.name}",
-        "imported_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "imported_sha256": file_sha256(path),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         **({"data": {"name": data}} if data else {}),
     }
-    return write_weights(folder, stem_of(method, noise, channels, data), tensors, record, half=False)
+    return write_weights(folder, stem_of(method, noise, channels, data), tensors, record, False, say)
 
 
 def _read_legacy(path: Path) -> dict[str, torch.Tensor]:
     import pickle
 
+    open_regular(path).close()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}.") from None
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds more than tensors, or is no checkpoint of PyTorch; it was refused, nothing in it was run. "

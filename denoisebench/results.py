@@ -20,6 +20,7 @@ from denoisebench.files import (
     clear_stale,
     sealed,
     set_aside,
+    temporary_beside,
     unsealed,
     write_text,
 )
@@ -69,16 +70,18 @@ class Store:
 
     Parameters
     ----------
-    folder : made if it does not exist
+    folder : where it is
+    create : make the folder if it does not exist; otherwise only read from one that does
 
     Raises
     ------
     UserError
-        The folder cannot be made or written to.
+        The folder cannot be made or written to, or there are no results to read.
     """
 
     def __init__(self, folder: Path, create: bool = True) -> None:
         self.folder = folder
+        self._writable = create
         #: What `read` moved away, and what the last `all` left out; a sentence each.
         self.moved: list[str] = []
         self.damaged: list[str] = []
@@ -88,15 +91,22 @@ class Store:
             return
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            probe = self.cells / f".write-test-{os.getpid()}"
-            probe.touch()
+            probe = temporary_beside(self.cells / "probe")
+            probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
             raise UserError(
                 f"Cannot write results to {folder} ({error.strerror}). Choose a writable folder with --out."
             ) from None
-        for place in (self.folder, self.cells, self.models):
+        for place in (self.folder, self.cells, self.models, self.folder / "claims", self.folder / "fits"):
             clear_stale(place)
+
+    @classmethod
+    def look(cls, folder: Path) -> Store:
+        """A results folder as it is, there or not: nothing is made, moved or removed."""
+        store = cls.__new__(cls)
+        store.folder, store._writable, store.moved, store.damaged = folder, False, [], []
+        return store
 
     @property
     def cells(self) -> Path:
@@ -111,15 +121,18 @@ class Store:
     def read(self, identity: Mapping[str, Any]) -> StoredCell:
         """The cell of that identity, empty if it was never written or its file is damaged.
 
-        A damaged file is moved into ``cells/damaged/``; `moved` says so.
+        A damaged file is moved into ``cells/damaged/``, unless this folder is only looked at; `moved` says so.
         """
         cell = StoredCell(dict(identity))
         path = self.cells / f"{cell.key}.json"
-        if not path.is_file():
+        if not os.path.lexists(path):
             return cell
         try:
             return _cell_of(path, _content(path), cell)
         except Damaged as error:
+            if not self._writable:
+                self.moved.append(f"{error} It is computed again.")
+                return cell
             self.moved.append(f"{error} Moved into {set_aside(path).parent}; it is computed again.")
             return cell
 
@@ -138,12 +151,16 @@ class Store:
         }
         write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
 
+    def files(self) -> list[Path]:
+        """The cell files, sorted; names that begin with a dot are other programs' (``._x`` of macOS)."""
+        return sorted(path for path in self.cells.glob("*.json") if not path.name.startswith("."))
+
     def all(self) -> list[StoredCell]:
         """Every intact cell with at least one row; `damaged` names the other files."""
         self.damaged = []
         cells = []
         with collection_paused():
-            for path in sorted(self.cells.glob("*.json")):
+            for path in self.files():
                 try:
                     cell = _cell_of(path, _content(path))
                     _check_reportable(path, cell)

@@ -272,7 +272,8 @@ def test_the_files_show_everything_in_the_folder_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for stored in (cell("a", 20.0, code="0", written="2024-01-01T00:00:00Z"), cell("a"), cell("b", noise="gauss50")):
         store.write(stored)
-    table = write_reports(store)
+    table, said = write_reports(store)
+    assert said == []
     assert (tmp_path / "table.md").read_text(encoding="utf-8") == markdown(table)
     assert (tmp_path / "table.tex").read_text(encoding="utf-8") == latex(table)
     with (tmp_path / "scores.csv").open(encoding="utf-8") as stream:
