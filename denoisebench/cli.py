@@ -479,8 +479,10 @@ def data_where(data_root: DataRoot = None) -> None:
     from denoisebench.dataset import cache_root, data_roots
 
     roots = data_roots(data_root)
-    if not roots:
-        cache_root()  # says why there is none
+    try:
+        cache_root()
+    except UserError as error:
+        message(error)
     for root in roots:
         line(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 

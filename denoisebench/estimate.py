@@ -130,9 +130,10 @@ def megapixels(dataset: DataSet, images: Sequence[str]) -> list[float]:
 def timings(planned: Sequence[Planned], store: Store) -> Timings:
     """What is known about costs: this results folder, weights, the reference machine."""
     known = Timings()
-    datasets = {entry.cell.dataset.name: entry.cell.dataset for entry in planned}
+    datasets = {(entry.cell.dataset.name, entry.cell.protocol.data_hash): entry.cell.dataset for entry in planned}
     for cell in store.all():
-        dataset = datasets.get(cell.identity["protocol"]["dataset"])
+        protocol = cell.identity["protocol"]
+        dataset = datasets.get((protocol["dataset"], protocol.get("data_hash", "")))
         if dataset is not None:
             for facts in measured(cell, dataset):
                 known.add(*facts, device=cell.identity["device"], source=HERE)

@@ -15,6 +15,7 @@ from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, dat
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.fitting import FitRecipe, fit_recipe
+from denoisebench.identity import is_registered
 from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.metrics import SCORINGS
 from denoisebench.networks import check_network, user_network
@@ -148,9 +149,10 @@ class Experiment:
 
     def _check_legacy(self) -> None:
         for dataset in self.datasets:
-            if dataset.name not in LEGACY_ORDER:
+            if not has_legacy_draws(dataset):
+                own = f"the folder {dataset.name!r}" if dataset.name in LEGACY_ORDER else repr(dataset.name)
                 raise UserError(
-                    f"Legacy draws are defined for {', '.join(LEGACY_ORDER)}, not for {dataset.name!r}. "
+                    f"Legacy draws are defined for the data sets {', '.join(LEGACY_ORDER)}, not for {own}. "
                     "Use --noise-draws counter there."
                 )
             if (self.repeats or 0) > dataset.paper_repeats:
@@ -292,7 +294,7 @@ class Experiment:
             # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
             data = self.training_set(dataset.channels, noise, dataset)
             weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
-            if weights:
+            if weights and _trained_on(weights, data):
                 return weights, None
             if data.channels != dataset.channels:
                 raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
@@ -329,8 +331,25 @@ class Experiment:
         )  # fmt: skip
 
 
+def has_legacy_draws(dataset: DataSet) -> bool:
+    """Whether a data set is one of those that the released tests drew noise for, rather than called like one."""
+    return dataset.name in LEGACY_ORDER and is_registered(dataset)
+
+
 class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
     """Nothing that this learned method could be trained on for real noise."""
+
+
+def _trained_on(weights: Weights, data: DataSet) -> bool:
+    """Whether weights are of these images, not of others of one name, as far as record and data can tell."""
+    listed = weights.record.get("data", {}).get("sha256")
+    # Of a built-in set without a manifest a part may be here, or nothing.
+    if not listed or (is_registered(data) and getattr(data, "manifest", None) is None):
+        return True
+    try:
+        return bool(listed == data.data_hash)
+    except UserError:
+        return True
 
 
 def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:

@@ -17,6 +17,7 @@ from denoisebench.errors import UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
 from denoisebench.files import file_sha256, open_regular, parse_json, read_text
+from denoisebench.identity import set_name
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import user_network
@@ -156,8 +157,8 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
             "rows": len(rows),
             "protocol": cell.about["protocol"],
         }
-        scores.setdefault(weights.sha256, {})[f"{protocol['dataset']} {protocol['noise']}"] = score
-        where = f"{weights.path.stem} on {protocol['dataset']}"
+        scores.setdefault(weights.sha256, {})[f"{set_name(cell)} {protocol['noise']}"] = score
+        where = f"{weights.path.stem} on {set_name(cell)}"
         said.append(f"{where}: {score['psnr']:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows")
     for sha256, found in scores.items():
         weights = by_hash[sha256]

@@ -11,10 +11,11 @@ from denoisebench.dataset import DataSet
 from denoisebench.errors import UserError, unknown
 from denoisebench.experiment import find_dataset, resolve_device, source_of
 from denoisebench.fitting import FitRecipe
+from denoisebench.identity import is_registered, is_registered_cell
 from denoisebench.method import Method
 from denoisebench.noise import Noise, parse_noise
 from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, full_digest, plugin_digest, versions
-from denoisebench.registry import DATASETS, METHODS
+from denoisebench.registry import METHODS
 from denoisebench.reports.table import current
 from denoisebench.results import Store, StoredCell
 from denoisebench.training import Budget, read_record
@@ -129,14 +130,17 @@ def _wanted(cell: StoredCell, choice: Choice) -> bool:
     else:
         method = not cell.about["baseline"]
     noise = not choice.noises or protocol["noise"] in choice.noises
-    return method and noise and (not choice.datasets or protocol["dataset"] in {d.name for d in choice.datasets})
+    given = [dataset for dataset in choice.datasets if dataset.name == protocol["dataset"]]
+    # Under one name there may be a built-in set and a folder.
+    alike = not choice.datasets or any(is_registered(dataset) == is_registered_cell(cell) for dataset in given)
+    return method and noise and alike
 
 
 def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
     identity = cell.identity
     name, protocol = str(identity["method"]), identity["protocol"]
     method = _method(name, identity["settings"], str(cell.about["text"]))
-    dataset = _dataset(protocol["dataset"], choice)
+    dataset = _dataset(cell, choice)
     dataset.verify()
     lost = sorted({image for image, _ in cell.rows} - set(dataset.images))
     if lost:
@@ -165,11 +169,12 @@ def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
         raise UserError(f"Method {name!r} does not take the settings of {text} any more ({error}).") from None
 
 
-def _dataset(name: str, choice: Choice) -> DataSet:
+def _dataset(cell: StoredCell, choice: Choice) -> DataSet:
+    name = cell.identity["protocol"]["dataset"]
     given = {dataset.name: dataset for dataset in choice.datasets}
     if name in given:
         return given[name]
-    if name in DATASETS.names():
+    if is_registered_cell(cell):
         return find_dataset(name, choice.roots)
     raise UserError(f"The run used a folder of images called {name!r}; say where it is with --datasets PATH.")
 

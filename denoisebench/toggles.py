@@ -12,7 +12,7 @@ from typing import Any, Literal
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.evaluation import PADDINGS
-from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset
+from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset, has_legacy_draws
 from denoisebench.method import LearnedMethod, Method, show_value
 from denoisebench.noise import LegacyDraws, Noise, seed_from
 from denoisebench.progress import duration
@@ -232,7 +232,7 @@ def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[P
         other = f"counter-{int(run.draws.partition('-')[2]) + 1}"
         setup = replace(run, draws=other)
         yield Toggle("noise draws", run.draws, f"{other}, another seed", "chance", setup, paper="no")
-        if subject.dataset.name not in LEGACY_ORDER:
+        if not has_legacy_draws(subject.dataset):
             skip = f"legacy draws are defined for {', '.join(LEGACY_ORDER)} only"
         elif max(repeat for _, repeat in pairs) >= subject.dataset.paper_repeats:
             skip = f"legacy draws have {subject.dataset.paper_repeats} repeats"

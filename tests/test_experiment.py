@@ -258,7 +258,8 @@ def test_other_training_images_change_only_learned_cells(base: Experiment, image
 
 
 def test_legacy_draws_change_the_key(base: Experiment) -> None:
-    base.datasets[0].name = "kodak"
+    kodak = find_dataset("kodak", [])
+    base = replace(base, methods=parse_methods("nlm"), datasets=[kodak])
     legacy = replace(base, draws="legacy")
     assert not set(keys(base)) & set(keys(legacy))
     assert legacy.cells()[0].protocol.draws == LegacyDraws.id
@@ -315,7 +316,10 @@ def test_an_experiment_refuses_what_no_protocol_has(base: Experiment) -> None:
 
 
 def test_legacy_draws_hold_only_the_papers_repeats(base: Experiment) -> None:
-    base.datasets[0].name, base.datasets[0].paper_repeats = "kodak", 10
+    base.datasets[0].name = "kodak"
+    with pytest.raises(UserError, match="not for the folder 'kodak'"):
+        replace(base, draws="legacy", repeats=1)
+    base = replace(base, datasets=[find_dataset("kodak", [])])
     assert replace(base, draws="legacy", repeats=10).repeats == 10
     with pytest.raises(UserError, match="hold 10 repeats of kodak, not 11"):
         replace(base, draws="legacy", repeats=11)

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from denoisebench import weights as module
+from denoisebench.dataset import AnyFolder
 from denoisebench.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import LearnedMethod
@@ -233,12 +234,13 @@ def test_train_list_verify_score(
     assert (verified.code, verified.out.count("intact")) == (0, 4)
     results = tmp_path / "o"
     command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
-    assert "n2c-gauss25-rgb on test: " in command("weights", "score", results, "--out", out).out
+    name = f"test#{AnyFolder(folder).data_hash[:8]}"
+    assert f"n2c-gauss25-rgb on {name}: " in command("weights", "score", results, "--out", out).out
     record = json.loads((out / "n2c-gauss25-rgb.json").read_text())
-    assert record["scores"]["test gauss25"]["rows"] == 2
+    assert record["scores"][f"{name} gauss25"]["rows"] == 2
     listed = command("weights", "list", "--weights", out).out
     assert "2 steps, 1x64², test" in listed
-    assert f"test {record['scores']['test gauss25']['psnr']:.2f}" in listed
+    assert f"{name} {record['scores'][f'{name} gauss25']['psnr']:.2f}" in listed
     assert command("weights", "verify", "--weights", out).code == 0
     again = command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
     assert "0 to compute" in again.err

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoisebench.audit import Audit, Change, Effect, Ledger
+from denoisebench.identity import is_registered_cell
 from denoisebench.ownfiles import write_own
 from denoisebench.reports.published import Key, Value, published
 from denoisebench.reports.render import csv_text as quoted
@@ -113,6 +114,8 @@ def _training(ledger: Ledger) -> str:
 def paper_value(ledger: Ledger) -> Value | None:
     """What the paper prints for this method, noise and test set, or None."""
     subject = ledger.subject
+    if not is_registered_cell(subject.stored):
+        return None
     return published().get(Key(subject.method.name, subject.noise.id, subject.dataset.name))
 
 

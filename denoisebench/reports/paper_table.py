@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
+from denoisebench.identity import set_name
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
 from denoisebench.reports.table import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
 from denoisebench.results import StoredCell
@@ -156,8 +157,7 @@ def _newest(cells: Sequence[StoredCell]) -> _Measured:
 
 
 def _place(cell: StoredCell) -> tuple[str, str, str]:
-    protocol = cell.identity["protocol"]
-    return cell.about["text"], protocol["noise"], protocol["dataset"]
+    return cell.about["text"], cell.identity["protocol"]["noise"], set_name(cell)
 
 
 def _entries(part: PaperPart, rows: Sequence[Mapping[str, str]], newest: _Measured) -> list[Entry]:
@@ -406,7 +406,7 @@ def csv_text(table: PaperTable) -> str:
                 quoted(line_of(cell).training), quoted("; ".join(cell.about["told"])), str(score.rows),
                 str(score.trainings),
                 f"{score.psnr:.4f}", f"{score.spread:.4f}" if score.trainings > 1 else "", f"{score.ssim:.5f}",
-                difference, entry.verdict, cell.about["protocol"],
+                difference, entry.verdict, column_of(cell).protocol,
             ]  # fmt: skip
         paper = ["" if value is None else value for value in (entry.psnr, entry.ssim)]
         place = [table.number, *map(quoted, (entry.noise, entry.method, entry.dataset))]

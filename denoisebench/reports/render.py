@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from denoisebench.reports.published import beside
-from denoisebench.reports.table import Line, Score, Table
+from denoisebench.reports.table import Line, Score, Table, column_of
 from denoisebench.results import StoredCell
 from denoisebench.text import one_line, plain
 
@@ -168,7 +168,7 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}",
                     "" if row.level is None else f"{row.level:.8g}",
                     row.steps or "", show(told), show(about["training"]), show(training_noise),
-                    show(about["protocol"]), key,
+                    column_of(cell).protocol, key,
                 )
             )  # fmt: skip
     return out.getvalue()

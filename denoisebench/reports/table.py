@@ -13,17 +13,20 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from denoisebench.identity import is_registered_cell
 from denoisebench.method import Need
 from denoisebench.metrics import SCORINGS, UINT8
+from denoisebench.provenance import full_digest
 from denoisebench.results import StoredCell
 
 
 class Column(NamedTuple):
-    """Heading of one column."""
+    """Heading of one column; the whole digest of its protocol, because the fingerprint is a part of it."""
 
     noise: str
     dataset: str
     protocol: str
+    digest: str
 
 
 class Line(NamedTuple):
@@ -66,6 +69,7 @@ class Table:
     titles : printed heading of a column
     scores : by (line, column); absent where there is no result
     seconds : mean denoising time per image of a line
+    registered : columns of registered data sets, not of a folder that is called like one
     notes : sentences below the table
     """
 
@@ -74,6 +78,7 @@ class Table:
     titles: dict[Column, str] = field(default_factory=dict)
     scores: dict[tuple[Line, Column], Score] = field(default_factory=dict)
     seconds: dict[Line, float] = field(default_factory=dict)
+    registered: set[Column] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -107,6 +112,8 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
             table.lines.append(line)
         if column not in table.columns:
             table.columns.append(column)
+            table.registered |= {column} if is_registered_cell(cell) else set()
+            table.registered |= {column} if is_registered_cell(cell) else set()
             table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
         trainings.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
@@ -146,7 +153,9 @@ def line_of(cell: StoredCell) -> Line:
 def column_of(cell: StoredCell) -> Column:
     """The column a cell belongs to."""
     protocol = cell.identity["protocol"]
-    return Column(protocol["noise"], protocol["dataset"], cell.about["protocol"])
+    # Of what was stored, not the fingerprint that was stored beside it.
+    digest = full_digest(protocol)
+    return Column(protocol["noise"], protocol["dataset"], digest[:12], digest)
 
 
 def _separate_protocols(table: Table) -> None:
@@ -198,8 +207,6 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
-    if len({column.protocol for column in table.columns}) < len(table.columns):
-        raise AssertionError("two columns of one protocol")
     for cell in cells:
         tiles = {row.tile for row in cell.rows.values()} - {0}
         if tiles:
