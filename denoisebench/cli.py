@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoisebench import __version__
+from denoisebench import __version__, limits
 from denoisebench.errors import UserError
 from denoisebench.printing import document, line, message, prepare_streams
 from denoisebench.text import one_line
@@ -81,17 +81,23 @@ ImageBudget = Annotated[
 WeightFolders = Annotated[
     list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
 ]
-Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 1; paper 4).")]
-Crop = Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")]
+Batch = Annotated[
+    int | None, typer.Option(min=1, max=limits.BATCH, help="Crops per training step (default 1; paper 4).")
+]
+Crop = Annotated[
+    int | None, typer.Option(min=32, max=limits.CROP, help="Side of training crops (default 64; paper 128).")
+]
 LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
 TrainingNoise = Annotated[
     str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of noise, training and methods.")]
+Seed = Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of noise, training and methods.")]
 Precision = Annotated[
     str, typer.Option(help="float32, or bfloat16 for passes through the network while training (GPUs, new CPUs).")
 ]
-Devices = Annotated[int, typer.Option(min=1, help="Processes (GPUs) that share each training batch.")]
+Devices = Annotated[
+    int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
 Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
@@ -107,9 +113,12 @@ PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Pytho
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Processes on this machine; they give the same numbers.")]
+Workers = Annotated[
+    int | None, typer.Option(max=limits.WORKERS, help="Processes on this machine; they give the same numbers.")
+]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8.")
+    int | None,
+    typer.Option(min=1, max=limits.THREADS, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8."),
 ]
 TimeLimit = Annotated[str | None, typer.Option("--time-limit", help="Longest time for an image: 30s, 10min, 2h.")]
 MemoryLimit = Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")]
@@ -153,7 +162,12 @@ def run(
     ] = "auto",
     seed: Seed = 0,
     trainings: Annotated[
-        int, typer.Option(min=1, help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.")
+        int,
+        typer.Option(
+            min=1,
+            max=limits.TRAININGS,
+            help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.",
+        ),
     ] = 1,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
@@ -564,6 +578,8 @@ def weights_train(
     recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
     experiment = _experiment(methods, noise, None, recipe, data_root, device, network=network)
     _check_channels(channels)
+    if time_limit is not None and not 0 <= time_limit <= limits.MINUTES:
+        raise UserError(f"--time-limit {time_limit:g}: allowed are minutes from 0 to {limits.MINUTES:,}.")
     limit = None if time_limit is None else 60 * time_limit
     try:
         done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())

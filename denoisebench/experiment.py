@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from denoisebench import limits
 from denoisebench.captures import AnyPairs
 from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.fitting import FitRecipe, fit_recipe
 from denoisebench.identity import is_registered
+from denoisebench.limits import whole_number
 from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.metrics import SCORINGS
 from denoisebench.networks import check_network, user_network
@@ -31,7 +33,7 @@ from denoisebench.provenance import (
     versions,
 )
 from denoisebench.registry import DATASETS, METHODS
-from denoisebench.training import Recipe, TrainingJob
+from denoisebench.training import Budget, Recipe, TrainingJob, parse_budget
 from denoisebench.weights import Shelf, Weights
 
 DRAWS = ("counter", "legacy")
@@ -140,8 +142,13 @@ class Experiment:
             raise unknown("source of noise", self.draws, DRAWS)
         if self.padding not in PADDINGS:
             raise unknown("padding", self.padding, PADDINGS)
-        if self.repeats is not None and self.repeats < 1:
-            raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+        if self.repeats is not None and not 1 <= self.repeats <= limits.REPEATS:
+            raise UserError(
+                f"--repeats {self.repeats}: allowed are whole numbers from 1 to {limits.REPEATS:,}, or paper."
+            )
+        _check_budget("--budget", self.recipe.budget)
+        if self.image_budget not in (None, "paper"):
+            _check_budget("--image-budget", parse_budget(str(self.image_budget)))
         if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
             raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
         if self.draws == "legacy":
@@ -218,6 +225,11 @@ class Experiment:
         for dataset in self.datasets:
             count = dataset.paper_repeats if self.repeats is None else self.repeats
             images = dataset.images
+            if count * len(images) > limits.PAIRS:
+                raise UserError(
+                    f"--repeats {count}: data set {dataset.name!r} has {len(images):,} images, and {limits.PAIRS:,} "
+                    "noisy images of one set are allowed."
+                )
             wanted = [(image, repeat) for repeat in range(count) for image in images]
             for noise in self.noises:
                 protocol = self._protocol(noise, dataset)
@@ -329,6 +341,13 @@ class Experiment:
             method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
             network.skip, self.tile,
         )  # fmt: skip
+
+
+def _check_budget(option: str, budget: Budget) -> None:
+    """Raise a `UserError` for a training of more than a lifetime."""
+    most = {"steps": limits.STEPS, "epochs": limits.EPOCHS, "minutes": limits.MINUTES}[budget.unit]
+    if budget.amount > most:
+        raise UserError(f"{option} of {budget.amount:.3g} {budget.unit}: allowed are at most {most:,} {budget.unit}.")
 
 
 def has_legacy_draws(dataset: DataSet) -> bool:
@@ -516,18 +535,17 @@ def parse_repeats(text: str) -> int | None:
     """Read ``--repeats``: a number from 1, or ``paper`` (None) for the paper's number of each set."""
     if text == "paper":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--repeats {text!r}: allowed are whole numbers from 1, or paper (10/3/20).")
-    return int(text)
+    return whole_number("--repeats", text, 1, limits.REPEATS, ", or paper (10/3/20)")
 
 
 def parse_tile(text: str) -> int | None:
     """Read ``--tile``: ``auto`` (None), ``none`` (0), or the side of a tile, a multiple of 32."""
     if text in ("auto", "none"):
         return None if text == "auto" else 0
-    if not (text.isdecimal() and text.isascii()) or int(text) < 32 or int(text) % 32:
+    side = whole_number("--tile", text, 32, limits.TILE, " that are multiples of 32, auto and none")
+    if side % 32:
         raise UserError(f"--tile {text!r}: allowed are auto, none and multiples of 32 from 32.")
-    return int(text)
+    return side
 
 
 def resolve_device(text: str) -> str:

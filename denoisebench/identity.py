@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, cast
 
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import UserError
@@ -30,7 +31,7 @@ def is_registered_cell(cell: StoredCell) -> bool:
         same = about["dataset_class"] == _name_of(kind)
     else:  # earlier versions stored the title alone, and the title of a folder is its name
         same = about.get("dataset_title") == kind.title != kind.name
-    return same and _listed_hash(kind) in (None, protocol.get("data_hash"))
+    return same and _listed_hash(cast(Any, kind)) in (None, protocol.get("data_hash"))
 
 
 def set_name(cell: StoredCell) -> str:
@@ -45,11 +46,11 @@ def _name_of(kind: type[DataSet]) -> str:
 
 
 @cache
-def _listed_hash(kind: type[DataSet]) -> str | None:
+def _listed_hash(kind: Any) -> str | None:
     """The hash of the images that a manifest lists, whether they are here or not; None for a set without one."""
     if not issubclass(kind, FolderSet) or kind.manifest is None:
         return None
     try:
-        return kind([]).data_hash
+        return str(kind([]).data_hash)
     except UserError:
         return None

@@ -23,6 +23,7 @@ from denoisebench.method import LearnedMethod
 from denoisebench.networks import user_network
 from denoisebench.noise import REAL, CounterDraws, parse_noise
 from denoisebench.progress import Progress
+from denoisebench.provenance import fingerprint
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
 from denoisebench.runner import train_only
@@ -155,7 +156,7 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
             "psnr": round(fmean(row.psnr for row in rows), 4),
             "ssim": round(fmean(row.ssim for row in rows), 5),
             "rows": len(rows),
-            "protocol": cell.about["protocol"],
+            "protocol": fingerprint(protocol),
         }
         scores.setdefault(weights.sha256, {})[f"{set_name(cell)} {protocol['noise']}"] = score
         where = f"{weights.path.stem} on {set_name(cell)}"

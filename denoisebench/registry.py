@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import UserError, unknown
-from denoisebench.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod, setting_flaw
 from denoisebench.userfiles import load_user_file
 
 T = TypeVar("T")
@@ -159,6 +159,9 @@ class Registry(Generic[T]):
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
                 raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
+            problem = setting_flaw(setting.default) if setting.default is not dataclasses.MISSING else ""
+            if problem:
+                raise UserError(f"Method plugin {where}: the default of its setting {setting.name!r}, {problem}.")
         return plugin
 
 

@@ -25,14 +25,9 @@ from denoisebench.files import (
     write_text,
 )
 from denoisebench.provenance import full_digest
+from denoisebench.schema import ABOUT, IDENTITY, flaw
 
 FORMAT = 2
-# What reports read, and of what type.
-_ABOUT: Mapping[str, type] = {
-    "text": str, "label": str, "told": list, "baseline": bool, "protocol": str, "noise_title": str,
-    "dataset_title": str, "training": str, "warnings": list, "written": str,
-}  # fmt: skip
-_PROTOCOL = ("dataset", "noise", "draws", "padding")
 # The types that a value of a row may have in JSON, where 20.0 may have become 20; type() tells True from 1.
 _ROW_TYPES = {
     name: frozenset(
@@ -42,6 +37,11 @@ _ROW_TYPES = {
     )
     for name, kind in typing.get_type_hints(Row).items()
 }
+# Beyond these nothing was measured, and sums overflow.
+_ROW_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "repeat": (0, 2**53), "psnr": (-1e4, 1e4), "ssim": (-10, 10), "seconds": (0, 1e12), "level": (0, 1e12),
+    "steps": (0, 2**53), "tile": (0, 2**53),
+}  # fmt: skip
 
 
 @dataclass
@@ -217,21 +217,16 @@ def _cell_of(path: Path, data: Mapping[str, Any], wanted: StoredCell | None = No
     return cell
 
 
+def report_flaw(cell: StoredCell) -> str:
+    """Why a report cannot show a cell, whose rows may be used all the same; '' if it can."""
+    return flaw(cell.identity, IDENTITY, "its identity") or flaw(cell.about, ABOUT, "its about")
+
+
 def _check_reportable(path: Path, cell: StoredCell) -> None:
     """Raise `Damaged` unless what a report says of a cell is there."""
-    identity, about = cell.identity, cell.about
-    protocol = identity.get("protocol")
-    if not isinstance(protocol, dict) or not all(isinstance(protocol.get(name), str) for name in _PROTOCOL):
-        raise Damaged(f"{path} is damaged: its protocol lacks one of {', '.join(_PROTOCOL)}.")
-    if not isinstance(identity.get("training"), dict | None):
-        raise Damaged(f"{path} is damaged: its training is no object.")
-    lost = [name for name, kind in _ABOUT.items() if not isinstance(about.get(name), kind)]
-    if lost:
-        raise Damaged(f"{path} is damaged: its {lost[0]} is missing.")
-    if not all(isinstance(text, str) for text in (*about["told"], *about["warnings"])):
-        raise Damaged(f"{path} is damaged: told or warnings are no text.")
-    if not isinstance(about.get("training_record", {}), dict):
-        raise Damaged(f"{path} is damaged: its training record is no object.")
+    found = report_flaw(cell)
+    if found:
+        raise Damaged(f"{path} is damaged: {found}.")
 
 
 def _row_of(values: Any) -> Row | None:
@@ -241,7 +236,11 @@ def _row_of(values: Any) -> Row | None:
     if values.get("psnr") == "inf":
         values = {**values, "psnr": math.inf}
     for name, value in values.items():
-        if type(value) not in _ROW_TYPES.get(name, ()) or value != value:  # only NaN differs from itself
+        if type(value) not in _ROW_TYPES.get(name, ()):
+            return None
+        low, high = _ROW_BOUNDS.get(name, (None, None))
+        # Nothing is in bounds that is no number; only the text "inf" makes an infinite one.
+        if low is not None and value is not None and not (low <= value <= high or value == math.inf):
             return None
     try:
         return row_of(values)

@@ -25,7 +25,7 @@ from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.progress import Task as ProgressTask
-from denoisebench.results import Store, StoredCell, collection_paused
+from denoisebench.results import Store, StoredCell, collection_paused, report_flaw
 from denoisebench.tasks import (
     Advance,
     Begun,
@@ -97,13 +97,20 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
     if any(entry.missing for entry in planned):
         with _executor(executor, experiment) as ready:
             _Drive(experiment, store, progress, ready).all([work for work in works if work.missing])
+    return _outcome(works)
+
+
+def _outcome(works: Sequence[_Work]) -> Outcome:
+    """What came of the cells of a run."""
     outcome = Outcome(computed=sum(work.computed for work in works))
     for work in works:
         if work.cell.skip:
             outcome.skipped.append((work.cell.title, work.cell.skip))
         if work.failure:
             outcome.failed.append((work.cell.title, work.failure))
-        if work.stored.rows:
+        if work.stored.rows and (flaw := report_flaw(work.stored)):
+            outcome.failed.append((work.cell.title, f"what is stored of it cannot be shown: {flaw}"))
+        elif work.stored.rows:
             outcome.cells.append(work.stored)
     return outcome
 

@@ -101,7 +101,17 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     if not cells:
         raise UserError(f"Folder {store.folder} holds no finished results.")
     chosen = _chosen(cells, choice)
-    return [_subject(cell, store, choice) for cell in chosen]
+    found = []
+    for cell in chosen:
+        try:
+            found.append(_subject(cell, store, choice))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            text = f"{cell.about['text']} on {cell.identity['protocol']['dataset']}"
+            raise UserError(
+                f"Cell {cell.key} ({text}) lacks what an audit needs ({type(error).__name__}: {error}); choose others "
+                "with --methods, --noise and --datasets."
+            ) from None
+    return found
 
 
 def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:

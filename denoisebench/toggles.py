@@ -13,6 +13,7 @@ from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.evaluation import PADDINGS
 from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset, has_legacy_draws
+from denoisebench.limits import PAIRS, whole_number
 from denoisebench.method import LearnedMethod, Method, show_value
 from denoisebench.noise import LegacyDraws, Noise, seed_from
 from denoisebench.progress import duration
@@ -107,9 +108,7 @@ def parse_images(text: str) -> int | None:
     """Read ``--images``: a number from 1, or ``all`` (None)."""
     if text == "all":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--images {text!r}: allowed are whole numbers from 1, or all.")
-    return int(text)
+    return whole_number("--images", text, 1, PAIRS, ", or all")
 
 
 def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:

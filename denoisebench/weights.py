@@ -27,13 +27,12 @@ from denoisebench.noise import REAL
 from denoisebench.ownfiles import keep_foreign
 from denoisebench.provenance import full_digest
 from denoisebench.registry import METHODS
+from denoisebench.schema import RECORD, flaw
 from denoisebench.text import file_part, unheard
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
 LARGEST_LIST = 2**24
-# What is read of every record, and its type in JSON.
-_RECORD: Mapping[str, type] = {"method": str, "settings": dict, "noise": str, "channels": int, "summary": str}
 
 
 @dataclass(frozen=True)
@@ -169,19 +168,9 @@ def read_folder(folder: Path) -> dict[str, Weights]:
 def _read_record(path: Path) -> dict[str, Any]:
     """A record whose parts have the types that they are used as."""
     record = parse_json(path, read_text(path))
-    for name, kind in _RECORD.items():
-        if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
-            raise UserError(f"Record {path} cannot be used: its {name!r} is missing or no {kind.__name__}.")
-    warnings, scores = record.get("warnings", []), record.get("scores", {})
-    if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
-        raise UserError(f"Record {path} cannot be used: its 'warnings' are no list of texts.")
-    for name in ("data", "recipe", "scores"):
-        if not isinstance(record.get(name, {}), dict):
-            raise UserError(f"Record {path} cannot be used: its {name!r} is no object.")
-    for score in scores.values():
-        numbers = [score.get(name) for name in ("psnr", "ssim")] if isinstance(score, dict) else [None]
-        if not all(isinstance(number, float | int) and not isinstance(number, bool) for number in numbers):
-            raise UserError(f"Record {path} cannot be used: one of its scores is no pair of PSNR and SSIM.")
+    found = flaw(record, RECORD, "its content")
+    if found:
+        raise UserError(f"Record {path} cannot be used: {found}.")
     return record
 
 

@@ -289,7 +289,10 @@ def _protocol_notes(table: PaperTable) -> list[str]:
     notes: dict[str, dict[str, None]] = {}
     for cell in (cell for entry in table.entries for cell in entry.measured):
         protocol = cell.identity["protocol"]
-        noise = parse_noise(protocol["noise"])
+        try:
+            noise = parse_noise(protocol["noise"])
+        except UserError:  # of a version to come, or of a stranger
+            continue
         images, copies = len({image for image, _ in cell.rows}), len(cell.rows)
         text = f"{images} images{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
         text += f", padding {protocol['padding']}, {scoring_text(protocol)}"
