@@ -26,6 +26,8 @@ OFFLINE_VARIABLE = "DENOISEBENCH_OFFLINE"
 #: Bytes of one member of an archive and of all that is taken out of it, entries of it, and bytes of a download.
 LARGEST_MEMBER, LARGEST_TOTAL, MOST_MEMBERS, LARGEST_DOWNLOAD = 2**28, 2**32, 100_000, 2**32
 _LARGEST_TAG = 2**16
+#: Begins the names of what is on its way below a data root.
+MARK = ".denoisebench-"
 #: Receives one line of text at a time.
 Progress = Callable[[str], None]
 #: So often a download that breaks off is taken up again before the user has to.
@@ -146,7 +148,8 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
         return target
     progress(f"{kind.name}: {kind.archive.size} from {kind.archive.url} into {target}")
     progress(f"{kind.name}: licence: {kind.licence}")
-    staging = root / f"{target.name}.part"
+    # Nobody else has files of such names below a root: they are gone on with, overwritten and removed.
+    staging = root / f"{MARK}{target.name}.part"
     staging.mkdir(parents=True, exist_ok=True)
     if "{file}" in kind.archive.url:
         _fetch_files(kind, kind.archive, staging, progress)
@@ -198,13 +201,13 @@ def _fetch_files(kind: type[FolderSet], archive: Archive, staging: Path, progres
 
 
 def _fetch_archive(kind: type[FolderSet], archive: Archive, staging: Path, progress: Progress) -> None:
-    packed = staging.with_name(PurePosixPath(archive.url).name)
-    _download(archive.url, packed, progress, _Meter(packed.name, progress))
+    packed = staging.with_name(f"{MARK}{PurePosixPath(archive.url).name}")
+    _download(archive.url, packed, progress, _Meter(_shown(packed), progress))
     try:
         digest = file_sha256(packed)
         if archive.sha256 is None:
             progress(
-                f"{packed.name}: its true SHA-256 is not known to this program (it is {digest}); "
+                f"{_shown(packed)}: its true SHA-256 is not known to this program (it is {digest}); "
                 + ("each image is checked against the manifest instead" if kind.manifest else "images are counted")
             )
         elif digest != archive.sha256:
@@ -266,9 +269,14 @@ def _download(url: str, path: Path, progress: Progress, meter: _Meter | None = N
             if status != 416 and (left == 0 or 400 <= status < 500):
                 kept = f" {size:,} bytes of it are kept, and the same command goes on there." if size else " Try again."
                 raise UserError(f"The download of {url} failed ({error}).{kept}") from None
-            progress(f"{path.name}: broke off after {size:,} bytes ({error}); going on")
+            progress(f"{_shown(path)}: broke off after {size:,} bytes ({error}); going on")
     os.replace(part, path)
     tag.unlink(missing_ok=True)
+
+
+def _shown(path: Path) -> str:
+    """The name of a file without what marks it as ours."""
+    return path.name.removeprefix(MARK)
 
 
 def _go_on(url: str, part: Path, tag: Path, progress: Progress, meter: _Meter | None) -> None:
@@ -295,7 +303,7 @@ def _go_on(url: str, part: Path, tag: Path, progress: Progress, meter: _Meter | 
                 tag.unlink()
                 raise OSError(f"another file of {total:,} bytes is there now")
             if goes_on:
-                progress(f"{part.stem}: going on after {start:,} of {total:,} bytes")
+                progress(f"{_shown(part.with_suffix(''))}: going on after {start:,} of {total:,} bytes")
             else:
                 stream.restart()
             if meter is not None:
@@ -369,7 +377,7 @@ def _extract(packed: Path, archive: Archive, wanted: Collection[str] | None, int
         with members(packed, archive.password) as found:
             for number, (name, plain, open_member) in enumerate(found):
                 if number >= MOST_MEMBERS:
-                    raise UserError(f"Archive {packed.name} holds more than {MOST_MEMBERS:,} files; none is used.")
+                    raise UserError(f"Archive {_shown(packed)} holds more than {MOST_MEMBERS:,} files; none is used.")
                 _refuse_unsafe(name, plain, packed)
                 path = PurePosixPath(name)
                 chosen = fnmatch.fnmatch(name, archive.members) and (wanted is None or path.stem in wanted)
@@ -379,7 +387,7 @@ def _extract(packed: Path, archive: Archive, wanted: Collection[str] | None, int
                         left -= _copy(stream, out, name, packed, left)
     # zipfile raises RuntimeError for a wrong password and NotImplementedError for unknown compression.
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, KeyError, RuntimeError) as error:
-        raise UserError(f"Archive {packed.name} is damaged ({error}). It was deleted; try again.") from None
+        raise UserError(f"Archive {_shown(packed)} is damaged ({error}). It was deleted; try again.") from None
 
 
 def _copy(stream: IO[bytes], out: IO[bytes], name: str, packed: Path, left: int) -> int:
@@ -389,12 +397,12 @@ def _copy(stream: IO[bytes], out: IO[bytes], name: str, packed: Path, left: int)
         size += len(data)
         if size > LARGEST_MEMBER:
             raise UserError(
-                f"Archive {packed.name} holds {name!r} of more than {LARGEST_MEMBER:,} bytes; no image is so large. "
+                f"Archive {_shown(packed)} holds {name!r} of more than {LARGEST_MEMBER:,} bytes; no image is so large. "
                 "Nothing of it is used."
             )
         if size > left:
             raise UserError(
-                f"Archive {packed.name} unpacks to more than {LARGEST_TOTAL:,} bytes; no data set is so large. Nothing "
+                f"Archive {_shown(packed)} unpacks to more than {LARGEST_TOTAL:,} bytes; no data set is so large. Nothing "
                 "of it is used."
             )
         out.write(data)
@@ -432,6 +440,6 @@ def _refuse_unsafe(text: str, plain: bool, packed: Path) -> None:
     outside = name.is_absolute() or ".." in name.parts or "\\" in text or ":" in text
     if outside or not plain:
         raise UserError(
-            f"Archive {packed.name} holds {text!r}, which leaves the target folder or is no plain "
+            f"Archive {_shown(packed)} holds {text!r}, which leaves the target folder or is no plain "
             "file; nothing of it is used. Allowed are plain files below the archive's own folder."
         )

@@ -55,6 +55,28 @@ def keys(experiment: Experiment) -> list[str]:
 # --- lists and brackets ---
 
 
+def test_a_folder_whose_path_has_commas_or_brackets_is_one(
+    tmp_path: Path, image_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a,b", "run[1", "c", "Experiment (3), 4 °C"):
+        image_folder(name)
+    for text, names in (
+        ("a,b", ["a,b"]),
+        ("run[1", ["run[1"]),
+        ("c,a,b,samples", ["c", "a,b", "samples"]),
+        ("Experiment (3), 4 °C , c", ["Experiment (3), 4 °C", "c"]),
+    ):
+        assert [dataset.name for dataset in parse_datasets(text, ())] == names
+    with pytest.raises(UserError, match="empty entry"):
+        parse_datasets("c,,a,b", ())
+
+
+def test_an_unknown_home_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="give the whole path"):
+        parse_datasets("~nobody-of-that-name/pictures", ())
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -151,7 +173,7 @@ def test_repeats_are_a_number_or_the_papers(text: str, count: int | None) -> Non
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", "", "²", "Paper"])
 def test_other_repeats_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="whole numbers from 1, or paper"):
+    with pytest.raises(UserError, match="whole numbers from 1 to 10,000, or paper"):
         parse_repeats(text)
 
 
