@@ -245,7 +245,7 @@ class FolderSet(DataSet):
         fetch = f" Or run: denoisebench data fetch {self.name}" if self.archive else ""
         raise MissingData(
             f"Data set {self.name!r} ({self.count} images) is not on this machine. Looked for "
-            f"{', '.join(map(str, places)) or 'nothing, as there is no folder to search'}. Get it from {self.source} "
+            f"{', '.join(map(str, places)) or 'nothing: there is no home folder'}. Get it from {self.source} "
             f"and put the files into {places[0] if places else self.folders[0] + ' of a folder of your own'}, "
             f"or name another root with --data-root or {DATA_VARIABLE}."
             f"{' ' + self.how if self.how else ''}{fetch}"

@@ -402,8 +402,8 @@ def _copy(stream: IO[bytes], out: IO[bytes], name: str, packed: Path, left: int)
             )
         if size > left:
             raise UserError(
-                f"Archive {_shown(packed)} unpacks to more than {LARGEST_TOTAL:,} bytes; no data set is so large. Nothing "
-                "of it is used."
+                f"Archive {_shown(packed)} unpacks to more than {LARGEST_TOTAL:,} bytes; no data set is so large. "
+                "Nothing of it is used."
             )
         out.write(data)
     return size

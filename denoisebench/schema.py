@@ -29,7 +29,9 @@ SCALAR = (None, bool, int, float, str)
 def flaw(value: Any, shape: Any, name: str = "it") -> str:
     """What is wrong with a value, as ``training.recipe.seed is no whole number``; '' if nothing is."""
     if isinstance(shape, tuple):
-        return "" if any(not flaw(value, option) for option in shape) else f"{name} is of no allowed kind"
+        found = [flaw(value, option, name) for option in shape]
+        inner = next((text for text, option in zip(found, shape, strict=True) if _is(value, type(option))), "")
+        return "" if "" in found else inner or f"{name} is of no allowed kind"
     if isinstance(shape, dict):
         return _object_flaw(value, shape, f"{name}.") if _is(value, dict) else f"{name} is no object"
     if isinstance(shape, list):

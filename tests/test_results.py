@@ -162,6 +162,9 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], object]] = {
     "no score": lambda data: data["rows"][0].update(psnr=None),
     "a true score": lambda data: data["rows"][0].update(psnr=True),
     "a text": lambda data: data["rows"][0].update(ssim="0.9"),
+    "a score beyond all bounds": lambda data: data["rows"][0].update(psnr=1e308),
+    "an age beyond all bounds": lambda data: data["rows"][0].update(seconds=1e308),
+    "a count beyond all bounds": lambda data: data["rows"][0].update(steps=2**60),
     "half an image": lambda data: data["rows"][0].update(repeat=0.5),
     "twice": lambda data: data["rows"].append(data["rows"][0]),
     "a future format": lambda data: data.update(format=3),
@@ -202,7 +205,13 @@ def test_a_damaged_file_is_left_out_of_reports_and_moved_aside_by_a_run(
     assert len(list((store.cells / "damaged").iterdir())) == 2
 
 
-@pytest.mark.parametrize("change", [{"written": None}, {"told": [1]}, {"training_record": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"written": None}, {"told": [1]}, {"training_record": []}, {"training_record": {"seconds": 1e308}},
+        {"training_record": {"steps": "many"}}, {"machines": [1]}, {"dataset_class": 3}, {"label": None},
+    ],
+)  # fmt: skip
 def test_a_cell_that_explains_nothing_is_left_out_of_reports_and_kept(change: dict[str, Any], tmp_path: Path) -> None:
     store, strange = Store(tmp_path), cell()
     strange.about.update(change)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,11 @@ from denoisebench import weights as module
 from denoisebench.dataset import AnyFolder
 from denoisebench.errors import UserError
 from denoisebench.experiment import parse_method
+from denoisebench.files import CannotWrite
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import build_network
 from denoisebench.publish import _b2u_names, _nbr_names
-from denoisebench.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
+from denoisebench.weights import SUMS, Shelf, Weights, read_folder, read_tensors, stem_of, verify_folder, write_weights
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry", "nothing_shipped")
 
@@ -244,6 +247,56 @@ def test_train_list_verify_score(
     assert command("weights", "verify", "--weights", out).code == 0
     again = command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
     assert "0 to compute" in again.err
+
+
+def test_a_stop_between_two_files_leaves_a_folder_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = module.write_bytes
+    first = make(tmp_path)
+    tensors = {name: value + 1 for name, value in read_tensors(first.path, first.sha256).items()}
+    for stop in range(5):
+        left = stop
+
+        def limited(path: Path, data: bytes) -> None:
+            nonlocal left
+            if left == 0:
+                raise CannotWrite("stopped")
+            left -= 1
+            original(path, data)
+
+        monkeypatch.setattr(module, "write_bytes", limited)
+        record = {**first.record, "summary": f"another, {stop}"}
+        said: list[str] = []
+        with contextlib.suppress(CannotWrite):
+            write_weights(tmp_path, first.path.stem, tensors, record, False, said.append)
+        found = read_folder(tmp_path)
+        for weights in found.values():
+            read_tensors(weights.path, weights.sha256)
+    assert [weights.record["summary"] for weights in found.values()] == ["another, 4"]
+
+
+def test_two_exports_at_once_lose_no_entry(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    tensors = read_tensors(first.path, first.sha256)
+    names = [f"n2c-gauss{level}-rgb" for level in range(10, 16)]
+    threads = [
+        threading.Thread(target=write_weights, args=(tmp_path, name, tensors, first.record, False)) for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(read_folder(tmp_path)) == {first.path.stem, *names}
+    assert {verdict for _, verdict in verify_folder(tmp_path)} == {"intact"}
+
+
+def test_a_file_of_the_users_under_the_name_of_weights_is_kept(tmp_path: Path) -> None:
+    place = tmp_path / "n2c-gauss25-rgb.safetensors"
+    place.write_text("mine", encoding="utf-8")
+    make(tmp_path)
+    assert (tmp_path / "n2c-gauss25-rgb.kept-1.safetensors").read_text(encoding="utf-8") == "mine"
+    assert set(read_folder(tmp_path)) == {"n2c-gauss25-rgb"}
 
 
 # --- released checkpoints ---
