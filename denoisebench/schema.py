@@ -78,6 +78,7 @@ def _object_flaw(value: dict[str, Any], shape: dict[str, Any], prefix: str) -> s
 _RECIPE = {
     "budget?": {"amount": Number(0, 1e15), "unit": str}, "batch?": Number(1, 2**20, int),
     "crop?": Number(1, 2**20, int), "lr?": float, "draws?": str, "seed?": int, "precision?": str, "devices?": COUNT,
+    "optimiser?": str, "schedule?": str, "average?": float,
 }  # fmt: skip
 _TRAINED = {
     "steps?": COUNT, "images_seen?": COUNT, "seconds?": Number(0, 1e12), "parameters?": COUNT, "draws?": str,
