@@ -17,9 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Entry, FolderSet
-from denoisebench.errors import UserError
-from denoisebench.files import file_sha256
 from denoisebench.images import UIntImage
 
 SMALLEST, LARGEST = 256, 512

@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Progress, duration
+from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import Fitting, Row, denoise, known_of
 from denoisebench.experiment import Experiment, find_dataset, source_of
 from denoisebench.images import padded_size
-from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, Noise
-from denoisebench.progress import Progress, duration
-from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 
 LICENCE = (
     "bm3d package (Tampere University): closed source, non-commercial use only; imported only "

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Entry, FolderSet, OwnFolder, read_manifest
-from denoisebench.errors import UserError, unknown
-from denoisebench.files import file_sha256
 from denoisebench.images import AnyImage, list_images, read_image
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from denoisebench.files import make_folder, write_bytes
-from denoisebench.lazy import torch
+from denoisebench.core.files import make_folder, write_bytes
+from denoisebench.core.lazy import torch
 
 _HEAD = b"denoisebench checkpoint "
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from denoisebench.files import make_folder, write_text
+from denoisebench.core.files import make_folder, write_text
 
 #: Seconds between two signs of life, and without one until an owner counts as dead.
 BEAT, STALE = 5.0, 60.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench import __version__
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
     from denoisebench.audit import Audit
@@ -167,8 +167,8 @@ def run(
 
     Learned methods use trained networks that fit; any option of training makes them train anew.
     """
-    from denoisebench.memory import keep_freed_memory
-    from denoisebench.progress import for_stderr
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.core.progress import for_stderr
     from denoisebench.reports.files import outdated, write_reports
     from denoisebench.results import Store
     from denoisebench.runner import run as run_cells
@@ -299,8 +299,8 @@ def audit(
     """
     from denoisebench.audit import FOLDER
     from denoisebench.audit import audit as audit_cells
-    from denoisebench.memory import keep_freed_memory
-    from denoisebench.progress import for_stderr
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.core.progress import for_stderr
     from denoisebench.reports.ledger import write_ledgers
     from denoisebench.results import Store
     from denoisebench.subject import subjects
@@ -350,7 +350,7 @@ def train(
     data_root: DataRoot = None,
 ) -> None:
     """Train learned methods into a results folder; `run` with the same settings then finds them there."""
-    from denoisebench.progress import for_stderr
+    from denoisebench.core.progress import for_stderr
     from denoisebench.results import Store
     from denoisebench.runner import train_only
 
@@ -395,7 +395,7 @@ def submit(
     data_root: DataRoot = None,
 ) -> None:
     """Denoise a test set without public references and write the file that its server takes."""
-    from denoisebench.progress import for_stderr
+    from denoisebench.core.progress import for_stderr
     from denoisebench.results import Store
     from denoisebench.submission import write_submissions
 
@@ -492,8 +492,8 @@ def data_fetch(
     data_root: DataRoot = None,
 ) -> None:
     """Download a data set from its official source and check every image; goes on where it was interrupted."""
+    from denoisebench.core.progress import for_stderr
     from denoisebench.listing import fetch_dataset, fetch_facts
-    from denoisebench.progress import for_stderr
 
     print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
 
@@ -542,8 +542,8 @@ def weights_train(
     data_root: DataRoot = None,
 ) -> None:
     """Train networks one after the other and write them as weights; noise by noise, methods in the order given."""
-    from denoisebench.memory import keep_freed_memory
-    from denoisebench.progress import for_stderr
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.core.progress import for_stderr
     from denoisebench.publish import train_weights
 
     keep_freed_memory()
@@ -573,7 +573,7 @@ def weights_export(
     data_root: DataRoot = None,
 ) -> None:
     """Turn the finished trainings of a results folder into weights."""
-    from denoisebench.progress import for_stderr
+    from denoisebench.core.progress import for_stderr
     from denoisebench.publish import export
 
     _load_plugins(plugin)
@@ -735,8 +735,8 @@ def _executor(
     address: str | None,
     device: str,
 ) -> Executor:
+    from denoisebench.core.limits import parse_memory_limit, parse_time_limit
     from denoisebench.executors import Options, default_threads, make_executor
-    from denoisebench.limits import parse_memory_limit, parse_time_limit
 
     options = Options(
         device=device,
@@ -798,7 +798,7 @@ def _print_plan(experiment: Experiment, out: Path) -> None:
 
 
 def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
-    from denoisebench.files import write_text
+    from denoisebench.core.files import write_text
     from denoisebench.reports import paper_table
 
     assert asked.paper is not None

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from denoisebench.errors import UserError, unknown
+from denoisebench.core.errors import UserError, unknown
 
 #: Published tables that `denoisebench table` can measure.
 TABLES = (1, 2, 3, 4, 5, 6, 7, 8)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from denoisebench.core.lazy import torch
 from denoisebench.evaluation import Fitting, denoise
 from denoisebench.experiment import find_dataset, parse_method
 from denoisebench.fitting import FitRecipe
 from denoisebench.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
-from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.noise import REAL, CounterDraws, Draw, Noise, add_noise_batch, parse_noise, torch_generator_from
 from denoisebench.training import Budget

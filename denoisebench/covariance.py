@@ -7,7 +7,7 @@ sides are (N, C, H, W).
 
 from __future__ import annotations
 
-from denoisebench.lazy import torch
+from denoisebench.core.lazy import torch
 
 Matrix = list[list["torch.Tensor"]]
 

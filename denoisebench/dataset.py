@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from denoisebench.errors import UserError, unknown
-from denoisebench.files import file_sha256
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import file_sha256
 from denoisebench.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"

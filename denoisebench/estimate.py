@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.progress import duration
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.errors import UserError
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.method import PerImageMethod
-from denoisebench.progress import duration
 from denoisebench.results import Store, StoredCell
 from denoisebench.runner import Planned, plan
 from denoisebench.training import Budget, TrainingJob

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 
 _STRIDE, _PATCH, _SMALLEST_PATCH = 3, 8, 2
 # Patches per value of a patch: enough for a bias below 4 %, and the least for any estimate.

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.core.lazy import torch
+from denoisebench.core.limits import limited
+from denoisebench.core.provenance import fingerprint
 from denoisebench.dataset import DataSet
-from denoisebench.errors import ContractError, UserError
 from denoisebench.fitting import FitRecipe, Report, fit
 from denoisebench.images import AnyImage, FloatImage, pad, to_float
-from denoisebench.lazy import torch
-from denoisebench.limits import limited
 from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.metrics import SCORINGS, UINT8
 from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
-from denoisebench.provenance import fingerprint
 
 PADDINGS = ("side", "square")
 # The U-Net needs about 1 kB per pixel; images of more pixels than this are given to a network in tiles.

@@ -11,15 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.captures import AnyPairs
-from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
-from denoisebench.errors import UserError, unknown
-from denoisebench.evaluation import PADDINGS, Protocol
-from denoisebench.fitting import FitRecipe, fit_recipe
-from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
-from denoisebench.metrics import SCORINGS
-from denoisebench.networks import check_network, user_network
-from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
-from denoisebench.provenance import (
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.provenance import (
     EVALUATION,
     FITTING,
     NETWORKS,
@@ -29,6 +22,13 @@ from denoisebench.provenance import (
     source_digest,
     versions,
 )
+from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
+from denoisebench.evaluation import PADDINGS, Protocol
+from denoisebench.fitting import FitRecipe, fit_recipe
+from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
+from denoisebench.metrics import SCORINGS
+from denoisebench.networks import check_network, user_network
+from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.training import Recipe, TrainingJob
 from denoisebench.weights import Shelf, Weights
@@ -494,7 +494,7 @@ def resolve_device(text: str) -> str:
             return "cpu"
     elif text not in ("cuda", "mps"):
         raise unknown("device", text, ("auto", "cpu", "cuda", "mps"))
-    from denoisebench.lazy import torch
+    from denoisebench.core.lazy import torch
 
     usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if text == "auto":

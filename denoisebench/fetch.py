@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Archive, DataSet, FolderSet, MissingData
-from denoisebench.errors import UserError
-from denoisebench.files import file_sha256
 from denoisebench.registry import DATASETS
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.checkpoint import load_checkpoint, save_checkpoint
-from denoisebench.errors import TrainingFailed, UserError
+from denoisebench.core.errors import TrainingFailed, UserError
+from denoisebench.core.interrupts import whole_step
+from denoisebench.core.lazy import torch
 from denoisebench.images import FloatImage
-from denoisebench.interrupts import whole_step
-from denoisebench.lazy import torch
 from denoisebench.method import Known, PerImageMethod
 from denoisebench.noise import generator_from
 from denoisebench.training import Budget, parse_budget

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.captures import CaptureSet, View
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.images import EXTENSIONS, AnyImage
 
 VIEWS, TEST_VIEW, CAPTURES = range(1, 21), 19, 50

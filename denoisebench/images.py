@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 
 FloatImage = npt.NDArray[np.float32]
 UIntImage = npt.NDArray[np.uint8]

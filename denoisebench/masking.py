@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denoisebench.lazy import torch
+from denoisebench.core.lazy import torch
 
 
 def fill(noisy: torch.Tensor) -> torch.Tensor:

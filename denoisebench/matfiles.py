@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.images import pack_bayer
 
 _INSTALL = "Reading MATLAB 7.3 files needs the package h5py: pip install 'denoisebench[raw]'."

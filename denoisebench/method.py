@@ -26,8 +26,8 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from denoisebench.errors import ContractError, UserError, unknown
-from denoisebench.lazy import torch
+from denoisebench.core.errors import ContractError, UserError, unknown
+from denoisebench.core.lazy import torch
 from denoisebench.noise import FloatImage, Noise
 
 

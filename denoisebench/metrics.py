@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.images import AnyImage, FloatImage, to_float, to_uint8, unpack_bayer
 
 IDS = "psnr-uint8 ssim-gauss11-valid-uint8"

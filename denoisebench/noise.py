@@ -28,8 +28,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 
 FloatImage = npt.NDArray[np.float32]
 UIntImage = npt.NDArray[np.uint8]

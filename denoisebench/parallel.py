@@ -16,10 +16,10 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from denoisebench.errors import TrainingFailed, UserError
-from denoisebench.files import CannotWrite
+from denoisebench.core.errors import TrainingFailed, UserError
+from denoisebench.core.files import CannotWrite
+from denoisebench.core.progress import Progress, Quiet, for_stderr
 from denoisebench.parcel import Parcel
-from denoisebench.progress import Progress, Quiet, for_stderr
 from denoisebench.training import OutOfTime, Team, TrainingImages, TrainingJob, train_here
 
 # What ends a training early, by its own account.
@@ -89,7 +89,7 @@ def _work(
     until: float | None,
     threads: int,
 ) -> None:
-    from denoisebench.memory import keep_freed_memory
+    from denoisebench.core.memory import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(threads)

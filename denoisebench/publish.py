@@ -12,17 +12,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import parse_json, read_text
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Progress
 from denoisebench.dataset import DataSet, FolderSet, MissingData
 from denoisebench.describe import training_text
-from denoisebench.errors import UserError
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
-from denoisebench.files import parse_json, read_text
-from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import user_network
 from denoisebench.noise import REAL, CounterDraws, parse_noise
-from denoisebench.progress import Progress
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
 from denoisebench.runner import train_only

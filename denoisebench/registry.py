@@ -18,10 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
 
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.userfiles import load_user_file
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.errors import UserError, unknown
 from denoisebench.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
-from denoisebench.userfiles import load_user_file
 
 T = TypeVar("T")
 

@@ -13,17 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import Damaged, clear_stale, sealed, set_aside, unsealed, write_text
+from denoisebench.core.provenance import full_digest
 from denoisebench.evaluation import Row, row_of
-from denoisebench.files import (
-    Damaged,
-    clear_stale,
-    sealed,
-    set_aside,
-    unsealed,
-    write_text,
-)
-from denoisebench.provenance import full_digest
 
 FORMAT = 2
 # What reports read, and of what type.

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.claims import Claims
+from denoisebench.core.files import write_text
+from denoisebench.core.progress import Progress, duration
+from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.describe import about
 from denoisebench.executors import Executor, Options, default_threads, make_executor
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.files import write_text
 from denoisebench.fitting import fit_text
 from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draws
-from denoisebench.progress import Progress, duration
-from denoisebench.progress import Task as ProgressTask
 from denoisebench.results import Store, StoredCell, collection_paused
 from denoisebench.tasks import (
     Advance,

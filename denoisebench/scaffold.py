@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from pathlib import Path
 
-from denoisebench.errors import UserError, unknown
+from denoisebench.core.errors import UserError, unknown
 from denoisebench.registry import METHODS
 
 _PLAIN = '''"""{NAME}: say here what it does: formula, shapes, units, errors, source."""

@@ -21,9 +21,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Entry, FolderSet, MissingData
-from denoisebench.errors import UserError, unknown
-from denoisebench.files import file_sha256
 from denoisebench.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
 from denoisebench.matfiles import MatImage, mat_shapes, read_mat
 

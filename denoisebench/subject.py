@@ -7,13 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.provenance import (
+    EVALUATION,
+    FITTING,
+    NETWORKS,
+    code_digest,
+    full_digest,
+    plugin_digest,
+    versions,
+)
 from denoisebench.dataset import DataSet
-from denoisebench.errors import UserError, unknown
 from denoisebench.experiment import find_dataset, resolve_device, source_of
 from denoisebench.fitting import FitRecipe
 from denoisebench.method import Method
 from denoisebench.noise import Noise, parse_noise
-from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, full_digest, plugin_digest, versions
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.reports.table import current
 from denoisebench.results import Store, StoredCell

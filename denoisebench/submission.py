@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Progress
 from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.images import to_float
-from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draw
-from denoisebench.progress import Progress
 from denoisebench.results import Store, StoredCell
 from denoisebench.tasks import Bench
 from denoisebench.training import train

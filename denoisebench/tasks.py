@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError
+from denoisebench.core.limits import TimeLimit
+from denoisebench.core.progress import Task as ProgressTask
+from denoisebench.core.provenance import machine
 from denoisebench.dataset import DataSet
-from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import Clock, Fitting, Row, evaluate
 from denoisebench.fitting import FitRecipe
 from denoisebench.images import UIntImage, to_channels
-from denoisebench.limits import TimeLimit
 from denoisebench.method import LearnedMethod, Method
 from denoisebench.noise import Draws, Noise
-from denoisebench.progress import Task as ProgressTask
-from denoisebench.provenance import machine
 from denoisebench.training import OutOfTime, Trained, TrainingImages, TrainingJob, load_trained, train
 from denoisebench.weights import Weights
 

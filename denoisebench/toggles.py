@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
+from denoisebench.core.progress import duration
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.evaluation import PADDINGS
 from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset
 from denoisebench.method import LearnedMethod, Method, show_value
 from denoisebench.noise import LegacyDraws, Noise, seed_from
-from denoisebench.progress import duration
 from denoisebench.registry import DATASETS
 from denoisebench.scorings import SCORINGS, SUITE, Scoring
 from denoisebench.subject import Subject

@@ -19,16 +19,25 @@ from typing import Any, NoReturn
 import numpy as np
 
 from denoisebench.checkpoint import load_checkpoint, save_checkpoint
+from denoisebench.core.errors import TrainingFailed, UserError, unknown
+from denoisebench.core.files import (
+    Damaged,
+    file_sha256,
+    make_folder,
+    sealed,
+    set_aside,
+    unsealed,
+    write_bytes,
+    write_text,
+)
+from denoisebench.core.interrupts import whole_step
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Progress
+from denoisebench.core.provenance import full_digest, machine
 from denoisebench.dataset import DataSet
-from denoisebench.errors import TrainingFailed, UserError, unknown
-from denoisebench.files import Damaged, file_sha256, make_folder, sealed, set_aside, unsealed, write_bytes, write_text
 from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
-from denoisebench.interrupts import whole_step
-from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
-from denoisebench.progress import Progress
-from denoisebench.provenance import full_digest, machine
 
 #: What networks are trained on: clean images in the order of their data set, or a data set of real captures.
 TrainingImages = Sequence[UIntImage] | DataSet

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import denoisebench
-from denoisebench.errors import UserError
-from denoisebench.files import make_folder, parse_json, read_text, write_bytes
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import make_folder, parse_json, read_text, write_bytes
+from denoisebench.core.lazy import torch
+from denoisebench.core.provenance import full_digest
 from denoisebench.images import CHANNEL_NAMES
-from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import REAL
-from denoisebench.provenance import full_digest
 from denoisebench.registry import METHODS
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"

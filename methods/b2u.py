@@ -38,8 +38,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.masking import fill
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import copies_per_pass, forward_at

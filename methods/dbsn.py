@@ -35,9 +35,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import build_network, check_network
 from denoisebench.noise import Noise

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.lazy import torch
+from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, LearnedMethod, Need
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.lazy import torch
+from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, LearnedMethod
 
 # Pixels of a 2x2 cell are numbered 0 1 / 2 3; diagonal pairs do not occur.

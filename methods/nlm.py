@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.gaussian import FloatArray, GaussianDenoiser
 from denoisebench.method import Info, Need
 

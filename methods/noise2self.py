@@ -21,8 +21,8 @@ import types
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.masking import fill
 from denoisebench.method import Batch, Info, Known, LearnedMethod
 from denoisebench.networks import forward_at

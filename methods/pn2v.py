@@ -34,8 +34,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import build_network
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench import cli, provenance
+from denoisebench import cli
+from denoisebench.core import provenance
 from denoisebench.registry import DATASETS, METHODS, Registry
 
 PLAIN = '''\
@@ -117,7 +118,7 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def command(no_data: None, fresh_registry: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Run the command in this process, as a new process would."""
     # It changes the allocator for the rest of the process.
-    monkeypatch.setattr("denoisebench.memory.keep_freed_memory", lambda: True)
+    monkeypatch.setattr("denoisebench.core.memory.keep_freed_memory", lambda: True)
 
     def call(*arguments: object) -> Ran:
         forget_plugins()

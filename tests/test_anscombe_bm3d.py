@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.images import FloatImage, UIntImage, to_uint8
 from denoisebench.method import Known, Need

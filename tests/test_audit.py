@@ -21,12 +21,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from denoisebench import audit as audit_module
 from denoisebench.audit import Audit, Change, Effect, Ledger, _paired, _pooled, _redraw
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import sealed
+from denoisebench.core.provenance import full_digest
 from denoisebench.dataset import entry_of, write_manifest
-from denoisebench.errors import UserError
-from denoisebench.files import sealed
 from denoisebench.method import Method
 from denoisebench.noise import CounterDraws, add_noise, generator_from, parse_noise
-from denoisebench.provenance import full_digest
 from denoisebench.registry import DATASETS
 from denoisebench.reports import ledger as ledgers
 from denoisebench.results import Store

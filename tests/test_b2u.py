@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import ContractError, UserError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.masking import fill
 from denoisebench.method import Batch, Known, Need
 from denoisebench.methods.b2u import (  # type: ignore[import-untyped]

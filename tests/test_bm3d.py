@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from denoisebench.errors import ContractError, UserError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.images import FloatImage, UIntImage, to_uint8
 from denoisebench.method import Known, Need
 from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]

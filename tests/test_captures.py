@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from denoisebench.captures import AnyPairs, CaptureSet
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
 from denoisebench.experiment import find_dataset
 from denoisebench.fmdd import CAPTURES
 

@@ -9,7 +9,7 @@ import pytest
 
 from denoisebench import cli
 from denoisebench.config import TABLES, read_experiment, table_file
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_methods, parse_noises
 from denoisebench.reports.published import rows_of
 

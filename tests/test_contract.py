@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from denoisebench.contract import NOISES, Verdict, check
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.noise import parse_noise
 from denoisebench.registry import METHODS

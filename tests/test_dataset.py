@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import (
     DATA_VARIABLE,
     AnyFolder,
@@ -24,7 +25,6 @@ from denoisebench.dataset import (
     read_manifest,
     write_manifest,
 )
-from denoisebench.errors import UserError
 from denoisebench.images import list_images
 
 NAMES = ("ant", "bee", "cat")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import FolderSet, MissingData, data_roots, read_manifest
-from denoisebench.errors import UserError
 from denoisebench.registry import DATASETS
 
 BUILT_IN = [name for name in DATASETS.names() if DATASETS.origin(name) == "built in"]

@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.evaluation import denoise
 from denoisebench.experiment import parse_method
 from denoisebench.method import Batch, Known, Need

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from denoisebench import estimate
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
 from denoisebench.evaluation import Row
 from denoisebench.experiment import Experiment, find_dataset, parse_method, parse_noises

@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.estimation import estimate_sigma
 from denoisebench.images import FloatImage, UIntImage
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from denoisebench.core.errors import ContractError
+from denoisebench.core.lazy import torch
 from denoisebench.dataset import AnyFolder
-from denoisebench.errors import ContractError
 from denoisebench.evaluation import Protocol, Row, evaluate
 from denoisebench.experiment import parse_method
 from denoisebench.images import FloatImage, to_uint8
-from denoisebench.lazy import torch
 from denoisebench.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
 from denoisebench.metrics import psnr, ssim
 from denoisebench.noise import CounterDraws, parse_noise

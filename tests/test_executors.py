@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.progress import Quiet
 from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
 from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
 from denoisebench.executors.serial import Serial
 from denoisebench.experiment import Experiment, parse_methods, parse_noises
-from denoisebench.progress import Quiet
 from denoisebench.results import Store
 from denoisebench.runner import Outcome, run
 from denoisebench.tasks import Evaluation, Event, Lost, Scored, Task
@@ -388,7 +388,7 @@ def test_one_interrupt_stops_everything_and_keeps_what_is_done(start: Any, tmp_p
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_trained_step_is_whole_when_a_run_is_interrupted() -> None:
-    from denoisebench.interrupts import whole_step
+    from denoisebench.core.interrupts import whole_step
 
     steps = []
     with whole_step() as stopped:

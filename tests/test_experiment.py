@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
 from denoisebench.experiment import (
     Experiment,
     find_dataset,

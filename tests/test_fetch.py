@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Archive, FolderSet, entry_of, write_manifest
-from denoisebench.errors import UserError
 from denoisebench.fetch import CHUNK, _extract, facts, fetch, status
-from denoisebench.files import file_sha256
 from denoisebench.registry import DATASETS
 
 NAMES = ("101085.jpg", "3096.jpg")

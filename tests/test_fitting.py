@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from denoisebench import fitting
-from denoisebench.errors import TrainingFailed, UserError
+from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.fitting import FitRecipe, fit, fit_recipe, fit_text
 from denoisebench.images import FloatImage
 from denoisebench.method import Info, Known, PerImageMethod

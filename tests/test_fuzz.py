@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from denoisebench import config
 from denoisebench.config import read_experiment
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import Damaged, sealed
 from denoisebench.dataset import MANIFEST_COLUMNS, read_manifest
-from denoisebench.errors import UserError
 from denoisebench.experiment import parse_method, parse_methods, parse_repeats, parse_tile, split_list
-from denoisebench.files import Damaged, sealed
 from denoisebench.method import Method
 from denoisebench.noise import parse_noise
 from denoisebench.registry import METHODS
@@ -182,7 +182,7 @@ def dumped(value: Any) -> str:
 @many
 @given(changed(CELL), st.booleans())
 def test_result_files_of_somebody_who_knows_the_checksum(place: Path, data: Any, right_name: bool) -> None:
-    from denoisebench.provenance import full_digest
+    from denoisebench.core.provenance import full_digest
 
     store, name = Store(place / "results"), "0123456789abcdef"
     if right_name and isinstance(data, dict):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from denoisebench import provenance
-from denoisebench.errors import ContractError, UserError
+from denoisebench.core import provenance
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.gaussian import FloatArray, GaussianDenoiser, denoise_counts
 from denoisebench.images import FloatImage
 from denoisebench.method import Info, Known, Need

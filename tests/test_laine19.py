@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from denoisebench.core.errors import UserError
 from denoisebench.covariance import posterior_mean
-from denoisebench.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import Batch, Known, Need
 from denoisebench.networks import build_network

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from denoisebench.errors import ContractError, UserError
-from denoisebench.lazy import torch
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
 from denoisebench.noise import parse_noise
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.images import UIntImage
 from denoisebench.metrics import psnr, ssim
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import ContractError
+from denoisebench.core.errors import ContractError
+from denoisebench.core.progress import Quiet
 from denoisebench.images import UIntImage
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.methods.n2c import N2C  # type: ignore[import-untyped]
 from denoisebench.methods.n2n import N2N  # type: ignore[import-untyped]
 from denoisebench.noise import parse_noise
-from denoisebench.progress import Quiet
 from denoisebench.training import Budget, Recipe, TrainingJob, train
 
 

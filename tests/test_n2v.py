@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.method import Batch, Known
 from denoisebench.methods.n2v import N2V  # type: ignore[import-untyped]
 

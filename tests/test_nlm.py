@@ -8,7 +8,7 @@ from skimage.data import astronaut
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.images import FloatImage
 from denoisebench.method import Known, Need, PlainMethod

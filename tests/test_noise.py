@@ -12,7 +12,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.noise import (
     CounterDraws,
     LegacyDraws,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import Known, Need
 from denoisebench.noise import parse_noise

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import Known, Need, PerImageMethod
 from denoisebench.methods.noisy_as_clean import noisier, turned  # type: ignore[import-untyped]

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from denoisebench.config import PaperPart
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.evaluation import Row
 from denoisebench.reports import paper_table as tables
 from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
+from denoisebench.core.progress import Quiet
 from denoisebench.experiment import parse_method
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import parse_noise
-from denoisebench.progress import Quiet
 from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, recipe_from, train
 
 pytestmark = [pytest.mark.usefixtures("no_data", "fresh_registry"), pytest.mark.slow]

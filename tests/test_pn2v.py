@@ -11,7 +11,7 @@ import torch
 from scipy import integrate, stats
 from torch import nn
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import Batch, Known, Need
 from denoisebench.methods import pn2v  # type: ignore[attr-defined]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage.data import camera
 
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import data_roots
-from denoisebench.errors import UserError
 from denoisebench.experiment import find_dataset
 from denoisebench.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.reports import printed, published
 from denoisebench.reports.printed import latex, markdown, printed_table, text_of
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench import provenance
-from denoisebench.provenance import (
+from denoisebench.core import provenance
+from denoisebench.core.provenance import (
     EVALUATION,
     TRAINING,
     code_digest,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import ContractError, UserError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.method import Batch, Known, Need
 from denoisebench.methods.r2r import R2R  # type: ignore[import-untyped]
 

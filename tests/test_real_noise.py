@@ -12,8 +12,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.dataset import DataSet
-from denoisebench.errors import ContractError, UserError
 from denoisebench.evaluation import Protocol, Row, evaluate, known_of
 from denoisebench.experiment import Experiment, parse_method
 from denoisebench.images import pack_bayer, to_float, to_uint8, unpack_bayer

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import DataSet
-from denoisebench.errors import UserError
 from denoisebench.method import Method
 from denoisebench.registry import DATASETS, METHODS
 

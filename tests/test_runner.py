@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from denoisebench import fitting, runner
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Quiet
 from denoisebench.dataset import AnyFolder
 from denoisebench.describe import shared_images
-from denoisebench.errors import UserError
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
 from denoisebench.images import FloatImage
-from denoisebench.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
-from denoisebench.progress import Quiet
 from denoisebench.reports.table import build_table, training_seed
 from denoisebench.results import Store
 from denoisebench.runner import run, train_only

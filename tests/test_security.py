@@ -22,10 +22,10 @@ import torch
 import denoisebench
 from denoisebench import fetch, images
 from denoisebench.config import read_experiment
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import sealed
 from denoisebench.dataset import MANIFEST_COLUMNS, Archive, read_manifest
-from denoisebench.errors import UserError
 from denoisebench.evaluation import Row
-from denoisebench.files import sealed
 from denoisebench.images import read_image
 from denoisebench.publish import export
 from denoisebench.reports import render
@@ -139,7 +139,7 @@ def test_a_record_cannot_write_outside_nor_have_a_file_run(tmp_path: Path) -> No
         "network_sha256": images.hashlib.sha256(data).hexdigest(),
     }  # fmt: skip
     (tmp_path / "x.json").write_text(sealed(record, 2), encoding="utf-8")
-    from denoisebench.progress import Quiet
+    from denoisebench.core.progress import Quiet
 
     written = export(tmp_path / "x.json", tmp_path / "w", None, Quiet())
     assert written.path.parent == tmp_path / "w"

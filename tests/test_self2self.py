@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import Known, PerImageMethod
 from denoisebench.networks.self2self import Self2SelfNet

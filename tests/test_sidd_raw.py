@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
+from denoisebench.core.errors import UserError
 from denoisebench.dataset import DataSet
-from denoisebench.errors import UserError
 from denoisebench.experiment import find_dataset
 from denoisebench.images import pack_bayer
 from denoisebench.matfiles import MatImage, mat_shapes, read_mat

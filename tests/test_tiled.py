@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from denoisebench import evaluation
-from denoisebench.errors import ContractError, UserError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.experiment import parse_method, parse_tile
 from denoisebench.method import Info, Known, LearnedMethod, Need
 from denoisebench.networks import NETWORKS, build_network

@@ -22,12 +22,12 @@ from torch import nn
 
 from denoisebench import training
 from denoisebench.checkpoint import load_checkpoint
-from denoisebench.errors import ContractError, TrainingFailed, UserError
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError
+from denoisebench.core.progress import Quiet
 from denoisebench.images import UIntImage
 from denoisebench.method import Batch, Info, LearnedMethod, Need
 from denoisebench.networks import NETWORKS
 from denoisebench.noise import parse_noise
-from denoisebench.progress import Quiet
 from denoisebench.registry import METHODS
 from denoisebench.training import (
     PAPER,

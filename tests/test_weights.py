@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from denoisebench import weights as module
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import build_network

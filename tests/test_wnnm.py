@@ -10,7 +10,7 @@ import pytest
 import skimage.data
 import torch
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.estimation import estimate_sigma
 from denoisebench.experiment import parse_method
 from denoisebench.images import FloatImage, UIntImage, to_uint8

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
 from denoisebench.method import PerImageMethod
 from denoisebench.methods.zsn2n import build, diagonals, loss  # type: ignore[import-untyped]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.registry import Registry
 from denoisebench.tasks import Event, Task
 

@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _work(waiting: queue.Queue[Any], events: IO[bytes]) -> None:
-    from denoisebench.memory import keep_freed_memory
+    from denoisebench.core.memory import keep_freed_memory
     from denoisebench.tasks import Bench, Failed, attempt, seldom
 
     keep_freed_memory()

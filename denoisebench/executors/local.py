@@ -17,10 +17,10 @@ import time
 from collections import deque
 from typing import Any
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
+from denoisebench.core.limits import time_text
 from denoisebench.executors import Executor, Handle, Options, cores, process_environment
 from denoisebench.executors._worker import read_message, write_message
-from denoisebench.limits import time_text
 from denoisebench.parcel import Parcel
 from denoisebench.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
 

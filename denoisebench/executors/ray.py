@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
+from denoisebench.core.limits import time_text
 from denoisebench.executors import Executor, Handle, Options, process_environment
-from denoisebench.limits import time_text
 from denoisebench.parcel import Parcel
 from denoisebench.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, seldom
 
@@ -75,7 +75,7 @@ def patiently(call: Callable[[], Any]) -> Any:
 
 def do_task(number: int, parcel: Parcel, mailbox: Any, run: str, folder: str) -> None:
     """A task on some node; everything it has to say is in the mailbox when it returns."""
-    from denoisebench.memory import keep_freed_memory
+    from denoisebench.core.memory import keep_freed_memory
 
     if run not in _BENCHES:
         # Worker processes outlive a run.

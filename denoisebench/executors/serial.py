@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.executors import Executor, Handle, Options
 from denoisebench.tasks import Bench, Task, attempt
 

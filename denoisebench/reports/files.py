@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denoisebench.files import write_text
+from denoisebench.core.files import write_text
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import Table, build_table, current
 from denoisebench.results import Store, collection_paused

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.reports.render import scores_csv
 from denoisebench.reports.table import current
 from denoisebench.results import Store

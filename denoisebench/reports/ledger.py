@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoisebench.audit import Audit, Change, Effect, Ledger
-from denoisebench.files import write_text
+from denoisebench.core.files import write_text
 from denoisebench.reports.published import Key, Value, published
 from denoisebench.reports.render import tex
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from denoisebench.config import PaperPart
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
 from denoisebench.reports.table import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
 from denoisebench.results import StoredCell

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from denoisebench.errors import UserError, unknown
+from denoisebench.core.errors import UserError, unknown
 from denoisebench.reports.published import is_odd, published_folder, rows_of
 
 SOURCE = "Wang, Liu, Li, Han, Blind2Unblind, CVPR 2022"

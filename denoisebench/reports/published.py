@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import denoisebench
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.method import Need
 from denoisebench.reports.table import Column, Line, Score, Table
 

@@ -18,8 +18,8 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.flop_counter import FlopCounterMode
 
+from denoisebench.core.memory import keep_freed_memory
 from denoisebench.experiment import parse_method
-from denoisebench.memory import keep_freed_memory
 from denoisebench.method import Batch, Known, LearnedMethod, Need, PerImageMethod
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.files import unsealed
+from denoisebench.core.files import unsealed
 from denoisebench.results import Store
 
 LONG = os.environ.get("DENOISEBENCH_LONG") == "1"

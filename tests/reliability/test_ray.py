@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from denoisebench.core.progress import Quiet
 from denoisebench.dataset import AnyFolder
 from denoisebench.executors import Options, make_executor
 from denoisebench.experiment import Experiment, parse_methods, parse_noises
-from denoisebench.progress import Quiet
 from denoisebench.registry import METHODS
 from denoisebench.results import Store
 from denoisebench.runner import Outcome, run

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 
 
 def load_user_file(path: Path, kind: str) -> ModuleType:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 
 # A file under its temporary name for longer than this is what a killed process left.
 STALE_SECONDS = 3600.0
