@@ -20,7 +20,7 @@ import numpy as np
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Entry, FolderSet
-from denoisebench.images import UIntImage
+from denoisebench.protocol.images import UIntImage
 
 SMALLEST, LARGEST = 256, 512
 

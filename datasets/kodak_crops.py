@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from denoisebench.dataset import Entry, FolderSet
-from denoisebench.images import UIntImage
+from denoisebench.protocol.images import UIntImage
 
 SIDE, EVERY = 128, 6
 

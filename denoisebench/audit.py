@@ -21,11 +21,13 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.evaluation import Fitting, Row, denoise, known_of
+from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Experiment, find_dataset, source_of
-from denoisebench.images import padded_size
 from denoisebench.method import LearnedMethod
-from denoisebench.noise import CounterDraws, Draws, LegacyDraws, Noise
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
+from denoisebench.protocol.images import padded_size
+from denoisebench.protocol.noise import Noise
+from denoisebench.protocol.protocol import Row
 from denoisebench.results import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject

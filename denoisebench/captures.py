@@ -12,7 +12,7 @@ from typing import ClassVar
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Entry, FolderSet, OwnFolder, read_manifest
-from denoisebench.images import AnyImage, list_images, read_image
+from denoisebench.protocol.images import AnyImage, list_images, read_image
 
 
 @dataclass(frozen=True)

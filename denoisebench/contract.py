@@ -14,9 +14,11 @@ from denoisebench.core.lazy import torch
 from denoisebench.evaluation import Fitting, denoise
 from denoisebench.experiment import find_dataset, parse_method
 from denoisebench.fitting import FitRecipe
-from denoisebench.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
-from denoisebench.noise import REAL, CounterDraws, Draw, Noise, add_noise_batch, parse_noise, torch_generator_from
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
+from denoisebench.protocol.noise import REAL, Draw, Noise, add_noise_batch, parse_noise
+from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training import Budget
 
 NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
-from denoisebench.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
+from denoisebench.protocol.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -125,7 +125,7 @@ class DataSet:
     #: Where the images come from and what may be done with them.
     source: str = ""
     licence: str = ""
-    #: How results are scored, a key of `denoisebench.metrics.SCORINGS`.
+    #: How results are scored, a key of `denoisebench.protocol.metrics.SCORINGS`.
     scoring: str = "uint8"
     #: Whether the set holds real noisy captures; it then goes with the noise ``real`` and with no other.
     real: bool = False

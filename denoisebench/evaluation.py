@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,62 +14,19 @@ import numpy as np
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
-from denoisebench.core.provenance import fingerprint
 from denoisebench.dataset import DataSet
 from denoisebench.fitting import FitRecipe, Report, fit
-from denoisebench.images import AnyImage, FloatImage, pad, to_float
 from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
-from denoisebench.metrics import SCORINGS, UINT8
-from denoisebench.noise import Draw, Draws, Noise, generator_from, torch_generator_from
+from denoisebench.protocol.draws import Draws
+from denoisebench.protocol.images import AnyImage, FloatImage, pad, to_float
+from denoisebench.protocol.metrics import SCORINGS
+from denoisebench.protocol.noise import Draw, Noise
+from denoisebench.protocol.protocol import Row
+from denoisebench.protocol.seeds import generator_from, torch_generator_from
 
-PADDINGS = ("side", "square")
 # The U-Net needs about 1 kB per pixel; images of more pixels than this are given to a network in tiles.
 WHOLE = 2048 * 2048
 TILES = (1024, 512, 256)
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How images are made noisy, padded and scored; rows are comparable only under equal protocols.
-
-    Parameters
-    ----------
-    dataset, data_hash : the images
-    noise : noise id
-    draws : id of the source of noise; 'captures' for real noise
-    padding : 'side' pads each side for a network, 'square' both to one square, as the released tests do
-    rounding, metrics : ids of how results become 8-bit and are scored
-    """
-
-    dataset: str
-    data_hash: str
-    noise: str
-    draws: str
-    padding: str = "side"
-    rounding: str = UINT8.rounding
-    metrics: str = UINT8.metrics
-
-    @property
-    def fingerprint(self) -> str:
-        """12 hex digits that go with every row."""
-        return fingerprint(asdict(self))
-
-
-@dataclass(frozen=True)
-class Row:
-    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps.
-
-    ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once.
-    """
-
-    image: str
-    repeat: int
-    psnr: float
-    ssim: float
-    seconds: float
-    level: float | None
-    steps: int = 0
-    tile: int = 0
 
 
 @dataclass
@@ -289,8 +246,3 @@ def _one_pass(
         generator = torch_generator_from(*axes, device=device)
         result = method.denoise(network, tensor, known, generator)
         return np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())
-
-
-def row_of(values: Mapping[str, Any]) -> Row:
-    """A row read back from storage."""
-    return Row(**values)

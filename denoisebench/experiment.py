@@ -23,12 +23,13 @@ from denoisebench.core.provenance import (
     versions,
 )
 from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
-from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.fitting import FitRecipe, fit_recipe
 from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
-from denoisebench.metrics import SCORINGS
 from denoisebench.networks import check_network, user_network
-from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet
+from denoisebench.protocol.metrics import SCORINGS
+from denoisebench.protocol.noise import Noise, parse_noise
+from denoisebench.protocol.protocol import PADDINGS, Protocol
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.training import Recipe, TrainingJob
 from denoisebench.weights import Shelf, Weights

@@ -17,7 +17,7 @@ import numpy as np
 
 from denoisebench.captures import CaptureSet, View
 from denoisebench.core.errors import UserError
-from denoisebench.images import EXTENSIONS, AnyImage
+from denoisebench.protocol.images import EXTENSIONS, AnyImage
 
 VIEWS, TEST_VIEW, CAPTURES = range(1, 21), 19, 50
 SOURCE = "https://github.com/yinhaoz/denoising-fluorescence (download_dataset.sh)"

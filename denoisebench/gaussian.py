@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.estimation import estimate_sigma
-from denoisebench.images import FloatImage
 from denoisebench.method import Known, Need, PlainMethod
+from denoisebench.protocol.images import FloatImage
 from denoisebench.vst import SMALLEST, anscombe, inverse_anscombe
 
 FloatArray = npt.NDArray[np.float64]

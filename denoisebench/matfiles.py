@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
-from denoisebench.images import pack_bayer
+from denoisebench.protocol.images import pack_bayer
 
 _INSTALL = "Reading MATLAB 7.3 files needs the package h5py: pip install 'denoisebench[raw]'."
 

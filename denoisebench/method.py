@@ -28,7 +28,7 @@ import numpy as np
 
 from denoisebench.core.errors import ContractError, UserError, unknown
 from denoisebench.core.lazy import torch
-from denoisebench.noise import FloatImage, Noise
+from denoisebench.protocol.noise import FloatImage, Noise
 
 
 class Need(enum.StrEnum):

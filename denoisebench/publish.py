@@ -22,7 +22,8 @@ from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import user_network
-from denoisebench.noise import REAL, CounterDraws, parse_noise
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.noise import REAL, parse_noise
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results import Store
 from denoisebench.runner import train_only

@@ -16,7 +16,7 @@ from typing import Any
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import Damaged, clear_stale, sealed, set_aside, unsealed, write_text
 from denoisebench.core.provenance import full_digest
-from denoisebench.evaluation import Row, row_of
+from denoisebench.protocol.protocol import Row, row_of
 
 FORMAT = 2
 # What reports read, and of what type.

@@ -24,7 +24,7 @@ from denoisebench.executors import Executor, Options, default_threads, make_exec
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
 from denoisebench.method import LearnedMethod, PerImageMethod
-from denoisebench.noise import Draws
+from denoisebench.protocol.draws import Draws
 from denoisebench.results import Store, StoredCell, collection_paused
 from denoisebench.tasks import (
     Advance,

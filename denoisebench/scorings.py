@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench import metrics
-from denoisebench.images import FloatImage, UIntImage, to_uint8
+from denoisebench.protocol import metrics
+from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 
 Image = npt.NDArray[np.float64]
 _C1, _C2 = (0.01 * 255.0) ** 2, (0.03 * 255.0) ** 2

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
 from denoisebench.dataset import Entry, FolderSet, MissingData
-from denoisebench.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
 from denoisebench.matfiles import MatImage, mat_shapes, read_mat
+from denoisebench.protocol.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
 
 SOURCE = "https://www.eecs.yorku.ca/~kamel/sidd/"
 LICENCE = "see the source page (its code: MIT)"

@@ -21,7 +21,7 @@ from denoisebench.dataset import DataSet
 from denoisebench.experiment import find_dataset, resolve_device, source_of
 from denoisebench.fitting import FitRecipe
 from denoisebench.method import Method
-from denoisebench.noise import Noise, parse_noise
+from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.reports.table import current
 from denoisebench.results import Store, StoredCell

@@ -12,9 +12,9 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.images import to_float
 from denoisebench.method import LearnedMethod, PerImageMethod
-from denoisebench.noise import Draw
+from denoisebench.protocol.images import to_float
+from denoisebench.protocol.noise import Draw
 from denoisebench.results import Store, StoredCell
 from denoisebench.tasks import Bench
 from denoisebench.training import train

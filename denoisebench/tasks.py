@@ -23,11 +23,13 @@ from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.dataset import DataSet
-from denoisebench.evaluation import Clock, Fitting, Row, evaluate
+from denoisebench.evaluation import Clock, Fitting, evaluate
 from denoisebench.fitting import FitRecipe
-from denoisebench.images import UIntImage, to_channels
 from denoisebench.method import LearnedMethod, Method
-from denoisebench.noise import Draws, Noise
+from denoisebench.protocol.draws import Draws
+from denoisebench.protocol.images import UIntImage, to_channels
+from denoisebench.protocol.noise import Noise
+from denoisebench.protocol.protocol import Row
 from denoisebench.training import OutOfTime, Trained, TrainingImages, TrainingJob, load_trained, train
 from denoisebench.weights import Weights
 

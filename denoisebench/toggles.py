@@ -12,10 +12,12 @@ from typing import Any, Literal
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.core.progress import duration
 from denoisebench.dataset import DataSet, FolderSet
-from denoisebench.evaluation import PADDINGS
 from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset
 from denoisebench.method import LearnedMethod, Method, show_value
-from denoisebench.noise import LegacyDraws, Noise, seed_from
+from denoisebench.protocol.draws import LegacyDraws
+from denoisebench.protocol.noise import Noise
+from denoisebench.protocol.protocol import PADDINGS
+from denoisebench.protocol.seeds import seed_from
 from denoisebench.registry import DATASETS
 from denoisebench.scorings import SCORINGS, SUITE, Scoring
 from denoisebench.subject import Subject

@@ -35,9 +35,10 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import full_digest, machine
 from denoisebench.dataset import DataSet
-from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
 from denoisebench.method import Batch, Known, LearnedMethod, Need
-from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
+from denoisebench.protocol.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
+from denoisebench.protocol.noise import Noise, add_noise, add_noise_batch
+from denoisebench.protocol.seeds import generator_from, torch_generator_from
 
 #: What networks are trained on: clean images in the order of their data set, or a data set of real captures.
 TrainingImages = Sequence[UIntImage] | DataSet

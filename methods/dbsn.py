@@ -40,7 +40,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import build_network, check_network
-from denoisebench.noise import Noise
+from denoisebench.protocol.noise import Noise
 
 WIDTH = 32
 # Ends of the first two stages, and of all three where a student follows.

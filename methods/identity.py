@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisebench.method import Info, Known, PlainMethod
-from denoisebench.noise import FloatImage
+from denoisebench.protocol.noise import FloatImage
 
 
 @dataclass(frozen=True)

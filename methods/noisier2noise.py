@@ -25,7 +25,7 @@ from typing import Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
-from denoisebench.noise import Noise
+from denoisebench.protocol.noise import Noise
 
 
 @dataclass(frozen=True)

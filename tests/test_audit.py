@@ -26,7 +26,9 @@ from denoisebench.core.files import sealed
 from denoisebench.core.provenance import full_digest
 from denoisebench.dataset import entry_of, write_manifest
 from denoisebench.method import Method
-from denoisebench.noise import CounterDraws, add_noise, generator_from, parse_noise
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.noise import add_noise, parse_noise
+from denoisebench.protocol.seeds import generator_from
 from denoisebench.registry import DATASETS
 from denoisebench.reports import ledger as ledgers
 from denoisebench.results import Store

@@ -11,7 +11,7 @@ import pytest
 from denoisebench.contract import NOISES, Verdict, check
 from denoisebench.core.errors import UserError
 from denoisebench.experiment import parse_method
-from denoisebench.noise import parse_noise
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.registry import METHODS
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")

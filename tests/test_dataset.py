@@ -25,7 +25,7 @@ from denoisebench.dataset import (
     read_manifest,
     write_manifest,
 )
-from denoisebench.images import list_images
+from denoisebench.protocol.images import list_images
 
 NAMES = ("ant", "bee", "cat")
 

@@ -18,7 +18,7 @@ from denoisebench.experiment import parse_method
 from denoisebench.method import Batch, Known, Need
 from denoisebench.networks import build_network
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
-from denoisebench.noise import Draw, parse_noise
+from denoisebench.protocol.noise import Draw, parse_noise
 
 TOLD = frozenset({Need.FAMILY})
 

@@ -12,8 +12,8 @@ import pytest
 from denoisebench import estimate
 from denoisebench.core.errors import UserError
 from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
-from denoisebench.evaluation import Row
 from denoisebench.experiment import Experiment, find_dataset, parse_method, parse_noises
+from denoisebench.protocol.protocol import Row
 from denoisebench.registry import DATASETS
 from denoisebench.results import Store, StoredCell
 from denoisebench.training import recipe_from

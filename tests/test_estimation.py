@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from denoisebench.core.errors import UserError
 from denoisebench.estimation import estimate_sigma
-from denoisebench.images import FloatImage, UIntImage
+from denoisebench.protocol.images import FloatImage, UIntImage
 
 PHOTOGRAPHS = ["astronaut", "chelsea", "coffee"]
 

@@ -13,12 +13,14 @@ import pytest
 from denoisebench.core.errors import ContractError
 from denoisebench.core.lazy import torch
 from denoisebench.dataset import AnyFolder
-from denoisebench.evaluation import Protocol, Row, evaluate
+from denoisebench.evaluation import evaluate
 from denoisebench.experiment import parse_method
-from denoisebench.images import FloatImage, to_uint8
 from denoisebench.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
-from denoisebench.metrics import psnr, ssim
-from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.images import FloatImage, to_uint8
+from denoisebench.protocol.metrics import psnr, ssim
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.protocol.protocol import Protocol, Row
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 SEEN: list[FloatImage] = []

@@ -26,7 +26,8 @@ from denoisebench.experiment import (
     split_list,
 )
 from denoisebench.method import LearnedMethod
-from denoisebench.noise import LegacyDraws, parse_noise
+from denoisebench.protocol.draws import LegacyDraws
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.registry import METHODS
 from denoisebench.results import StoredCell
 from denoisebench.training import Budget, Recipe

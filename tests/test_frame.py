@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from denoisebench.core.errors import UserError
-from denoisebench.evaluation import Row
+from denoisebench.protocol.protocol import Row
 from denoisebench.reports.frame import scores_frame
 from denoisebench.results import Store, StoredCell
 

@@ -22,7 +22,7 @@ from denoisebench.core.files import Damaged, sealed
 from denoisebench.dataset import MANIFEST_COLUMNS, read_manifest
 from denoisebench.experiment import parse_method, parse_methods, parse_repeats, parse_tile, split_list
 from denoisebench.method import Method
-from denoisebench.noise import parse_noise
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.registry import METHODS
 from denoisebench.reports import published
 from denoisebench.reports.render import latex, markdown, scores_csv

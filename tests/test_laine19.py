@@ -15,7 +15,7 @@ from denoisebench.covariance import posterior_mean
 from denoisebench.experiment import parse_method
 from denoisebench.method import Batch, Known, Need
 from denoisebench.networks import build_network
-from denoisebench.noise import parse_noise
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.training import Recipe, Team, TrainingJob, _Run, parse_budget
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from denoisebench.dataset import DATA_VARIABLE
 from denoisebench.experiment import LEGACY_ORDER, find_dataset
-from denoisebench.noise import LegacyDraws, LegacySet, parse_noise
+from denoisebench.protocol.draws import LegacyDraws, LegacySet
+from denoisebench.protocol.noise import parse_noise
 
 
 @pytest.mark.slow

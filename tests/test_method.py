@@ -10,7 +10,7 @@ import pytest
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
 from denoisebench.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
-from denoisebench.noise import parse_noise
+from denoisebench.protocol.noise import parse_noise
 
 
 @dataclass(frozen=True)

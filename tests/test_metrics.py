@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
 from denoisebench.core.errors import UserError
-from denoisebench.images import UIntImage
-from denoisebench.metrics import psnr, ssim
+from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.metrics import psnr, ssim
 
 
 def reference(result: UIntImage, clean: UIntImage) -> float:

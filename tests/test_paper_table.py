@@ -11,7 +11,7 @@ from rich.console import Console
 
 from denoisebench.config import PaperPart
 from denoisebench.core.errors import UserError
-from denoisebench.evaluation import Row
+from denoisebench.protocol.protocol import Row
 from denoisebench.reports import paper_table as tables
 from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
 from denoisebench.reports.table import Score

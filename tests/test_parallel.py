@@ -14,7 +14,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.experiment import parse_method
 from denoisebench.method import LearnedMethod
-from denoisebench.noise import parse_noise
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, recipe_from, train
 
 pytestmark = [pytest.mark.usefixtures("no_data", "fresh_registry"), pytest.mark.slow]

@@ -14,12 +14,14 @@ from skimage.metrics import structural_similarity
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.dataset import DataSet
-from denoisebench.evaluation import Protocol, Row, evaluate, known_of
+from denoisebench.evaluation import evaluate, known_of
 from denoisebench.experiment import Experiment, parse_method
-from denoisebench.images import pack_bayer, to_float, to_uint8, unpack_bayer
 from denoisebench.method import LearnedMethod, Method, Need
-from denoisebench.metrics import RAW, UINT8, psnr, ssim
-from denoisebench.noise import REAL, CounterDraws, Draw, parse_noise
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.images import pack_bayer, to_float, to_uint8, unpack_bayer
+from denoisebench.protocol.metrics import RAW, UINT8, psnr, ssim
+from denoisebench.protocol.noise import REAL, Draw, parse_noise
+from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.registry import METHODS
 from denoisebench.reports.render import scores_csv
 from denoisebench.results import Store, StoredCell

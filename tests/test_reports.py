@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from denoisebench.evaluation import Protocol, Row
 from denoisebench.experiment import parse_method
 from denoisebench.method import Need
+from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.registry import DATASETS
 from denoisebench.reports.files import outdated, write_reports
 from denoisebench.reports.published import Key, beside, published, published_folder

@@ -17,7 +17,7 @@ import pytest
 from denoisebench.core import files
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import CannotWrite, sealed
-from denoisebench.evaluation import Row
+from denoisebench.protocol.protocol import Row
 from denoisebench.results import Store, StoredCell
 
 ROW = Row("im0", 0, 20.125, 0.5, 0.25, 25 / 255)

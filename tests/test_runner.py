@@ -19,8 +19,8 @@ from denoisebench.core.progress import Quiet
 from denoisebench.dataset import AnyFolder
 from denoisebench.describe import shared_images
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
-from denoisebench.images import FloatImage
 from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
+from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.table import build_table, training_seed
 from denoisebench.results import Store
 from denoisebench.runner import run, train_only

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench.images import to_uint8
+from denoisebench.protocol.images import to_uint8
 from denoisebench.scorings import SCORINGS, SUITE, Scoring
 
 GAUSS: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}

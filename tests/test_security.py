@@ -20,13 +20,14 @@ import pytest
 import torch
 
 import denoisebench
-from denoisebench import fetch, images
+from denoisebench import fetch
 from denoisebench.config import read_experiment
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.dataset import MANIFEST_COLUMNS, Archive, read_manifest
-from denoisebench.evaluation import Row
-from denoisebench.images import read_image
+from denoisebench.protocol import images
+from denoisebench.protocol.images import read_image
+from denoisebench.protocol.protocol import Row
 from denoisebench.publish import export
 from denoisebench.reports import render
 from denoisebench.reports.table import build_table

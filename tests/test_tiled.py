@@ -22,7 +22,7 @@ from denoisebench.networks.dbsn import DilatedBlindSpot
 from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.tiled import in_tiles, is_tileable, windows
 from denoisebench.networks.unet import UNet
-from denoisebench.noise import Draw
+from denoisebench.protocol.noise import Draw
 from denoisebench.registry import METHODS
 
 LEARNED = [name for name in METHODS.names() if issubclass(METHODS.get(name), LearnedMethod)]

@@ -24,10 +24,10 @@ from denoisebench import training
 from denoisebench.checkpoint import load_checkpoint
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError
 from denoisebench.core.progress import Quiet
-from denoisebench.images import UIntImage
 from denoisebench.method import Batch, Info, LearnedMethod, Need
 from denoisebench.networks import NETWORKS
-from denoisebench.noise import parse_noise
+from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.registry import METHODS
 from denoisebench.training import (
     PAPER,

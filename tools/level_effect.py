@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from denoisebench.noise import Noise, parse_noise
+from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.reports.published import Key, published
 from denoisebench.results import Store, StoredCell
 

@@ -15,9 +15,12 @@ from typing import Any
 import denoisebench
 
 # Modules whose code decides a score, or a trained network; the rest can change without making results stale.
-EVALUATION = ("noise", "images", "metrics", "evaluation")
+EVALUATION = (
+    "protocol/noise", "protocol/seeds", "protocol/draws", "protocol/images", "protocol/metrics", "protocol/protocol",
+    "evaluation",
+)  # fmt: skip
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
-TRAINING = ("noise", "training", "parallel", *NETWORKS)
+TRAINING = ("protocol/noise", "protocol/seeds", "training", "parallel", *NETWORKS)
 FITTING = ("fitting",)
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 # What a plugin imports from here is the contract, or is in one of the two lists already.

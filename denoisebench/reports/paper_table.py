@@ -254,7 +254,7 @@ def _texts(entry: Entry | None) -> list[str]:
 
 
 def _noise_title(noise: str) -> str:
-    from denoisebench.noise import parse_noise
+    from denoisebench.protocol.noise import parse_noise
 
     ours = names_of("noise", noise)
     return parse_noise(ours[0]).title if ours else noise
@@ -283,7 +283,7 @@ def notes_of(table: PaperTable) -> list[str]:
 
 def _protocol_notes(table: PaperTable) -> list[str]:
     """How each test set was measured, and which levels were drawn where a noise has a range of them."""
-    from denoisebench.noise import parse_noise
+    from denoisebench.protocol.noise import parse_noise
 
     notes: dict[str, dict[str, None]] = {}
     for cell in (cell for entry in table.entries for cell in entry.measured):

@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from denoisebench.method import Need
-from denoisebench.metrics import SCORINGS, UINT8
+from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.results import StoredCell
 
 

@@ -11,8 +11,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from denoisebench.dataset import data_roots
-from denoisebench.evaluation import Row
 from denoisebench.experiment import Experiment, find_dataset, parse_methods, parse_noises
+from denoisebench.protocol.protocol import Row
 from denoisebench.reports.files import write_reports
 from denoisebench.results import Store, StoredCell
 from denoisebench.runner import plan

@@ -19,11 +19,8 @@ replays the single numpy stream, seed 101, of the released Neighbor2Neighbor and
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -129,24 +126,6 @@ def parse_noise(text: str) -> Noise:
     return Noise(family, low, high, (after or "").lstrip("-"))
 
 
-def seed_from(*axes: object) -> int:
-    """128-bit seed from named axes; equal axes give equal seeds on every machine."""
-    text = "\x1f".join(str(axis) for axis in axes)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-
-
-def generator_from(*axes: object) -> np.random.Generator:
-    """A numpy generator of its own for the named axes."""
-    return np.random.Generator(np.random.Philox(key=seed_from(*axes)))
-
-
-def torch_generator_from(*axes: object, device: str = "cpu") -> torch.Generator:
-    """A torch generator of its own for the named axes."""
-    generator = torch.Generator(device=device)
-    generator.manual_seed(seed_from(*axes) % 2**63)
-    return generator
-
-
 @dataclass(frozen=True)
 class Draw:
     """A noisy image (H, W, C float32, unclipped) and its level (sigma/255 or lambda; None if nobody knows it)."""
@@ -205,126 +184,3 @@ def add_noise_batch(clean: torch.Tensor, noise: Noise, generator: torch.Generato
     if noise.after == "uint8":
         noisy = (noisy * 255).round() / 255
     return noisy, level
-
-
-class Draws(Protocol):
-    """A source of evaluation noise."""
-
-    @property
-    def id(self) -> str:
-        """Text that, with the noise id, fixes every noisy image."""
-        ...
-
-    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
-        """The noisy image of one (image, repeat)."""
-        ...
-
-
-@dataclass(frozen=True)
-class CounterDraws:
-    """Random-access noise: a stream of its own for every (seed, data set, image, repeat, noise)."""
-
-    seed: int = 0
-
-    @property
-    def id(self) -> str:
-        return f"counter-{self.seed}"
-
-    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
-        rng = generator_from("evaluation", self.seed, dataset, image, repeat, noise.id)
-        return add_noise(clean, noise, rng)
-
-
-def _add_noise_legacy(clean: UIntImage, noise: Noise, rng: np.random.RandomState) -> Draw:
-    # Precision follows the released tests: float32 image, float64 noise, float32 result.
-    x = clean.astype(np.float32) / np.float32(255.0)
-    if noise.family == "gauss":
-        level = rng.uniform(noise.low / 255.0, noise.high / 255.0) if noise.ranged else noise.low / 255.0
-        noisy = x + rng.normal(size=x.shape) * level
-    else:
-        level = rng.uniform(noise.low, noise.high) if noise.ranged else noise.low
-        scaled = np.float64(level) * x.astype(np.float64) if noise.ranged else np.float32(level) * x
-        noisy = rng.poisson(scaled) / level
-    return Draw(noise.finish(noisy), float(level))
-
-
-@dataclass(frozen=True)
-class LegacySet:
-    """One test set of the legacy stream: its name, repeats, image ids in order, and how to load one."""
-
-    name: str
-    repeats: int
-    images: Sequence[str]
-    load: Callable[[str], UIntImage]
-
-
-class LegacyDraws:
-    """The seed-101 stream of the released tests, as one long sequence.
-
-    Order: test sets as given, then repeats, then images by file name. Reaching an image means drawing the
-    noise of all images before it; the generator's state at the start of every (set, repeat) is remembered.
-
-    Parameters
-    ----------
-    sets : the official sequence (kodak x 10, bsd300 x 3, set14 x 20)
-    """
-
-    id = "legacy-101"
-
-    def __init__(self, sets: Sequence[LegacySet]) -> None:
-        self._sets = list(sets)
-        self._starts: dict[tuple[str, int, int], tuple[object, ...]] = {}
-        self._rng = np.random.RandomState(101)
-        self._noise: str | None = None
-        self._next = (0, 0, 0)
-
-    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
-        target = self._position(dataset, image, repeat)
-        self._seek(target, noise)
-        while self._next < target:
-            index, _, position = self._next
-            skipped = self._sets[index]
-            self._step(skipped.load(skipped.images[position]), noise)
-        return self._step(clean, noise)
-
-    def _position(self, dataset: str, image: str, repeat: int) -> tuple[int, int, int]:
-        for index, candidate in enumerate(self._sets):
-            if candidate.name == dataset:
-                if repeat >= candidate.repeats:
-                    raise UserError(
-                        f"Legacy draws hold {candidate.repeats} repeats of {dataset}; repeat {repeat + 1} "
-                        "does not exist. Lower --repeats or use --noise-draws counter."
-                    )
-                if image not in candidate.images:
-                    raise UserError(
-                        f"Legacy draws of {dataset} hold {len(candidate.images)} images, but none called "
-                        f"{image!r}. Use --noise-draws counter for changed test sets."
-                    )
-                return index, repeat, list(candidate.images).index(image)
-        names = ", ".join(candidate.name for candidate in self._sets)
-        raise UserError(f"Legacy draws are defined for {names}, not for {dataset!r}. Use --noise-draws counter there.")
-
-    def _seek(self, target: tuple[int, int, int], noise: Noise) -> None:
-        """Move to the last place at or before the target whose generator state is known."""
-        begun = [key[1:] for key in self._starts if key[0] == noise.id and (*key[1:], 0) <= target]
-        start = (*max(begun, default=(0, 0)), 0)
-        if self._noise == noise.id and start <= self._next <= target:
-            return
-        self._noise, self._next = noise.id, start
-        self._rng = np.random.RandomState(101)
-        if begun:
-            self._rng.set_state(self._starts[(noise.id, *start[:2])])  # type: ignore[arg-type]
-
-    def _step(self, clean: UIntImage, noise: Noise) -> Draw:
-        index, repeat, position = self._next
-        if position == 0:
-            self._starts[(noise.id, index, repeat)] = self._rng.get_state()  # type: ignore[assignment]
-        draw = _add_noise_legacy(clean, noise, self._rng)
-        current = self._sets[index]
-        if position + 1 < len(current.images):
-            self._next = (index, repeat, position + 1)
-        elif repeat + 1 < current.repeats:
-            self._next = (index, repeat + 1, 0)
-        else:
-            self._next = (index + 1, 0, 0)
-        return draw

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
-from denoisebench.images import AnyImage, FloatImage, to_float, to_uint8, unpack_bayer
+from denoisebench.protocol.images import AnyImage, FloatImage, to_float, to_uint8, unpack_bayer
 
 IDS = "psnr-uint8 ssim-gauss11-valid-uint8"
 _SIGMA, _RADIUS = 1.5, 5
