@@ -19,7 +19,8 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
-from denoisebench.dataset import Entry, FolderSet
+from denoisebench.data.dataset import FolderSet
+from denoisebench.data.manifest import Entry
 from denoisebench.protocol.images import UIntImage
 
 SMALLEST, LARGEST = 256, 512

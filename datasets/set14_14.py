@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.data.dataset import FolderSet
 from denoisebench.protocol.images import list_images
 
 

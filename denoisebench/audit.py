@@ -20,7 +20,7 @@ from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
-from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Experiment, find_dataset, source_of
 from denoisebench.method import LearnedMethod

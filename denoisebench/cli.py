@@ -468,7 +468,7 @@ def check_method(
 @data_app.command("where")
 def data_where(data_root: DataRoot = None) -> None:
     """Print the folders that are searched for data sets."""
-    from denoisebench.dataset import data_roots
+    from denoisebench.data.dataset import data_roots
 
     for root in data_roots(data_root):
         print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
@@ -657,7 +657,7 @@ def _experiment(
     network: str | None = None,
 ) -> Experiment:
     from denoisebench import experiment as texts
-    from denoisebench.dataset import data_roots
+    from denoisebench.data.dataset import data_roots
     from denoisebench.training import parse_budget, recipe_from
     from denoisebench.weights import Shelf, weights_folders
 
@@ -705,7 +705,7 @@ def _choice(
     data_root: Path | None,
 ) -> Choice:
     from denoisebench import experiment as texts
-    from denoisebench.dataset import data_roots
+    from denoisebench.data.dataset import data_roots
     from denoisebench.subject import Choice
     from denoisebench.weights import Shelf, weights_folders
 
@@ -758,7 +758,7 @@ def _published(config: Path | None) -> ExperimentFile | None:
 
 def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
     """The experiment without the data sets that are not here, whose columns stay blank, and why each is not."""
-    from denoisebench.dataset import MissingData
+    from denoisebench.data.dataset import MissingData
 
     present, reasons = [], []
     for dataset in experiment.datasets:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
 from denoisebench.method import PerImageMethod

@@ -19,7 +19,7 @@ from typing import Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
-from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.method import PerImageMethod
 from denoisebench.results import Store, StoredCell

@@ -14,7 +14,7 @@ import numpy as np
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
 from denoisebench.fitting import FitRecipe, Report, fit
 from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import Draws

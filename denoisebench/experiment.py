@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from denoisebench.captures import AnyPairs
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.provenance import (
     EVALUATION,
@@ -22,7 +21,8 @@ from denoisebench.core.provenance import (
     source_digest,
     versions,
 )
-from denoisebench.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
+from denoisebench.data.captures import AnyPairs
+from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, MissingData, data_roots
 from denoisebench.fitting import FitRecipe, fit_recipe
 from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.networks import check_network, user_network

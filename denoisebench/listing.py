@@ -8,7 +8,7 @@ from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.progress import Progress
-from denoisebench.dataset import cache_root, data_roots
+from denoisebench.data.dataset import cache_root, data_roots
 from denoisebench.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.networks import NETWORKS
 from denoisebench.protocol.images import CHANNEL_KINDS
@@ -91,10 +91,10 @@ def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def data_status(names: Sequence[str], data_root: Path | None) -> str:
     """One line per data set: present, missing or damaged, and what to do about it."""
-    from denoisebench.fetch import status
+    from denoisebench.data.fetch import status
 
     lines = []
-    for found in status(names or DATASETS.names(), data_roots(data_root)):
+    for found in status(map(DATASETS.get, names or DATASETS.names()), data_roots(data_root)):
         where = f"  {found.folder}" if found.folder else ""
         lines.append(f"{found.state:8} {found.name:20} {found.images:4} images{where}")
         # Without names this is an overview; the way to get a missing set is told when it is asked for.
@@ -105,14 +105,14 @@ def data_status(names: Sequence[str], data_root: Path | None) -> str:
 
 def fetch_facts(name: str, data_root: Path | None) -> str:
     """What `fetch_dataset` would download, and from where."""
-    from denoisebench.fetch import facts
+    from denoisebench.data.fetch import facts
 
     return facts(DATASETS.get(name), data_root or cache_root())
 
 
 def fetch_dataset(name: str, data_root: Path | None, progress: Progress) -> str:
     """Fetch a data set into ``--data-root`` or the user cache, and say where it is."""
-    from denoisebench.fetch import fetch
+    from denoisebench.data.fetch import fetch
 
     root = data_root or cache_root()
     try:

@@ -16,7 +16,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.files import parse_json, read_text
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
-from denoisebench.dataset import DataSet, FolderSet, MissingData
+from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.describe import training_text
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import Experiment, find_dataset

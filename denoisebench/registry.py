@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.userfiles import load_user_file
-from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
 
 T = TypeVar("T")

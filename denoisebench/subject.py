@@ -17,7 +17,7 @@ from denoisebench.core.provenance import (
     plugin_digest,
     versions,
 )
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
 from denoisebench.experiment import find_dataset, resolve_device, source_of
 from denoisebench.fitting import FitRecipe
 from denoisebench.method import Method

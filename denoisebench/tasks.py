@@ -22,7 +22,7 @@ from denoisebench.core.errors import ContractError, TrainingFailed, UserError
 from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation import Clock, Fitting, evaluate
 from denoisebench.fitting import FitRecipe
 from denoisebench.method import LearnedMethod, Method

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.core.progress import duration
-from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset
 from denoisebench.method import LearnedMethod, Method, show_value
 from denoisebench.protocol.draws import LegacyDraws

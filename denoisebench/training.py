@@ -34,7 +34,7 @@ from denoisebench.core.interrupts import whole_step
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import full_digest, machine
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.protocol.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
 from denoisebench.protocol.noise import Noise, add_noise, add_noise_batch

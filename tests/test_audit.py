@@ -24,7 +24,7 @@ from denoisebench.audit import Audit, Change, Effect, Ledger, _paired, _pooled, 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.core.provenance import full_digest
-from denoisebench.dataset import entry_of, write_manifest
+from denoisebench.data.manifest import entry_of, write_manifest
 from denoisebench.method import Method
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.noise import add_noise, parse_noise
@@ -76,7 +76,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.data.dataset import FolderSet
 
 
 class List(FolderSet):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.captures import AnyPairs, CaptureSet
 from denoisebench.core.errors import UserError
-from denoisebench.dataset import AnyFolder
+from denoisebench.data.captures import AnyPairs, CaptureSet
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.data.fmdd import CAPTURES
 from denoisebench.experiment import find_dataset
-from denoisebench.fmdd import CAPTURES
 
 SIDE = 16
 

@@ -747,6 +747,13 @@ def test_data_where_and_status_point_to_the_folders(command: Command, tmp_path: 
     assert "http://r0k.us/graphics/kodak/" in status
 
 
+def test_the_status_of_an_unknown_data_set_is_an_error(command: Command) -> None:
+    ran = command("data", "status", "kodka")
+    assert ran.code == 2
+    assert "Did you mean 'kodak'" in ran.err
+
+
+
 def test_version_is_printed(command: Command) -> None:
     from denoisebench import __version__
 

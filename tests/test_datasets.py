@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from denoisebench.core.errors import UserError
-from denoisebench.dataset import FolderSet, MissingData, data_roots, read_manifest
+from denoisebench.data.dataset import FolderSet, MissingData, data_roots
+from denoisebench.data.manifest import read_manifest
 from denoisebench.registry import DATASETS
 
 BUILT_IN = [name for name in DATASETS.names() if DATASETS.origin(name) == "built in"]
@@ -107,7 +108,7 @@ def test_verifying_unaltered_files_decodes_none_of_them(name: str, monkeypatch: 
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr("denoisebench.dataset.read_image", refuse)
+    monkeypatch.setattr("denoisebench.data.dataset.read_image", refuse)
     here(name).verify()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from denoisebench.core.errors import ContractError
 from denoisebench.core.lazy import torch
-from denoisebench.dataset import AnyFolder
+from denoisebench.data.dataset import AnyFolder
 from denoisebench.evaluation import evaluate
 from denoisebench.experiment import parse_method
 from denoisebench.method import Info, Known, LearnedMethod, Method, Need, PlainMethod

@@ -17,7 +17,7 @@ import pytest
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
-from denoisebench.dataset import AnyFolder
+from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
 from denoisebench.executors.serial import Serial
 from denoisebench.experiment import Experiment, parse_methods, parse_noises

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoisebench.core.errors import UserError
-from denoisebench.dataset import AnyFolder
+from denoisebench.data.dataset import AnyFolder
 from denoisebench.experiment import (
     Experiment,
     find_dataset,

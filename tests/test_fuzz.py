@@ -19,7 +19,7 @@ from denoisebench import config
 from denoisebench.config import read_experiment
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import Damaged, sealed
-from denoisebench.dataset import MANIFEST_COLUMNS, read_manifest
+from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
 from denoisebench.experiment import parse_method, parse_methods, parse_repeats, parse_tile, split_list
 from denoisebench.method import Method
 from denoisebench.protocol.noise import parse_noise

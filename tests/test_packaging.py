@@ -86,7 +86,7 @@ def test_plugins_and_manifests_are_found_in_the_installed_wheel(installed: Path)
     code = """
 import denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak
 from denoisebench.registry import DATASETS, METHODS
-from denoisebench.dataset import read_manifest
+from denoisebench.data.manifest import read_manifest
 for module in (denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak):
     print(Path(module.__file__).resolve())
 print(len(read_manifest(denoisebench.datasets.kodak.Kodak.manifest)))

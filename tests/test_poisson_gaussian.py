@@ -7,7 +7,7 @@ import pytest
 from skimage.data import camera
 
 from denoisebench.core.errors import UserError
-from denoisebench.dataset import data_roots
+from denoisebench.data.dataset import data_roots
 from denoisebench.experiment import find_dataset
 from denoisebench.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
 

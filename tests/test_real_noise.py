@@ -13,7 +13,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation import evaluate, known_of
 from denoisebench.experiment import Experiment, parse_method
 from denoisebench.method import LearnedMethod, Method, Need

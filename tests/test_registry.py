@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from denoisebench.core.errors import UserError
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
 from denoisebench.method import Method
 from denoisebench.registry import DATASETS, METHODS
 

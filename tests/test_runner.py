@@ -16,7 +16,7 @@ from denoisebench import fitting, runner
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Quiet
-from denoisebench.dataset import AnyFolder
+from denoisebench.data.dataset import AnyFolder
 from denoisebench.describe import shared_images
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
 from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod

@@ -11,11 +11,11 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from denoisebench.core.errors import UserError
-from denoisebench.dataset import DataSet
+from denoisebench.data.dataset import DataSet
+from denoisebench.data.matfiles import MatImage, mat_shapes, read_mat
+from denoisebench.data.sidd_raw import RawBlocks, RawScenes
 from denoisebench.experiment import find_dataset
-from denoisebench.matfiles import MatImage, mat_shapes, read_mat
 from denoisebench.protocol.images import pack_bayer
-from denoisebench.sidd_raw import RawBlocks, RawScenes
 
 SHAPE = (2, 3, 24, 28)
 NOISY, CLEAN, BENCHMARK = "ValidationNoisyBlocksRaw", "ValidationGtBlocksRaw", "BenchmarkNoisyBlocksRaw"

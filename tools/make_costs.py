@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from denoisebench.dataset import data_roots
+from denoisebench.data.dataset import data_roots
 from denoisebench.estimate import COSTS, COSTS_COLUMNS, measured, trained
 from denoisebench.experiment import parse_datasets
 from denoisebench.results import Store

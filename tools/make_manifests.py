@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from denoisebench.captures import CaptureSet
-from denoisebench.dataset import FolderSet, entry_of, write_manifest
+from denoisebench.data.captures import CaptureSet
+from denoisebench.data.dataset import FolderSet
+from denoisebench.data.manifest import entry_of, write_manifest
 from denoisebench.registry import DATASETS
 
 NBR = "github.com/TaoHuang2018/Neighbor2Neighbor @ e66389ebef1e"

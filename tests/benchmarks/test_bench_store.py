@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from denoisebench.dataset import data_roots
+from denoisebench.data.dataset import data_roots
 from denoisebench.experiment import Experiment, find_dataset, parse_methods, parse_noises
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.files import write_reports

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from denoisebench.core.progress import Quiet
-from denoisebench.dataset import AnyFolder
+from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import Options, make_executor
 from denoisebench.experiment import Experiment, parse_methods, parse_noises
 from denoisebench.registry import METHODS

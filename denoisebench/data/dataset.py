@@ -5,40 +5,22 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
+from denoisebench.data.manifest import Entry, entry_of, read_manifest, refuse_twins
 from denoisebench.protocol.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
-MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
 
 
 class MissingData(UserError):  # noqa: N818 - reads as the state it reports
     """A data set is not on this machine; says where to get it and where to put it."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a manifest: file name, size, SHA-256 of the file and of its decoded pixels."""
-
-    file: str
-    width: int
-    height: int
-    channels: int
-    sha256: str
-    pixels: str
-
-    @property
-    def image(self) -> str:
-        """The image's id: its file name without extension, with the folders before it."""
-        return PurePosixPath(self.file).with_suffix("").as_posix()
 
 
 @dataclass(frozen=True)
@@ -78,37 +60,6 @@ def package_roots(package: str) -> list[Path]:
     if spec is None or not spec.submodule_search_locations:
         raise MissingData(f"The package {package!r}, which carries these images, is not installed.")
     return [Path(place) for place in spec.submodule_search_locations]
-
-
-def read_manifest(path: Path) -> list[Entry]:
-    """Read a manifest (TSV with a header of `MANIFEST_COLUMNS`).
-
-    Raises
-    ------
-    UserError
-        The manifest is missing or damaged, or names an image twice.
-    """
-    columns = ", ".join(MANIFEST_COLUMNS)
-    if not path.is_file():
-        raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Manifest {path} cannot be read ({error}).") from None
-    rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
-        raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")
-    entries = []
-    for row in rows[1:]:
-        try:
-            file, width, height, channels, sha256, pixels = row
-            if set(file) & set("\\:\0") or set(file.split("/")) & {"", ".", ".."}:
-                raise ValueError
-            entries.append(Entry(file, int(width), int(height), int(channels), sha256, pixels))
-        except ValueError:
-            raise UserError(f"Manifest {path} is damaged in {row!r}: expected columns {columns}.") from None
-    _refuse_twins(entries, f"Manifest {path}")
-    return entries
 
 
 class DataSet:
@@ -240,7 +191,7 @@ class FolderSet(DataSet):
         if self.manifest is not None:
             return read_manifest(self.manifest)
         entries = [entry_of(path) for path in self._files()]
-        _refuse_twins(entries, f"Folder {self.folder}")
+        refuse_twins(entries, f"Folder {self.folder}")
         return entries
 
     @property
@@ -371,27 +322,6 @@ class AnyFolder(OwnFolder):
 
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""
-
-
-def entry_of(path: Path) -> Entry:
-    """The manifest entry of an image file."""
-    pixels = read_image(path)
-    height, width, channels = pixels.shape
-    return Entry(path.name, width, height, channels, file_sha256(path), pixel_hash(pixels))
-
-
-def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:
-    """Write a manifest that `read_manifest` reads."""
-    lines = [f"# {line}" for line in comment.splitlines()] + ["\t".join(MANIFEST_COLUMNS)]
-    lines += ["\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _refuse_twins(entries: Sequence[Entry], where: str) -> None:
-    counts = Counter(entry.image for entry in entries)
-    twice = next((image for image, count in counts.items() if count > 1), None)
-    if twice is not None:
-        raise UserError(f"{where} holds several images named {twice!r}; names must be unique.")
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

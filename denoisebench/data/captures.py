@@ -11,7 +11,8 @@ from typing import ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
-from denoisebench.dataset import Entry, FolderSet, OwnFolder, read_manifest
+from denoisebench.data.dataset import FolderSet, OwnFolder
+from denoisebench.data.manifest import Entry, read_manifest
 from denoisebench.protocol.images import AnyImage, list_images, read_image
 
 

@@ -18,8 +18,7 @@ from typing import IO, Any, Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
-from denoisebench.dataset import Archive, DataSet, FolderSet, MissingData
-from denoisebench.registry import DATASETS
+from denoisebench.data.dataset import Archive, DataSet, FolderSet, MissingData
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
 OFFLINE_VARIABLE = "DENOISEBENCH_OFFLINE"
@@ -56,20 +55,15 @@ class Status:
     fetchable: bool
 
 
-def status(names: Iterable[str], roots: Sequence[Path]) -> list[Status]:
-    """The status of each named data set; verifies those that are found.
+def status(kinds: Iterable[type[DataSet]], roots: Sequence[Path]) -> list[Status]:
+    """The status of each data set; verifies those that are found. A missing or damaged set is no error here.
 
     Parameters
     ----------
-    names : names of data sets (see `DATASETS`)
-    roots : folders to search, see `denoisebench.dataset.data_roots`
-
-    Raises
-    ------
-    UserError
-        A name is unknown; a missing or damaged set is no error here.
+    kinds : classes of data sets
+    roots : folders to search, see `denoisebench.data.dataset.data_roots`
     """
-    return [_status(DATASETS.get(name), roots) for name in names]
+    return [_status(kind, roots) for kind in kinds]
 
 
 def _status(kind: type[DataSet], roots: Sequence[Path]) -> Status:

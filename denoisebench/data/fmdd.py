@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.captures import CaptureSet, View
 from denoisebench.core.errors import UserError
+from denoisebench.data.captures import CaptureSet, View
 from denoisebench.protocol.images import EXTENSIONS, AnyImage
 
 VIEWS, TEST_VIEW, CAPTURES = range(1, 21), 19, 50

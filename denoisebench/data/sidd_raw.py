@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
-from denoisebench.dataset import Entry, FolderSet, MissingData
-from denoisebench.matfiles import MatImage, mat_shapes, read_mat
+from denoisebench.data.dataset import FolderSet, MissingData
+from denoisebench.data.manifest import Entry
+from denoisebench.data.matfiles import MatImage, mat_shapes, read_mat
 from denoisebench.protocol.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
 
 SOURCE = "https://www.eecs.yorku.ca/~kamel/sidd/"
