@@ -28,7 +28,7 @@ from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
 from denoisebench.protocol.images import padded_size
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
 from denoisebench.tasks import decoded

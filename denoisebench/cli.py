@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from denoisebench.config import ExperimentFile
     from denoisebench.executors import Executor
     from denoisebench.experiment import Experiment
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
     from denoisebench.subject import Choice
 
 DEFAULT_BUDGET = "600steps"
@@ -170,7 +170,7 @@ def run(
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
     from denoisebench.reports.files import outdated, write_reports
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
     from denoisebench.runner import run as run_cells
 
     keep_freed_memory()
@@ -249,7 +249,7 @@ def report(
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.config import table_file
     from denoisebench.reports.files import flaws, write_reports
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
 
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
@@ -302,7 +302,7 @@ def audit(
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
     from denoisebench.reports.ledger import write_ledgers
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
     from denoisebench.subject import subjects
     from denoisebench.toggles import Order, parse_images, parse_retrain, parse_settings
 
@@ -351,7 +351,7 @@ def train(
 ) -> None:
     """Train learned methods into a results folder; `run` with the same settings then finds them there."""
     from denoisebench.core.progress import for_stderr
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
     from denoisebench.runner import train_only
 
     _check_channels(channels)
@@ -396,7 +396,7 @@ def submit(
 ) -> None:
     """Denoise a test set without public references and write the file that its server takes."""
     from denoisebench.core.progress import for_stderr
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
     from denoisebench.submission import write_submissions
 
     _load_plugins(plugin)
@@ -782,7 +782,7 @@ def _print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 
     from denoisebench.estimate import plan_lines
-    from denoisebench.results import Store
+    from denoisebench.results.store import Store
 
     heads, rows, notes = plan_lines(experiment, Store(out))
     print(

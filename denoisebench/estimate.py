@@ -22,7 +22,7 @@ from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.method import PerImageMethod
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.runner import Planned, plan
 from denoisebench.training import Budget, TrainingJob
 from denoisebench.weights import read_folder, weights_folders

@@ -25,7 +25,7 @@ from denoisebench.networks import user_network
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.noise import REAL, parse_noise
 from denoisebench.registry import DATASETS, METHODS
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 from denoisebench.runner import train_only
 from denoisebench.training import read_record
 from denoisebench.weights import (

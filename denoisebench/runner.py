@@ -25,7 +25,7 @@ from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
 from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.draws import Draws
-from denoisebench.results import Store, StoredCell, collection_paused
+from denoisebench.results.store import Store, StoredCell, collection_paused
 from denoisebench.tasks import (
     Advance,
     Begun,

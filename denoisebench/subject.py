@@ -23,8 +23,8 @@ from denoisebench.fitting import FitRecipe
 from denoisebench.method import Method
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.registry import DATASETS, METHODS
-from denoisebench.reports.table import current
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import current
 from denoisebench.training import Budget, read_record
 from denoisebench.weights import Shelf, Weights
 

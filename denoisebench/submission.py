@@ -15,7 +15,7 @@ from denoisebench.experiment import Cell, Experiment
 from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.images import to_float
 from denoisebench.protocol.noise import Draw
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.tasks import Bench
 from denoisebench.training import train
 

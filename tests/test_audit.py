@@ -31,7 +31,7 @@ from denoisebench.protocol.noise import add_noise, parse_noise
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.registry import DATASETS
 from denoisebench.reports import ledger as ledgers
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 from denoisebench.subject import Subject
 from denoisebench.toggles import parse_images, parse_retrain, parse_settings
 

@@ -753,7 +753,6 @@ def test_the_status_of_an_unknown_data_set_is_an_error(command: Command) -> None
     assert "Did you mean 'kodak'" in ran.err
 
 
-
 def test_version_is_printed(command: Command) -> None:
     from denoisebench import __version__
 

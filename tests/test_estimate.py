@@ -15,7 +15,7 @@ from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timing
 from denoisebench.experiment import Experiment, find_dataset, parse_method, parse_noises
 from denoisebench.protocol.protocol import Row
 from denoisebench.registry import DATASETS
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.training import recipe_from
 
 

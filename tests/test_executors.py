@@ -21,7 +21,7 @@ from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
 from denoisebench.executors.serial import Serial
 from denoisebench.experiment import Experiment, parse_methods, parse_noises
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 from denoisebench.runner import Outcome, run
 from denoisebench.tasks import Evaluation, Event, Lost, Scored, Task
 from denoisebench.training import Budget, Recipe

@@ -29,7 +29,7 @@ from denoisebench.method import LearnedMethod
 from denoisebench.protocol.draws import LegacyDraws
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.registry import METHODS
-from denoisebench.results import StoredCell
+from denoisebench.results.store import StoredCell
 from denoisebench.training import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")

@@ -26,8 +26,9 @@ from denoisebench.protocol.noise import parse_noise
 from denoisebench.registry import METHODS
 from denoisebench.reports import published
 from denoisebench.reports.render import latex, markdown, scores_csv
-from denoisebench.reports.table import build_table, current
-from denoisebench.results import Store, _cell_of, _content
+from denoisebench.reports.table import build_table
+from denoisebench.results.store import Store, _cell_of, _content
+from denoisebench.results.summary import current
 from denoisebench.training import parse_budget
 from denoisebench.weights import SUMS, read_folder, settings_text
 

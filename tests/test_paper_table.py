@@ -14,8 +14,8 @@ from denoisebench.core.errors import UserError
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports import paper_table as tables
 from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
-from denoisebench.reports.table import Score
-from denoisebench.results import StoredCell
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Score
 
 
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:

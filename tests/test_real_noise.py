@@ -24,7 +24,7 @@ from denoisebench.protocol.noise import REAL, Draw, parse_noise
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.registry import METHODS
 from denoisebench.reports.render import scores_csv
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.training import Budget, Recipe, Team, TrainingJob, _Run
 
 CAPTURES, SIDE = 3, 40

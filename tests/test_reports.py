@@ -20,8 +20,9 @@ from denoisebench.registry import DATASETS
 from denoisebench.reports.files import outdated, write_reports
 from denoisebench.reports.published import Key, beside, published, published_folder
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
-from denoisebench.reports.table import Table, build_table, current
-from denoisebench.results import Store, StoredCell
+from denoisebench.reports.table import Table, build_table
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import current
 
 
 def cell(

@@ -21,8 +21,9 @@ from denoisebench.describe import shared_images
 from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
 from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
 from denoisebench.protocol.images import FloatImage
-from denoisebench.reports.table import build_table, training_seed
-from denoisebench.results import Store
+from denoisebench.reports.table import build_table
+from denoisebench.results.store import Store
+from denoisebench.results.summary import training_seed
 from denoisebench.runner import run, train_only
 from denoisebench.training import Budget, Recipe
 

@@ -32,7 +32,7 @@ from denoisebench.protocol.protocol import Row
 from denoisebench.publish import export
 from denoisebench.reports import render
 from denoisebench.reports.table import build_table
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.weights import SUMS, read_folder, read_tensors
 
 Command = Callable[..., Any]

@@ -23,7 +23,7 @@ from tabulate import tabulate
 
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.reports.published import Key, published
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 
 FloatArray = npt.NDArray[np.float64]
 HEADS = ("method", "data", "noise", "one draw", "s", "q", "rest", "all draws", "paper")

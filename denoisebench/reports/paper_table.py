@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from denoisebench.config import PaperPart
 from denoisebench.core.errors import UserError
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
-from denoisebench.reports.table import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
-from denoisebench.results import StoredCell
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
 
 if TYPE_CHECKING:
     import rich.table

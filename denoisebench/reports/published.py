@@ -16,7 +16,8 @@ from typing import NamedTuple
 import denoisebench
 from denoisebench.core.errors import UserError
 from denoisebench.method import Need
-from denoisebench.reports.table import Column, Line, Score, Table
+from denoisebench.reports.table import Table
+from denoisebench.results.summary import Column, Line, Score
 
 TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
 #: Columns that every published table has, and the two of which it has one.

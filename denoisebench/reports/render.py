@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from denoisebench.reports.published import beside
-from denoisebench.reports.table import Line, Score, Table
-from denoisebench.results import StoredCell
+from denoisebench.reports.table import Table
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Line, Score
 
 if TYPE_CHECKING:
     import rich.table

@@ -14,7 +14,7 @@ from denoisebench.data.dataset import data_roots
 from denoisebench.experiment import Experiment, find_dataset, parse_methods, parse_noises
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.files import write_reports
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.runner import plan
 from denoisebench.training import recipe_from
 

@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 from denoisebench.core.files import unsealed
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 
 LONG = os.environ.get("DENOISEBENCH_LONG") == "1"
 KILLS, STOPS = (50, 10) if LONG else (3, 2)

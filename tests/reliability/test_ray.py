@@ -18,7 +18,7 @@ from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import Options, make_executor
 from denoisebench.experiment import Experiment, parse_methods, parse_noises
 from denoisebench.registry import METHODS
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 from denoisebench.runner import Outcome, run
 from denoisebench.training import Budget, Recipe
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 
 pytestmark = pytest.mark.skipif(not os.environ.get("DENOISEBENCH_LONG"), reason="set DENOISEBENCH_LONG=1")
 

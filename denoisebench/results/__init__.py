@@ -1,0 +1,1 @@
+"""Stored results: one checked file per cell, read, written and summed up."""
