@@ -22,8 +22,9 @@ from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation import Fitting, denoise, known_of
-from denoisebench.experiment import Experiment, find_dataset, source_of
-from denoisebench.method import LearnedMethod
+from denoisebench.experiment import Experiment
+from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
 from denoisebench.protocol.images import padded_size
 from denoisebench.protocol.noise import Noise

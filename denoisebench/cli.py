@@ -437,7 +437,7 @@ def new_method(
     folder: Annotated[Path, typer.Option(help="Where to write NAME.py.")] = Path("."),
 ) -> None:
     """Write one small plugin file that runs at once."""
-    from denoisebench.scaffold import write_method
+    from denoisebench.plugins.template import write_method
 
     path = write_method(name, kind, folder)
     print(f"Wrote {path}. Try:\n  denoisebench check-method {path}")
@@ -452,7 +452,7 @@ def check_method(
     from denoisebench.contract import check
 
     if method.endswith(".py") or Path(method).is_file():
-        from denoisebench.registry import METHODS
+        from denoisebench.plugins.registry import METHODS
 
         method = METHODS.add_file(Path(method))
     failures = 0
@@ -608,8 +608,8 @@ def weights_import(
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
     """Turn a released checkpoint into weights, without unpickling anything but tensors."""
-    from denoisebench.experiment import parse_method
-    from denoisebench.method import LearnedMethod
+    from denoisebench.plugins.lookup import parse_method
+    from denoisebench.plugins.method import LearnedMethod
     from denoisebench.publish import import_released
     from denoisebench.weights import settings_text
 
@@ -658,6 +658,7 @@ def _experiment(
 ) -> Experiment:
     from denoisebench import experiment as texts
     from denoisebench.data.dataset import data_roots
+    from denoisebench.plugins import lookup
     from denoisebench.training import parse_budget, recipe_from
     from denoisebench.weights import Shelf, weights_folders
 
@@ -669,9 +670,9 @@ def _experiment(
     if image_budget not in (None, "paper") and parse_budget(str(image_budget)).unit == "epochs":
         raise UserError(f"--image-budget {image_budget}: one image has no epochs; allowed are steps, min and paper.")
     return texts.Experiment(
-        methods=texts.parse_methods(methods, network),
+        methods=lookup.parse_methods(methods, network),
         noises=texts.parse_noises(noise),
-        datasets=texts.parse_datasets(datasets, roots) if datasets is not None else [],
+        datasets=lookup.parse_datasets(datasets, roots) if datasets is not None else [],
         recipe=recipe_from(
             training.budget or DEFAULT_BUDGET,
             training.batch,
@@ -684,7 +685,7 @@ def _experiment(
         ),
         image_budget=image_budget or training.budget,
         repeats=texts.parse_repeats(repeats),
-        train_data=None if training.data == "auto" else texts.find_dataset(training.data, roots),
+        train_data=None if training.data == "auto" else lookup.find_dataset(training.data, roots),
         draws=draws,
         seed=training.seed,
         trainings=training.trainings,
@@ -706,15 +707,16 @@ def _choice(
 ) -> Choice:
     from denoisebench import experiment as texts
     from denoisebench.data.dataset import data_roots
+    from denoisebench.plugins import lookup
     from denoisebench.subject import Choice
     from denoisebench.weights import Shelf, weights_folders
 
     _check_root(data_root)
     roots = data_roots(data_root)
     return Choice(
-        methods=texts.split_list(methods) if methods else [],
+        methods=lookup.split_list(methods) if methods else [],
         noises=[found.id for found in texts.parse_noises(noise)] if noise else [],
-        datasets=texts.parse_datasets(datasets, roots) if datasets else [],
+        datasets=lookup.parse_datasets(datasets, roots) if datasets else [],
         roots=roots,
         shelf=Shelf(weights_folders(weights or [])),
         device=texts.resolve_device(device) if device else None,
@@ -820,7 +822,7 @@ def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], sto
 
 
 def _load_plugins(files: list[Path] | None) -> None:
-    from denoisebench.registry import METHODS
+    from denoisebench.plugins.registry import METHODS
 
     for path in files or []:
         METHODS.add_file(path)

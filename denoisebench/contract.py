@@ -12,9 +12,9 @@ import numpy as np
 
 from denoisebench.core.lazy import torch
 from denoisebench.evaluation import Fitting, denoise
-from denoisebench.experiment import find_dataset, parse_method
 from denoisebench.fitting import FitRecipe
-from denoisebench.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.plugins.lookup import find_dataset, parse_method
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.protocol.noise import REAL, Draw, Noise, add_noise_batch, parse_noise

@@ -9,8 +9,8 @@ from typing import Any
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
-from denoisebench.method import PerImageMethod
-from denoisebench.registry import DATASETS
+from denoisebench.plugins.method import PerImageMethod
+from denoisebench.plugins.registry import DATASETS
 from denoisebench.training import Budget, Recipe
 
 

@@ -21,7 +21,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.method import PerImageMethod
+from denoisebench.plugins.method import PerImageMethod
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.runner import Planned, plan
 from denoisebench.training import Budget, TrainingJob

@@ -16,7 +16,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
 from denoisebench.fitting import FitRecipe, Report, fit
-from denoisebench.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
+from denoisebench.plugins.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, pad, to_float
 from denoisebench.protocol.metrics import SCORINGS

@@ -18,7 +18,7 @@ from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.interrupts import whole_step
 from denoisebench.core.lazy import torch
-from denoisebench.method import Known, PerImageMethod
+from denoisebench.plugins.method import Known, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training import Budget, parse_budget

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.estimation import estimate_sigma
-from denoisebench.method import Known, Need, PlainMethod
+from denoisebench.plugins.method import Known, Need, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.vst import SMALLEST, anscombe, inverse_anscombe
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import cache_root, data_roots
-from denoisebench.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.networks import NETWORKS
+from denoisebench.plugins.method import LearnedMethod, Method, PerImageMethod, show_value
+from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.images import CHANNEL_KINDS
 from denoisebench.protocol.noise import EXAMPLES, FORMS, parse_noise
-from denoisebench.registry import DATASETS, METHODS
 from denoisebench.weights import read_folder, settings_text, weights_folders
 
 

@@ -19,7 +19,7 @@ from torch.multiprocessing.spawn import spawn
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.files import CannotWrite
 from denoisebench.core.progress import Progress, Quiet, for_stderr
-from denoisebench.parcel import Parcel
+from denoisebench.plugins.parcel import Parcel
 from denoisebench.training import OutOfTime, Team, TrainingImages, TrainingJob, train_here
 
 # What ends a training early, by its own account.

@@ -19,12 +19,13 @@ from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.describe import training_text
 from denoisebench.evaluation import evaluate
-from denoisebench.experiment import Experiment, find_dataset
-from denoisebench.method import LearnedMethod
+from denoisebench.experiment import Experiment
 from denoisebench.networks import user_network
+from denoisebench.plugins.lookup import find_dataset
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.noise import REAL, parse_noise
-from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results.store import Store
 from denoisebench.runner import train_only
 from denoisebench.training import read_record

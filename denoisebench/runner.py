@@ -23,7 +23,7 @@ from denoisebench.describe import about
 from denoisebench.executors import Executor, Options, default_threads, make_executor
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
-from denoisebench.method import LearnedMethod, PerImageMethod
+from denoisebench.plugins.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.draws import Draws
 from denoisebench.results.store import Store, StoredCell, collection_paused
 from denoisebench.tasks import (

@@ -18,11 +18,12 @@ from denoisebench.core.provenance import (
     versions,
 )
 from denoisebench.data.dataset import DataSet
-from denoisebench.experiment import find_dataset, resolve_device, source_of
+from denoisebench.experiment import resolve_device
 from denoisebench.fitting import FitRecipe
-from denoisebench.method import Method
+from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.noise import Noise, parse_noise
-from denoisebench.registry import DATASETS, METHODS
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import current
 from denoisebench.training import Budget, read_record

@@ -12,7 +12,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.method import LearnedMethod, PerImageMethod
+from denoisebench.plugins.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.images import to_float
 from denoisebench.protocol.noise import Draw
 from denoisebench.results.store import Store, StoredCell

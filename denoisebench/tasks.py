@@ -25,7 +25,7 @@ from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation import Clock, Fitting, evaluate
 from denoisebench.fitting import FitRecipe
-from denoisebench.method import LearnedMethod, Method
+from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import UIntImage, to_channels
 from denoisebench.protocol.noise import Noise

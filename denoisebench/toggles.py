@@ -12,13 +12,14 @@ from typing import Any, Literal
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.experiment import LEGACY_ORDER, Experiment, find_dataset
-from denoisebench.method import LearnedMethod, Method, show_value
+from denoisebench.experiment import LEGACY_ORDER, Experiment
+from denoisebench.plugins.lookup import find_dataset
+from denoisebench.plugins.method import LearnedMethod, Method, show_value
+from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.draws import LegacyDraws
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS
 from denoisebench.protocol.seeds import seed_from
-from denoisebench.registry import DATASETS
 from denoisebench.scorings import SCORINGS, SUITE, Scoring
 from denoisebench.subject import Subject
 from denoisebench.training import Budget, Recipe, TrainingJob

@@ -35,7 +35,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import full_digest, machine
 from denoisebench.data.dataset import DataSet
-from denoisebench.method import Batch, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need
 from denoisebench.protocol.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
 from denoisebench.protocol.noise import Noise, add_noise, add_noise_batch
 from denoisebench.protocol.seeds import generator_from, torch_generator_from

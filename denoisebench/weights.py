@@ -21,10 +21,10 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.files import make_folder, parse_json, read_text, write_bytes
 from denoisebench.core.lazy import torch
 from denoisebench.core.provenance import full_digest
-from denoisebench.method import LearnedMethod
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import CHANNEL_NAMES
 from denoisebench.protocol.noise import REAL
-from denoisebench.registry import METHODS
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"

@@ -32,7 +32,7 @@ import numpy as np
 
 from denoisebench.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
 from denoisebench.gaussian import denoise_counts
-from denoisebench.method import Info, Known, Need, PlainMethod
+from denoisebench.plugins.method import Info, Known, Need, PlainMethod
 from denoisebench.poisson_gaussian import denoise_stabilised, estimate_poisson_gaussian
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import Noise

@@ -41,8 +41,8 @@ from typing import Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.masking import fill
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import copies_per_pass, forward_at
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from denoisebench.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
 from denoisebench.gaussian import FloatArray, GaussianDenoiser
-from denoisebench.method import Info, Need
+from denoisebench.plugins.method import Info, Need
 from denoisebench.protocol.noise import Noise
 
 

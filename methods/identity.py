@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.method import Info, Known, PlainMethod
+from denoisebench.plugins.method import Info, Known, PlainMethod
 from denoisebench.protocol.noise import FloatImage
 
 

@@ -31,8 +31,8 @@ from typing import Any, Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.networks import BLIND, build_network
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.protocol.noise import Noise
 
 SMALLEST = 1e-3

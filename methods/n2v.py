@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.method import Batch, Info, LearnedMethod
+from denoisebench.plugins.method import Batch, Info, LearnedMethod
 
 
 @dataclass(frozen=True)

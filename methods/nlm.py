@@ -18,7 +18,7 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.gaussian import FloatArray, GaussianDenoiser
-from denoisebench.method import Info, Need
+from denoisebench.plugins.method import Info, Need
 
 
 @dataclass(frozen=True)

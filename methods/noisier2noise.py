@@ -24,7 +24,7 @@ from typing import Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.protocol.noise import Noise
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.method import Info, Known, Need, PerImageMethod
+from denoisebench.plugins.method import Info, Known, Need, PerImageMethod
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ import numpy as np
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.gaussian import FloatArray, GaussianDenoiser
-from denoisebench.method import Info, Need
+from denoisebench.plugins.method import Info, Need
 
 RADIUS, FEEDBACK, STRENGTH, REWEIGHTINGS, REGROUP, FEWER = 30, 0.1, 2 * 2**0.5, 3, 2, 10
 EPS = float(np.finfo(np.float64).eps)

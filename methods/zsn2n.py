@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, Known, PerImageMethod
 
 SLOPE, WIDTH = 0.2, 48
 

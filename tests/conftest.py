@@ -16,7 +16,7 @@ from PIL import Image
 
 from denoisebench import cli
 from denoisebench.core import provenance
-from denoisebench.registry import DATASETS, METHODS, Registry
+from denoisebench.plugins.registry import DATASETS, METHODS, Registry
 
 PLAIN = '''\
 """A plugin for tests."""
@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.method import Info, Need, PlainMethod
+from denoisebench.plugins.method import Info, Need, PlainMethod
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ def fitted_gain() -> Callable[[str, int], float]:
     """What a per-image method gains in dB on a 64x64 piece of a photograph at sigma 25, by method and steps."""
     from skimage.data import astronaut
 
-    from denoisebench.experiment import parse_method
     from denoisebench.fitting import FitRecipe, fit
-    from denoisebench.method import Known, Need, PerImageMethod
+    from denoisebench.plugins.lookup import parse_method
+    from denoisebench.plugins.method import Known, Need, PerImageMethod
     from denoisebench.training import Budget
 
     def gain(text: str, steps: int) -> float:

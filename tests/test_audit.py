@@ -25,11 +25,11 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.core.provenance import full_digest
 from denoisebench.data.manifest import entry_of, write_manifest
-from denoisebench.method import Method
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.noise import add_noise, parse_noise
 from denoisebench.protocol.seeds import generator_from
-from denoisebench.registry import DATASETS
 from denoisebench.reports import ledger as ledgers
 from denoisebench.results.store import Store
 from denoisebench.subject import Subject
@@ -47,7 +47,7 @@ from typing import Literal
 
 import torch
 
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 
 @dataclass(frozen=True)

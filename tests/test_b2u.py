@@ -11,13 +11,13 @@ from torch import nn
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.masking import fill
-from denoisebench.method import Batch, Known, Need
 from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
     B2U,
     global_masks,
     random_mask,
 )
 from denoisebench.networks.unet import UNet
+from denoisebench.plugins.method import Batch, Known, Need
 
 Point = dict[str, float]
 

@@ -13,8 +13,8 @@ import pytest
 import skimage.data
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.method import Known, Need
 from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
+from denoisebench.plugins.method import Known, Need
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import Draw, add_noise, parse_noise

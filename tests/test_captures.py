@@ -13,7 +13,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.data.captures import AnyPairs, CaptureSet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.data.fmdd import CAPTURES
-from denoisebench.experiment import find_dataset
+from denoisebench.plugins.lookup import find_dataset
 
 SIDE = 16
 

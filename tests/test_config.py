@@ -10,7 +10,8 @@ import pytest
 from denoisebench import cli
 from denoisebench.config import TABLES, read_experiment, table_file
 from denoisebench.core.errors import UserError
-from denoisebench.experiment import parse_methods, parse_noises
+from denoisebench.experiment import parse_noises
+from denoisebench.plugins.lookup import parse_methods
 from denoisebench.reports.published import rows_of
 
 ALLOWED = list(inspect.signature(cli.run).parameters)

@@ -13,7 +13,7 @@ from PIL import Image
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import FolderSet, MissingData, data_roots
 from denoisebench.data.manifest import read_manifest
-from denoisebench.registry import DATASETS
+from denoisebench.plugins.registry import DATASETS
 
 BUILT_IN = [name for name in DATASETS.names() if DATASETS.origin(name) == "built in"]
 FMDD = [f"fmdd_{kind}" for kind in ("bpae", "fish", "mice", "twophoton")]
@@ -210,7 +210,7 @@ def test_training_images_of_no_fitting_size_are_refused(tmp_path: Path) -> None:
 
 def test_plugins_import_nothing_heavy() -> None:
     code = (
-        "import sys; from denoisebench.registry import DATASETS\n"
+        "import sys; from denoisebench.plugins.registry import DATASETS\n"
         "for name in DATASETS.names(): DATASETS.get(name)\n"
         "heavy = {'torch', 'pandas', 'scipy', 'skimage', 'pooch', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"

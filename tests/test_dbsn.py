@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
 from denoisebench.evaluation import denoise
-from denoisebench.experiment import parse_method
-from denoisebench.method import Batch, Known, Need
 from denoisebench.networks import build_network
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, Need
 from denoisebench.protocol.noise import Draw, parse_noise
 
 TOLD = frozenset({Need.FAMILY})

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, PerImageMethod
 from denoisebench.networks.hourglass import Hourglass
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, PerImageMethod
 
 NOTHING = Known("dip", frozenset(), {})
 

@@ -12,9 +12,10 @@ import pytest
 from denoisebench import estimate
 from denoisebench.core.errors import UserError
 from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
-from denoisebench.experiment import Experiment, find_dataset, parse_method, parse_noises
+from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.plugins.lookup import find_dataset, parse_method
+from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
-from denoisebench.registry import DATASETS
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training import recipe_from
 
@@ -107,7 +108,7 @@ def test_data_that_are_not_here_are_planned_from_their_manifest_and_named(tmp_pa
 def test_an_unknown_method_has_no_invented_time(
     tmp_path: Path, plugin_file: Callable[..., Path], fresh_registry: object
 ) -> None:
-    from denoisebench.registry import METHODS
+    from denoisebench.plugins.registry import METHODS
 
     made = experiment(METHODS.add_file(plugin_file("strange")))
     (line,), notes = lines(made, tmp_path)

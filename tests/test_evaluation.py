@@ -14,8 +14,8 @@ from denoisebench.core.errors import ContractError
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.evaluation import evaluate
-from denoisebench.experiment import parse_method
-from denoisebench.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import FloatImage, to_uint8
 from denoisebench.protocol.metrics import psnr, ssim

@@ -20,7 +20,8 @@ from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
 from denoisebench.executors.serial import Serial
-from denoisebench.experiment import Experiment, parse_methods, parse_noises
+from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.plugins.lookup import parse_methods
 from denoisebench.results.store import Store
 from denoisebench.runner import Outcome, run
 from denoisebench.tasks import Evaluation, Event, Lost, Scored, Task
@@ -288,7 +289,7 @@ def test_an_executor_can_be_a_plugin(base: Experiment, tmp_path: Path, monkeypat
     vars(module)["Mine"] = Mine
     monkeypatch.setitem(sys.modules, "their_executor", module)
     point = EntryPoint("mine", "their_executor:Mine", "denoisebench.executors")
-    monkeypatch.setattr("denoisebench.registry.entry_points", lambda group: [point])
+    monkeypatch.setattr("denoisebench.plugins.registry.entry_points", lambda group: [point])
     monkeypatch.setattr(EXECUTORS, "_loaders", None)
     monkeypatch.setattr(EXECUTORS, "_origins", {})
     executor = make_executor("mine", Options())

@@ -14,21 +14,12 @@ from hypothesis import strategies as st
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.experiment import (
-    Experiment,
-    find_dataset,
-    parse_datasets,
-    parse_method,
-    parse_methods,
-    parse_noises,
-    parse_repeats,
-    resolve_device,
-    split_list,
-)
-from denoisebench.method import LearnedMethod
+from denoisebench.experiment import Experiment, parse_noises, parse_repeats, resolve_device
+from denoisebench.plugins.lookup import find_dataset, parse_datasets, parse_method, parse_methods, split_list
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.draws import LegacyDraws
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.registry import METHODS
 from denoisebench.results.store import StoredCell
 from denoisebench.training import Budget, Recipe
 

@@ -22,7 +22,7 @@ from denoisebench.core.files import file_sha256
 from denoisebench.data.dataset import Archive, FolderSet
 from denoisebench.data.fetch import CHUNK, _extract, facts, fetch, status
 from denoisebench.data.manifest import entry_of, write_manifest
-from denoisebench.registry import DATASETS
+from denoisebench.plugins.registry import DATASETS
 
 NAMES = ("101085.jpg", "3096.jpg")
 

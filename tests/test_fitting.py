@@ -14,7 +14,7 @@ from torch import nn
 from denoisebench import fitting
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.fitting import FitRecipe, fit, fit_recipe, fit_text
-from denoisebench.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, Known, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.training import Budget
 

@@ -20,10 +20,11 @@ from denoisebench.config import read_experiment
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import Damaged, sealed
 from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
-from denoisebench.experiment import parse_method, parse_methods, parse_repeats, parse_tile, split_list
-from denoisebench.method import Method
+from denoisebench.experiment import parse_repeats, parse_tile
+from denoisebench.plugins.lookup import parse_method, parse_methods, split_list
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.registry import METHODS
 from denoisebench.reports import published
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import build_table

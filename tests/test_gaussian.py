@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from denoisebench.core import provenance
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.gaussian import FloatArray, GaussianDenoiser, denoise_counts
-from denoisebench.method import Info, Known, Need
+from denoisebench.plugins.method import Info, Known, Need
 from denoisebench.protocol.images import FloatImage
 from denoisebench.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
 

@@ -12,9 +12,9 @@ from scipy.stats import multivariate_normal
 
 from denoisebench.core.errors import UserError
 from denoisebench.covariance import posterior_mean
-from denoisebench.experiment import parse_method
-from denoisebench.method import Batch, Known, Need
 from denoisebench.networks import build_network
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, Need
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.training import Recipe, Team, TrainingJob, _Run, parse_budget
 

@@ -9,7 +9,7 @@ import pytest
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
 from denoisebench.protocol.noise import parse_noise
 
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from denoisebench.core.errors import ContractError
 from denoisebench.core.progress import Quiet
-from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.methods.n2c import N2C  # type: ignore[import-untyped]
 from denoisebench.methods.n2n import N2N  # type: ignore[import-untyped]
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.training import Budget, Recipe, TrainingJob, train

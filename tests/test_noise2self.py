@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.experiment import parse_method
 from denoisebench.masking import fill
-from denoisebench.method import Batch, Known
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known
 
 METHOD: Any = parse_method("noise2self")
 

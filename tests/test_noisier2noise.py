@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, Need
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need
 from denoisebench.protocol.noise import parse_noise
 
 

@@ -12,8 +12,8 @@ import torch
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
-from denoisebench.experiment import parse_method
-from denoisebench.method import LearnedMethod
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, recipe_from, train
 

@@ -8,7 +8,7 @@ from skimage.data import camera
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import data_roots
-from denoisebench.experiment import find_dataset
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
 
 

@@ -21,7 +21,7 @@ from denoisebench.core.provenance import (
 
 SOURCE = '''"""Module."""
 
-from denoisebench.method import Info
+from denoisebench.plugins.method import Info
 
 
 class A:
@@ -112,9 +112,9 @@ def test_a_tool_from_the_package_is_part_of_the_plugins_digest(
 
 
 def test_the_contract_is_no_part_of_a_plugins_digest(tmp_path: Path) -> None:
-    one = digest(tmp_path, "from denoisebench.method import Info\n", plugin_digest)
-    assert one != digest(tmp_path, "from denoisebench.method import Need\n", plugin_digest)
-    text = "from denoisebench.method import Info\nimport numpy\nfrom os import path\nfrom . import x\n"
+    one = digest(tmp_path, "from denoisebench.plugins.method import Info\n", plugin_digest)
+    assert one != digest(tmp_path, "from denoisebench.plugins.method import Need\n", plugin_digest)
+    text = "from denoisebench.plugins.method import Info\nimport numpy\nfrom os import path\nfrom . import x\n"
     assert len(digest(tmp_path, text, plugin_digest)) == 64
 
 

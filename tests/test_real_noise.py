@@ -15,14 +15,15 @@ from skimage.metrics import structural_similarity
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation import evaluate, known_of
-from denoisebench.experiment import Experiment, parse_method
-from denoisebench.method import LearnedMethod, Method, Need
+from denoisebench.experiment import Experiment
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod, Method, Need
+from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pack_bayer, to_float, to_uint8, unpack_bayer
 from denoisebench.protocol.metrics import RAW, UINT8, psnr, ssim
 from denoisebench.protocol.noise import REAL, Draw, parse_noise
 from denoisebench.protocol.protocol import Protocol, Row
-from denoisebench.registry import METHODS
 from denoisebench.reports.render import scores_csv
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training import Budget, Recipe, Team, TrainingJob, _Run

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from denoisebench.experiment import parse_method
-from denoisebench.method import Need
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Need
+from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Protocol, Row
-from denoisebench.registry import DATASETS
 from denoisebench.reports.files import outdated, write_reports
 from denoisebench.reports.published import Key, beside, published, published_folder
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside

@@ -18,8 +18,9 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.describe import shared_images
-from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
-from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
+from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.plugins.lookup import parse_method, parse_methods
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store

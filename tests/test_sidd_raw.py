@@ -14,7 +14,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import DataSet
 from denoisebench.data.matfiles import MatImage, mat_shapes, read_mat
 from denoisebench.data.sidd_raw import RawBlocks, RawScenes
-from denoisebench.experiment import find_dataset
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.protocol.images import pack_bayer
 
 SHAPE = (2, 3, 24, 28)

@@ -24,11 +24,11 @@ from denoisebench import training
 from denoisebench.checkpoint import load_checkpoint
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError
 from denoisebench.core.progress import Quiet
-from denoisebench.method import Batch, Info, LearnedMethod, Need
 from denoisebench.networks import NETWORKS
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need
+from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.registry import METHODS
 from denoisebench.training import (
     PAPER,
     Budget,

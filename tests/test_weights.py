@@ -15,9 +15,9 @@ import torch
 
 from denoisebench import weights as module
 from denoisebench.core.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import LearnedMethod
 from denoisebench.networks import build_network
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod
 from denoisebench.publish import _b2u_names, _nbr_names
 from denoisebench.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
 

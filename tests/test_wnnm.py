@@ -12,9 +12,9 @@ import torch
 
 from denoisebench.core.errors import UserError
 from denoisebench.estimation import estimate_sigma
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, Need, PlainMethod
 from denoisebench.methods import wnnm  # type: ignore[import-untyped]
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need, PlainMethod
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import add_noise, parse_noise

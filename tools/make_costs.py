@@ -16,7 +16,7 @@ from pathlib import Path
 
 from denoisebench.data.dataset import data_roots
 from denoisebench.estimate import COSTS, COSTS_COLUMNS, measured, trained
-from denoisebench.experiment import parse_datasets
+from denoisebench.plugins.lookup import parse_datasets
 from denoisebench.results.store import Store
 from denoisebench.weights import read_folder, shipped_folder
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from denoisebench.data.captures import CaptureSet
 from denoisebench.data.dataset import FolderSet
 from denoisebench.data.manifest import entry_of, write_manifest
-from denoisebench.registry import DATASETS
+from denoisebench.plugins.registry import DATASETS
 
 NBR = "github.com/TaoHuang2018/Neighbor2Neighbor @ e66389ebef1e"
 DNCNN = "github.com/cszn/DnCNN @ e93b27812d3f"

@@ -13,8 +13,9 @@ import torch
 from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
 
-from denoisebench.experiment import parse_method, parse_noises
-from denoisebench.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.experiment import parse_noises
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.noise import add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
 

@@ -24,7 +24,16 @@ TRAINING = ("protocol/noise", "protocol/seeds", "training", "parallel", *NETWORK
 FITTING = ("fitting",)
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 # What a plugin imports from here is the contract, or is in one of the two lists already.
-_CONTRACT = {"method", "data/dataset", "data/manifest", "core/errors", "core/lazy", *EVALUATION, *TRAINING, *FITTING}
+_CONTRACT = {
+    "plugins/method",
+    "data/dataset",
+    "data/manifest",
+    "core/errors",
+    "core/lazy",
+    *EVALUATION,
+    *TRAINING,
+    *FITTING,
+}
 
 
 @cache

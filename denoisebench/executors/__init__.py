@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from denoisebench.core.errors import UserError
-from denoisebench.registry import Registry
+from denoisebench.plugins.registry import Registry
 from denoisebench.tasks import Event, Task
 
 #: More threads than this gain little on one crop or one photograph.

@@ -21,7 +21,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.limits import time_text
 from denoisebench.executors import Executor, Handle, Options, cores, process_environment
 from denoisebench.executors._worker import read_message, write_message
-from denoisebench.parcel import Parcel
+from denoisebench.plugins.parcel import Parcel
 from denoisebench.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
 
 # Seconds a training has to save its state, a process to start, and a task beyond its own alarm.

@@ -19,7 +19,7 @@ from typing import Any
 from denoisebench.core.errors import UserError
 from denoisebench.core.limits import time_text
 from denoisebench.executors import Executor, Handle, Options, process_environment
-from denoisebench.parcel import Parcel
+from denoisebench.plugins.parcel import Parcel
 from denoisebench.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, seldom
 
 # Seconds a task may take beyond its own alarm before it is ended, and a training has to save its state.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import denoisebench
 from denoisebench.core.errors import UserError
-from denoisebench.method import Need
+from denoisebench.plugins.method import Need
 from denoisebench.reports.table import Table
 from denoisebench.results.summary import Column, Line, Score
 

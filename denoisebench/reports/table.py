@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from denoisebench.method import Need
+from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
 

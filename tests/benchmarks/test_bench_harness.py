@@ -15,7 +15,7 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from denoisebench.evaluation import evaluate
-from denoisebench.experiment import find_dataset, parse_method
+from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pad, to_uint8
 from denoisebench.protocol.metrics import psnr, ssim

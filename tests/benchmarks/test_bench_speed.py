@@ -19,8 +19,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.memory import keep_freed_memory
-from denoisebench.experiment import parse_method
-from denoisebench.method import Batch, Known, LearnedMethod, Need, PerImageMethod
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need, PerImageMethod
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")
 PRECISIONS = ("float32", *(("bfloat16",) if DEVICE == "cuda" else ()))

@@ -35,7 +35,7 @@ METHOD = """
 import os, time
 from dataclasses import dataclass
 import torch
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 def log(text):
     with open(os.environ["LOG"], "a") as stream:

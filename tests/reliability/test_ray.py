@@ -16,8 +16,9 @@ import pytest
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import Options, make_executor
-from denoisebench.experiment import Experiment, parse_methods, parse_noises
-from denoisebench.registry import METHODS
+from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.plugins.lookup import parse_methods
+from denoisebench.plugins.registry import METHODS
 from denoisebench.results.store import Store
 from denoisebench.runner import Outcome, run
 from denoisebench.training import Budget, Recipe

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 
 @dataclass(frozen=True)

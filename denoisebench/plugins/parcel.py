@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from denoisebench.registry import METHODS
+from denoisebench.plugins.registry import METHODS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import keyword
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.registry import METHODS
+from denoisebench.plugins.registry import METHODS
 
 _PLAIN = '''"""{NAME}: say here what it does: formula, shapes, units, errors, source."""
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.method import Info, Known, PlainMethod
+from denoisebench.plugins.method import Info, Known, PlainMethod
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.method import Batch, Info, LearnedMethod
+from denoisebench.plugins.method import Batch, Info, LearnedMethod
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, Known, PerImageMethod
 
 
 @dataclass(frozen=True)

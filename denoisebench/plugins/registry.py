@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
 
 T = TypeVar("T")
 
@@ -32,14 +32,18 @@ class Registry(Generic[T]):
     Parameters
     ----------
     kind : 'method' or 'data set', for messages
-    package : the package whose modules are the built-in plugins, also the entry-point group
+    package : the package whose modules are the built-in plugins
     base : the class a plugin derives from
     abstract : classes of the contract itself, never plugins
+    group : of the entry points of third parties; named like the package unless given
     """
 
-    def __init__(self, kind: str, package: str, base: type[T], abstract: tuple[type, ...]) -> None:
+    def __init__(
+        self, kind: str, package: str, base: type[T], abstract: tuple[type, ...], group: str | None = None
+    ) -> None:
         self.kind = kind
         self._package = package
+        self._group = group or package
         self._base = base
         self._abstract = abstract
         self._loaders: dict[str, Callable[[], type[T]]] | None = None
@@ -97,7 +101,7 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 self._register(module.name, self._builtin(module.name), "built in")
-        for point in entry_points(group=self._package):
+        for point in entry_points(group=self._group):
             self._register(point.name, self._from_entry_point(point), f"entry point {point.value}")
 
     def _register(self, name: str, loader: Callable[[], type[T]], origin: str) -> None:
