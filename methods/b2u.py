@@ -40,9 +40,9 @@ from typing import Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.masking import fill
 from denoisebench.networks import copies_per_pass, forward_at
 from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.toolbox.masking import fill
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,18 @@ from typing import Any, Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
 from denoisebench.networks import BLIND, build_network
 from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 from denoisebench.protocol.noise import Noise
+from denoisebench.toolbox.covariance import (
+    Matrix,
+    cholesky,
+    from_upper,
+    log_det,
+    plus_diagonal,
+    posterior_mean,
+    solve_lower,
+)
 
 SMALLEST = 1e-3
 GRAY = 0.5

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisebench.core.errors import UserError
-from denoisebench.gaussian import FloatArray, GaussianDenoiser
 from denoisebench.plugins.method import Info, Need
+from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 
 @dataclass(frozen=True)

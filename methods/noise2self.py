@@ -23,9 +23,9 @@ from typing import Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.masking import fill
 from denoisebench.networks import forward_at
 from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod
+from denoisebench.toolbox.masking import fill
 
 
 @dataclass(frozen=True)

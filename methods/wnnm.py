@@ -41,8 +41,8 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.gaussian import FloatArray, GaussianDenoiser
 from denoisebench.plugins.method import Info, Need
+from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 RADIUS, FEEDBACK, STRENGTH, REWEIGHTINGS, REGROUP, FEWER = 30, 0.1, 2 * 2**0.5, 3, 2, 10
 EPS = float(np.finfo(np.float64).eps)

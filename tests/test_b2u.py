@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.masking import fill
 from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
     B2U,
     global_masks,
@@ -18,6 +17,7 @@ from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
 )
 from denoisebench.networks.unet import UNet
 from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.toolbox.masking import fill
 
 Point = dict[str, float]
 

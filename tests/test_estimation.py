@@ -8,8 +8,8 @@ import skimage.data
 from scipy.ndimage import gaussian_filter
 
 from denoisebench.core.errors import UserError
-from denoisebench.estimation import estimate_sigma
 from denoisebench.protocol.images import FloatImage, UIntImage
+from denoisebench.toolbox.estimation import estimate_sigma
 
 PHOTOGRAPHS = ["astronaut", "chelsea", "coffee"]
 

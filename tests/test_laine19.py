@@ -11,11 +11,11 @@ import torch
 from scipy.stats import multivariate_normal
 
 from denoisebench.core.errors import UserError
-from denoisebench.covariance import posterior_mean
 from denoisebench.networks import build_network
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, Known, Need
 from denoisebench.protocol.noise import parse_noise
+from denoisebench.toolbox.covariance import posterior_mean
 from denoisebench.training import Recipe, Team, TrainingJob, _Run, parse_budget
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.masking import fill
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, Known
+from denoisebench.toolbox.masking import fill
 
 METHOD: Any = parse_method("noise2self")
 

@@ -9,7 +9,7 @@ from skimage.data import camera
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import data_roots
 from denoisebench.plugins.lookup import find_dataset
-from denoisebench.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
+from denoisebench.toolbox.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
 
 
 def clean() -> np.ndarray:

@@ -83,9 +83,9 @@ def test_a_text_that_is_no_docstring_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "from denoisebench.vst import anscombe",
-        "from denoisebench import vst",
-        "import denoisebench.vst",
+        "from denoisebench.toolbox.vst import anscombe",
+        "from denoisebench.toolbox import vst",
+        "import denoisebench.toolbox.vst",
         "from denoisebench.methods.identity import Identity",
         "from denoisebench.methods import identity",
     ],

@@ -11,13 +11,13 @@ import skimage.data
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.estimation import estimate_sigma
 from denoisebench.methods import wnnm  # type: ignore[import-untyped]
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Known, Need, PlainMethod
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import add_noise, parse_noise
+from denoisebench.toolbox.estimation import estimate_sigma
 
 Plane = npt.NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)

@@ -84,7 +84,7 @@ def _imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # The second form is a module in ``from denoisebench import vst``, and mostly no file at all.
+            # The second form is a module in ``from denoisebench.toolbox import vst``, and mostly no file at all.
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return {name.split(".", 1)[1].replace(".", "/") for name in names if name.startswith("denoisebench.")}
 

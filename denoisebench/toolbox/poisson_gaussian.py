@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.vst import generalised_anscombe, inverse_generalised_anscombe
+from denoisebench.toolbox.vst import generalised_anscombe, inverse_generalised_anscombe
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.estimation import estimate_sigma
 from denoisebench.plugins.method import Known, Need, PlainMethod
 from denoisebench.protocol.images import FloatImage
-from denoisebench.vst import SMALLEST, anscombe, inverse_anscombe
+from denoisebench.toolbox.estimation import estimate_sigma
+from denoisebench.toolbox.vst import SMALLEST, anscombe, inverse_anscombe
 
 FloatArray = npt.NDArray[np.float64]
 
