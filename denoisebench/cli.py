@@ -449,7 +449,7 @@ def check_method(
     method: Annotated[str, typer.Argument(help="A method name (with settings) or a plugin file.")],
 ) -> None:
     """Check that a method keeps the contract, with a verdict per rule."""
-    from denoisebench.contract import check
+    from denoisebench.evaluation.contract import check
 
     if method.endswith(".py") or Path(method).is_file():
         from denoisebench.plugins.registry import METHODS

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from denoisebench.data.dataset import DataSet, FolderSet
+from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.fitting import fit_text
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training import Budget, Recipe

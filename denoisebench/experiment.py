@@ -19,7 +19,7 @@ from denoisebench.core.provenance import (
     versions,
 )
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
-from denoisebench.fitting import FitRecipe, fit_recipe
+from denoisebench.evaluation.fit import FitRecipe, fit_recipe
 from denoisebench.networks import user_network
 from denoisebench.plugins.lookup import find_dataset, source_of, split_list
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
@@ -49,7 +49,7 @@ class Cell:
     weights : the trained network of a learned method, if there is one already
     fit : how a per-image method is fitted
     seed : of the method's own draws while denoising
-    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate`
+    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.evaluate`
     wanted : (image, repeat) pairs
     identity : everything that decides the rows
     skip : why this cell cannot run, or ''
@@ -96,7 +96,7 @@ class Experiment:
     methods, noises, datasets : every combination is a cell
     repeats : draws of noise per image; None for the paper's number of each set
     recipe : training of the learned methods
-    image_budget : of the per-image methods, as `denoisebench.fitting.fit_recipe` reads it
+    image_budget : of the per-image methods, as `denoisebench.evaluation.fit.fit_recipe` reads it
     train_data : the training images, or None to choose by `AUTO_TRAINING`
     draws : 'counter' or 'legacy'
     seed : of noise, training and methods

@@ -20,9 +20,9 @@ from denoisebench.core.files import write_text
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.describe import about
+from denoisebench.evaluation.fit import fit_text
 from denoisebench.executors import Executor, Options, default_threads, make_executor
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.fitting import fit_text
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.draws import Draws
 from denoisebench.results.store import Store, StoredCell, collection_paused

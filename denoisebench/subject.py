@@ -18,8 +18,8 @@ from denoisebench.core.provenance import (
     versions,
 )
 from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment import resolve_device
-from denoisebench.fitting import FitRecipe
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import DATASETS, METHODS

@@ -23,8 +23,8 @@ from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
-from denoisebench.evaluation import Clock, Fitting, evaluate
-from denoisebench.fitting import FitRecipe
+from denoisebench.evaluation.evaluate import Clock, Fitting, evaluate
+from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import UIntImage, to_channels
@@ -44,10 +44,10 @@ class CellOrder:
     ----------
     key : of the cell
     title : for messages
-    method, noise, dataset, draws, padding, seed, device : see `denoisebench.evaluation.evaluate`
+    method, noise, dataset, draws, padding, seed, device : see `denoisebench.evaluation.evaluate.evaluate`
     network : weights, or a training whose result lies in ``models``; None for a method without a network
     models : folder of the trained networks of this run
-    tile : see `denoisebench.evaluation.evaluate`
+    tile : see `denoisebench.evaluation.evaluate.evaluate`
     fit, fits : how a per-image method is fitted, and where long fits leave their checkpoints
     """
 

@@ -141,7 +141,7 @@ def fitted_gain() -> Callable[[str, int], float]:
     """What a per-image method gains in dB on a 64x64 piece of a photograph at sigma 25, by method and steps."""
     from skimage.data import astronaut
 
-    from denoisebench.fitting import FitRecipe, fit
+    from denoisebench.evaluation.fit import FitRecipe, fit
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.plugins.method import Known, Need, PerImageMethod
     from denoisebench.training import Budget

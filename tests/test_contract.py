@@ -8,8 +8,8 @@ from textwrap import dedent
 
 import pytest
 
-from denoisebench.contract import NOISES, Verdict, check
 from denoisebench.core.errors import UserError
+from denoisebench.evaluation.contract import NOISES, Verdict, check
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import parse_noise

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
-from denoisebench.evaluation import denoise
+from denoisebench.evaluation.evaluate import denoise
 from denoisebench.networks import build_network
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
 from denoisebench.plugins.lookup import parse_method

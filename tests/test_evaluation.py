@@ -13,7 +13,7 @@ import pytest
 from denoisebench.core.errors import ContractError
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.evaluation import evaluate
+from denoisebench.evaluation.evaluate import evaluate
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
 from denoisebench.protocol.draws import CounterDraws

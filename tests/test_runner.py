@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoisebench import fitting, runner
+from denoisebench import runner
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.describe import shared_images
+from denoisebench.evaluation import fit as fitting
 from denoisebench.experiment import Experiment, parse_noises
 from denoisebench.plugins.lookup import parse_method, parse_methods
 from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from denoisebench import evaluation
 from denoisebench.core.errors import ContractError, UserError
+from denoisebench.evaluation import evaluate as evaluation
 from denoisebench.experiment import parse_tile
 from denoisebench.networks import NETWORKS, build_network
 from denoisebench.networks.blindspot import BlindSpotUNet

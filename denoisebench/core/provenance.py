@@ -17,11 +17,11 @@ import denoisebench
 # Modules whose code decides a score, or a trained network; the rest can change without making results stale.
 EVALUATION = (
     "protocol/noise", "protocol/seeds", "protocol/draws", "protocol/images", "protocol/metrics", "protocol/protocol",
-    "evaluation",
+    "evaluation/evaluate",
 )  # fmt: skip
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
 TRAINING = ("protocol/noise", "protocol/seeds", "training", "parallel", *NETWORKS)
-FITTING = ("fitting",)
+FITTING = ("evaluation/fit",)
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 # What a plugin imports from here is the contract, or is in one of the two lists already.
 _CONTRACT = {

@@ -14,7 +14,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from denoisebench.evaluation import evaluate
+from denoisebench.evaluation.evaluate import evaluate
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pad, to_uint8

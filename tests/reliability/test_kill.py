@@ -66,7 +66,11 @@ NURSERY = f"""
 import os, signal, sys, filelock, psutil, torch, torch._dynamo, safetensors.torch, tabulate
 from denoisebench import training
 training.CHECKPOINT_SECONDS = {INTERVAL}
-from denoisebench import evaluation, experiment, fitting, publish, reports, runner, weights
+from denoisebench.evaluation import evaluate, fit
+from denoisebench import experiment
+from denoisebench import publish
+from denoisebench import runner
+from denoisebench import weights
 import denoisebench.reports.files
 from denoisebench.cli import main
 # A background job of a shell ignores Ctrl-C.

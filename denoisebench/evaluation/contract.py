@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from denoisebench.core.lazy import torch
-from denoisebench.evaluation import Fitting, denoise
-from denoisebench.fitting import FitRecipe
+from denoisebench.evaluation.evaluate import Fitting, denoise
+from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.draws import CounterDraws

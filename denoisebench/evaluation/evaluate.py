@@ -15,7 +15,7 @@ from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
-from denoisebench.fitting import FitRecipe, Report, fit
+from denoisebench.evaluation.fit import FitRecipe, Report, fit
 from denoisebench.plugins.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, pad, to_float
