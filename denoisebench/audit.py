@@ -22,7 +22,7 @@ from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
-from denoisebench.experiment import Experiment
+from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws

@@ -17,9 +17,9 @@ from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
     from denoisebench.audit import Audit
-    from denoisebench.config import ExperimentFile
     from denoisebench.executors import Executor
-    from denoisebench.experiment import Experiment
+    from denoisebench.experiment.cells import Experiment
+    from denoisebench.experiment.file import ExperimentFile
     from denoisebench.results.store import Store
     from denoisebench.subject import Choice
 
@@ -45,7 +45,7 @@ app.add_typer(weights_app, name="weights")
 def _read_config(context: typer.Context, value: Path | None) -> Path | None:
     """Make the options of an experiment file the defaults of the command line."""
     if value is not None:
-        from denoisebench.config import read_experiment
+        from denoisebench.experiment.file import read_experiment
 
         names = [name for parameter in context.command.params if (name := parameter.name) not in (None, *_FLAGS)]
         context.default_map = dict(read_experiment(value, [str(name) for name in names]).options)
@@ -220,7 +220,7 @@ def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 t
     What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
     stay blank: --methods, --noise, --datasets and --repeats choose a part, --plan shows what would be computed.
     """
-    from denoisebench.config import table_file
+    from denoisebench.experiment.file import table_file
 
     code = app(["run", "--config", str(table_file(which)), *context.args], standalone_mode=False)
     if code:
@@ -247,7 +247,7 @@ def report(
     literature: Literature = False,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
-    from denoisebench.config import table_file
+    from denoisebench.experiment.file import table_file
     from denoisebench.reports.files import flaws, write_reports
     from denoisebench.results.store import Store
 
@@ -656,8 +656,9 @@ def _experiment(
     tile: str = "auto",
     network: str | None = None,
 ) -> Experiment:
-    from denoisebench import experiment as texts
     from denoisebench.data.dataset import data_roots
+    from denoisebench.experiment import options
+    from denoisebench.experiment.cells import Experiment
     from denoisebench.plugins import lookup
     from denoisebench.training import parse_budget, recipe_from
     from denoisebench.weights import Shelf, weights_folders
@@ -669,9 +670,9 @@ def _experiment(
         raise UserError("--weights names trained networks, and the options of training ask for new ones; drop one.")
     if image_budget not in (None, "paper") and parse_budget(str(image_budget)).unit == "epochs":
         raise UserError(f"--image-budget {image_budget}: one image has no epochs; allowed are steps, min and paper.")
-    return texts.Experiment(
+    return Experiment(
         methods=lookup.parse_methods(methods, network),
-        noises=texts.parse_noises(noise),
+        noises=options.parse_noises(noise),
         datasets=lookup.parse_datasets(datasets, roots) if datasets is not None else [],
         recipe=recipe_from(
             training.budget or DEFAULT_BUDGET,
@@ -684,14 +685,14 @@ def _experiment(
             training.devices,
         ),
         image_budget=image_budget or training.budget,
-        repeats=texts.parse_repeats(repeats),
+        repeats=options.parse_repeats(repeats),
         train_data=None if training.data == "auto" else lookup.find_dataset(training.data, roots),
         draws=draws,
         seed=training.seed,
         trainings=training.trainings,
         padding=padding,
-        tile=texts.parse_tile(tile),
-        device=texts.resolve_device(device),
+        tile=options.parse_tile(tile),
+        device=options.resolve_device(device),
         roots=roots,
         shelf=None if own else Shelf(weights_folders(weights or [])),
     )
@@ -705,8 +706,8 @@ def _choice(
     device: str | None,
     data_root: Path | None,
 ) -> Choice:
-    from denoisebench import experiment as texts
     from denoisebench.data.dataset import data_roots
+    from denoisebench.experiment import options
     from denoisebench.plugins import lookup
     from denoisebench.subject import Choice
     from denoisebench.weights import Shelf, weights_folders
@@ -715,11 +716,11 @@ def _choice(
     roots = data_roots(data_root)
     return Choice(
         methods=lookup.split_list(methods) if methods else [],
-        noises=[found.id for found in texts.parse_noises(noise)] if noise else [],
+        noises=[found.id for found in options.parse_noises(noise)] if noise else [],
         datasets=lookup.parse_datasets(datasets, roots) if datasets else [],
         roots=roots,
         shelf=Shelf(weights_folders(weights or [])),
-        device=texts.resolve_device(device) if device else None,
+        device=options.resolve_device(device) if device else None,
     )
 
 
@@ -752,7 +753,7 @@ def _executor(
 
 
 def _published(config: Path | None) -> ExperimentFile | None:
-    from denoisebench.config import read_experiment
+    from denoisebench.experiment.file import read_experiment
 
     names = list(inspect.signature(run).parameters)
     return None if config is None else read_experiment(config, names)

@@ -8,7 +8,7 @@ from typing import Any
 
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.fit import fit_text
-from denoisebench.experiment import Cell, Experiment
+from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training import Budget, Recipe

@@ -20,7 +20,7 @@ from typing import Any
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.experiment import Cell, Experiment
+from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.runner import Planned, plan

@@ -19,7 +19,7 @@ from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.describe import training_text
 from denoisebench.evaluation.evaluate import evaluate
-from denoisebench.experiment import Experiment
+from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod

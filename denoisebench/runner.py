@@ -22,7 +22,7 @@ from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.describe import about
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.executors import Executor, Options, default_threads, make_executor
-from denoisebench.experiment import Cell, Experiment
+from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.draws import Draws
 from denoisebench.results.store import Store, StoredCell, collection_paused

@@ -19,7 +19,7 @@ from denoisebench.core.provenance import (
 )
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
-from denoisebench.experiment import resolve_device
+from denoisebench.experiment.options import resolve_device
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import DATASETS, METHODS

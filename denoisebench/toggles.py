@@ -12,7 +12,7 @@ from typing import Any, Literal
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.experiment import LEGACY_ORDER, Experiment
+from denoisebench.experiment.cells import LEGACY_ORDER, Experiment
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, show_value
 from denoisebench.plugins.registry import DATASETS

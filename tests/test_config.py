@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from denoisebench import cli
-from denoisebench.config import TABLES, read_experiment, table_file
 from denoisebench.core.errors import UserError
-from denoisebench.experiment import parse_noises
+from denoisebench.experiment.file import TABLES, read_experiment, table_file
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.reports.published import rows_of
 

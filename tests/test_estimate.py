@@ -12,7 +12,8 @@ import pytest
 from denoisebench import estimate
 from denoisebench.core.errors import UserError
 from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
-from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row

@@ -20,7 +20,8 @@ from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
 from denoisebench.executors.serial import Serial
-from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.results.store import Store
 from denoisebench.runner import Outcome, run

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.experiment import Experiment, parse_noises, parse_repeats, resolve_device
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises, parse_repeats, resolve_device
 from denoisebench.plugins.lookup import find_dataset, parse_datasets, parse_method, parse_methods, split_list
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS

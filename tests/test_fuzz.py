@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from denoisebench import config
-from denoisebench.config import read_experiment
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import Damaged, sealed
 from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
-from denoisebench.experiment import parse_repeats, parse_tile
+from denoisebench.experiment import file as config
+from denoisebench.experiment.file import read_experiment
+from denoisebench.experiment.options import parse_repeats, parse_tile
 from denoisebench.plugins.lookup import parse_method, parse_methods, split_list
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import METHODS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from denoisebench.data.dataset import DATA_VARIABLE
-from denoisebench.experiment import LEGACY_ORDER
+from denoisebench.experiment.cells import LEGACY_ORDER
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.protocol.draws import LegacyDraws, LegacySet
 from denoisebench.protocol.noise import parse_noise

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from denoisebench.config import PaperPart
 from denoisebench.core.errors import UserError
+from denoisebench.experiment.file import PaperPart
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports import paper_table as tables
 from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table

@@ -15,7 +15,7 @@ from skimage.metrics import structural_similarity
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.evaluate import evaluate, known_of
-from denoisebench.experiment import Experiment
+from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod, Method, Need
 from denoisebench.plugins.registry import METHODS

@@ -19,7 +19,8 @@ from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.describe import shared_images
 from denoisebench.evaluation import fit as fitting
-from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_method, parse_methods
 from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
 from denoisebench.protocol.images import FloatImage

@@ -20,12 +20,12 @@ import pytest
 import torch
 
 import denoisebench
-from denoisebench.config import read_experiment
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.data import fetch
 from denoisebench.data.dataset import Archive
 from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
+from denoisebench.experiment.file import read_experiment
 from denoisebench.protocol import images
 from denoisebench.protocol.images import read_image
 from denoisebench.protocol.protocol import Row

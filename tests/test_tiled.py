@@ -14,7 +14,7 @@ from torch import nn
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.evaluation import evaluate as evaluation
-from denoisebench.experiment import parse_tile
+from denoisebench.experiment.options import parse_tile
 from denoisebench.networks import NETWORKS, build_network
 from denoisebench.networks.blindspot import BlindSpotUNet
 from denoisebench.networks.dbsn import DilatedBlindSpot

@@ -13,7 +13,7 @@ import torch
 from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
 
-from denoisebench.experiment import parse_noises
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.noise import add_noise_batch, parse_noise

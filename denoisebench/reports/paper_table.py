@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from denoisebench.config import PaperPart
 from denoisebench.core.errors import UserError
+from denoisebench.experiment.file import PaperPart
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text

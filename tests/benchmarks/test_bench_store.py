@@ -11,7 +11,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from denoisebench.data.dataset import data_roots
-from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import find_dataset, parse_methods
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.files import write_reports

@@ -67,7 +67,7 @@ import os, signal, sys, filelock, psutil, torch, torch._dynamo, safetensors.torc
 from denoisebench import training
 training.CHECKPOINT_SECONDS = {INTERVAL}
 from denoisebench.evaluation import evaluate, fit
-from denoisebench import experiment
+from denoisebench.experiment import cells as experiment
 from denoisebench import publish
 from denoisebench import runner
 from denoisebench import weights

@@ -16,7 +16,8 @@ import pytest
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.executors import Options, make_executor
-from denoisebench.experiment import Experiment, parse_noises
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.plugins.registry import METHODS
 from denoisebench.results.store import Store
