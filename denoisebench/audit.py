@@ -22,6 +22,7 @@ from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.execution.tasks import decoded
 from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import LearnedMethod
@@ -32,7 +33,6 @@ from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
-from denoisebench.tasks import decoded
 from denoisebench.toggles import (
     Order,
     Pair,

@@ -17,7 +17,7 @@ from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
     from denoisebench.audit import Audit
-    from denoisebench.executors import Executor
+    from denoisebench.execution.executors import Executor
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
     from denoisebench.results.store import Store
@@ -169,9 +169,9 @@ def run(
     """
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
+    from denoisebench.execution.runner import run as run_cells
     from denoisebench.reports.files import outdated, write_reports
     from denoisebench.results.store import Store
-    from denoisebench.runner import run as run_cells
 
     keep_freed_memory()
     _load_plugins(plugin)
@@ -351,8 +351,8 @@ def train(
 ) -> None:
     """Train learned methods into a results folder; `run` with the same settings then finds them there."""
     from denoisebench.core.progress import for_stderr
+    from denoisebench.execution.runner import train_only
     from denoisebench.results.store import Store
-    from denoisebench.runner import train_only
 
     _check_channels(channels)
     _load_plugins(plugin)
@@ -739,7 +739,7 @@ def _executor(
     device: str,
 ) -> Executor:
     from denoisebench.core.limits import parse_memory_limit, parse_time_limit
-    from denoisebench.executors import Options, default_threads, make_executor
+    from denoisebench.execution.executors import Options, default_threads, make_executor
 
     options = Options(
         device=device,
@@ -784,7 +784,7 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
 def _print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 
-    from denoisebench.estimate import plan_lines
+    from denoisebench.execution.forecast import plan_lines
     from denoisebench.results.store import Store
 
     heads, rows, notes = plan_lines(experiment, Store(out))

@@ -17,8 +17,9 @@ from denoisebench.core.files import parse_json, read_text
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
-from denoisebench.describe import training_text
 from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.execution.describe import training_text
+from denoisebench.execution.runner import train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
 from denoisebench.plugins.lookup import find_dataset
@@ -27,7 +28,6 @@ from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.noise import REAL, parse_noise
 from denoisebench.results.store import Store
-from denoisebench.runner import train_only
 from denoisebench.training import read_record
 from denoisebench.weights import (
     Weights,

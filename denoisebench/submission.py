@@ -11,12 +11,12 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.execution.tasks import Bench
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.images import to_float
 from denoisebench.protocol.noise import Draw
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.tasks import Bench
 from denoisebench.training import train
 
 FILE = "SubmitRaw.mat"

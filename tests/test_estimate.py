@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from denoisebench import estimate
 from denoisebench.core.errors import UserError
-from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
+from denoisebench.execution import forecast as estimate
+from denoisebench.execution.forecast import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import find_dataset, parse_method

@@ -18,14 +18,14 @@ import pytest
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
-from denoisebench.executors.serial import Serial
+from denoisebench.execution.executors import EXECUTORS, Executor, Handle, Options, make_executor
+from denoisebench.execution.executors.serial import Serial
+from denoisebench.execution.runner import Outcome, run
+from denoisebench.execution.tasks import Evaluation, Event, Lost, Scored, Task
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.results.store import Store
-from denoisebench.runner import Outcome, run
-from denoisebench.tasks import Evaluation, Event, Lost, Scored, Task
 from denoisebench.training import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
@@ -290,7 +290,8 @@ def test_an_executor_can_be_a_plugin(base: Experiment, tmp_path: Path, monkeypat
     vars(module)["Mine"] = Mine
     monkeypatch.setitem(sys.modules, "their_executor", module)
     point = EntryPoint("mine", "their_executor:Mine", "denoisebench.executors")
-    monkeypatch.setattr("denoisebench.plugins.registry.entry_points", lambda group: [point])
+    points = {point.group: [point]}
+    monkeypatch.setattr("denoisebench.plugins.registry.entry_points", lambda group: points.get(group, []))
     monkeypatch.setattr(EXECUTORS, "_loaders", None)
     monkeypatch.setattr(EXECUTORS, "_origins", {})
     executor = make_executor("mine", Options())

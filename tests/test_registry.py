@@ -96,7 +96,12 @@ def test_built_in_plugins_never_import_each_other() -> None:
     root = Path(__file__).parents[1]
     for path in [*(root / "methods").glob("*.py"), *(root / "datasets").glob("*.py")]:
         text = path.read_text(encoding="utf-8")
-        for word in ("denoisebench.methods", "denoisebench.datasets", "denoisebench.runner", "denoisebench.cli"):
+        for word in (
+            "denoisebench.methods",
+            "denoisebench.datasets",
+            "denoisebench.execution.runner",
+            "denoisebench.cli",
+        ):
             assert word not in text, f"{path} mentions {word}"
 
 

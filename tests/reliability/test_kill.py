@@ -69,7 +69,7 @@ training.CHECKPOINT_SECONDS = {INTERVAL}
 from denoisebench.evaluation import evaluate, fit
 from denoisebench.experiment import cells as experiment
 from denoisebench import publish
-from denoisebench import runner
+from denoisebench.execution import runner
 from denoisebench import weights
 import denoisebench.reports.files
 from denoisebench.cli import main

@@ -15,13 +15,13 @@ import pytest
 
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.executors import Options, make_executor
+from denoisebench.execution.executors import Options, make_executor
+from denoisebench.execution.runner import Outcome, run
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.plugins.registry import METHODS
 from denoisebench.results.store import Store
-from denoisebench.runner import Outcome, run
 from denoisebench.training import Budget, Recipe
 
 pytestmark = [

@@ -6,8 +6,8 @@ import contextlib
 import sys
 
 from denoisebench.core.errors import UserError
-from denoisebench.executors import Executor, Handle, Options
-from denoisebench.tasks import Bench, Task, attempt
+from denoisebench.execution.executors import Executor, Handle, Options
+from denoisebench.execution.tasks import Bench, Task, attempt
 
 
 class Serial(Executor):

@@ -1,4 +1,4 @@
-"""All cells of an experiment: stored ones are read, missing ones handed to an executor, failed ones noted.
+"""Cells and trainings handed to an executor under claims, and what comes back stored.
 
 This process alone writes result files, and only those of cells it has claimed; executors hand it rows, which are stored
 as they come. Trained networks and checkpoints are written where they are made, under the claim of this run.
@@ -12,21 +12,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from denoisebench.claims import Claims
 from denoisebench.core.files import write_text
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.progress import Task as ProgressTask
-from denoisebench.describe import about
-from denoisebench.evaluation.fit import fit_text
-from denoisebench.executors import Executor, Options, default_threads, make_executor
-from denoisebench.experiment.cells import Cell, Experiment
-from denoisebench.plugins.method import LearnedMethod, PerImageMethod
-from denoisebench.protocol.draws import Draws
-from denoisebench.results.store import Store, StoredCell, collection_paused
-from denoisebench.tasks import (
+from denoisebench.execution.claims import Claims
+from denoisebench.execution.describe import about
+from denoisebench.execution.executors import Executor
+from denoisebench.execution.plan import Planned, missing_of
+from denoisebench.execution.tasks import (
     Advance,
     Begun,
     CellOrder,
@@ -40,8 +35,10 @@ from denoisebench.tasks import (
     Task,
     Training,
 )
+from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.protocol.draws import Draws
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.training import TrainingJob, record_of
-from denoisebench.weights import Weights
 
 # A cell is saved after every image, unless writing it, so many seconds per row, would take more than this part of the
 # time; then as often as that allows, and at least every so many seconds. (Not by the clock: on a busy machine a write
@@ -53,133 +50,6 @@ ETA_SECONDS = 3.0
 POLL_SECONDS = 1.0
 # Images of one task at most: few are lost with a worker, and many spare the messages.
 MOST_IMAGES = 8
-
-
-@dataclass
-class Outcome:
-    """What a run did.
-
-    Parameters
-    ----------
-    cells : the stored cell of every planned cell that has rows, in order
-    skipped, failed : title and reason
-    computed : rows that were computed now
-    """
-
-    cells: list[StoredCell] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    computed: int = 0
-
-
-def run(experiment: Experiment, store: Store, progress: Progress, executor: Executor | None = None) -> Outcome:
-    """Run every cell of an experiment and store it; stored rows are not computed again.
-
-    Parameters
-    ----------
-    executor : where tasks run; this process by default. It is closed at the end.
-
-    Raises
-    ------
-    UserError
-        The data of a set are missing or damaged; raised before any work starts.
-    """
-    for dataset in experiment.datasets:
-        dataset.verify()
-    planned = plan(experiment, store)
-    for moved in store.moved:
-        progress.say(moved)
-    _announce(planned, store, progress)
-    works = [_Work(number, len(planned), entry) for number, entry in enumerate(planned, 1)]
-    for work in works:
-        if work.cell.skip:
-            progress.say(f"skipped: {work.cell.title}: {work.cell.skip}")
-    if any(entry.missing for entry in planned):
-        with _executor(executor, experiment) as ready:
-            _Drive(experiment, store, progress, ready).all([work for work in works if work.missing])
-    outcome = Outcome(computed=sum(work.computed for work in works))
-    for work in works:
-        if work.cell.skip:
-            outcome.skipped.append((work.cell.title, work.cell.skip))
-        if work.failure:
-            outcome.failed.append((work.cell.title, work.failure))
-        if work.stored.rows:
-            outcome.cells.append(work.stored)
-    return outcome
-
-
-def _executor(executor: Executor | None, experiment: Experiment) -> Executor:
-    return executor or make_executor("serial", Options(experiment.device, default_threads()))
-
-
-@dataclass(frozen=True)
-class Planned:
-    """What a run will do for one cell.
-
-    Parameters
-    ----------
-    cell : the cell
-    stored : what is stored of it
-    missing : (image, repeat) pairs to compute
-    """
-
-    cell: Cell
-    stored: StoredCell
-    missing: Sequence[tuple[str, int]]
-
-    @property
-    def state(self) -> str:
-        """One phrase: stored, skipped, or what is to be computed, and with which network."""
-        cell = self.cell
-        if cell.skip:
-            return f"skipped: {cell.skip}"
-        if not self.missing:
-            return "stored"
-        images = f"{len(self.missing)} of {len(cell.wanted)} images"
-        if cell.weights is not None:
-            return f"{images}, trained network {cell.weights.path.stem}"
-        if cell.fit is not None and isinstance(cell.method, PerImageMethod):
-            return f"{images}, {fit_text(cell.method, cell.fit)}"
-        if cell.job is None:
-            return images
-        return f"{images}, training {cell.job.recipe.text}, seed {cell.job.recipe.seed}"
-
-
-def plan(experiment: Experiment, store: Store) -> list[Planned]:
-    """Every cell of an experiment and what is missing of it; computes nothing."""
-    planned = []
-    with collection_paused():
-        for cell in experiment.cells():
-            stored = StoredCell(dict(cell.identity)) if cell.skip else store.read(cell.identity)
-            planned.append(Planned(cell, stored, [] if cell.skip else _missing(cell, stored)))
-    return planned
-
-
-def _missing(cell: Cell, stored: StoredCell) -> list[tuple[str, int]]:
-    return [pair for pair in cell.wanted if pair not in stored.rows]
-
-
-def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> None:
-    jobs: dict[str, TrainingJob] = {}
-    used: dict[str, Weights] = {}
-    to_compute = [entry.cell for entry in planned if entry.missing]
-    for cell in to_compute:
-        if cell.weights is not None:
-            used.setdefault(cell.weights.path.name, cell.weights)
-        if cell.job is not None and record_of(cell.job, store.models, progress.say) is None:
-            jobs.setdefault(cell.job.key, cell.job)
-    progress.say(
-        f"{len(planned)} cells: {len(to_compute)} to compute, {len(planned) - len(to_compute)} stored or skipped. "
-        f"Results go to {store.folder}"
-    )
-    for weights in used.values():
-        progress.say(f"trained network: {weights.path.name}, {weights.text}; give --budget to train anew")
-    for job in jobs.values():
-        progress.say(
-            f"no trained network for {job.method.text} on {job.noise.id}: training it now, {job.recipe.text}, "
-            f"learning rate {job.recipe.lr:g}, on {job.data['name']} (change with --budget and --train-data; "
-            "the paper trains 1.1 million steps)"
-        )
 
 
 class _Foretelling:
@@ -200,7 +70,7 @@ class _Foretelling:
         return (now - first[0]) / (fraction - first[1])
 
 
-class _Work:
+class CellProgress:
     """One cell on its way: what is missing of it, what is in hand, what came of it."""
 
     def __init__(self, number: int, of: int, entry: Planned) -> None:
@@ -229,7 +99,7 @@ class _Work:
 
 
 @dataclass
-class _Net:
+class TrainingProgress:
     """One training on its way."""
 
     job: TrainingJob
@@ -243,15 +113,15 @@ class _InHand:
     """One task that an executor has."""
 
     task: Task
-    work: _Work | None
-    net: _Net | None
+    work: CellProgress | None
+    net: TrainingProgress | None
     left: list[tuple[str, int]]
     now: tuple[str, int] | None = None
     bar: ProgressTask | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
 
-class _Drive:
+class Scheduler:
     """Hands out what is ready, takes in what comes, until nothing is left.
 
     A network is trained before the first cell that needs it, while cells that need none, or have theirs, go on.
@@ -265,7 +135,7 @@ class _Drive:
         self._claims = Claims(store.folder / "claims")
         self._in_hand: dict[int, _InHand] = {}
         self._numbers = 0
-        self._nets: dict[str, _Net] = {}
+        self._nets: dict[str, TrainingProgress] = {}
         self._elsewhere: dict[str, float] = {}
         self._records: dict[str, dict[str, Any]] = {}
         self._stacks: dict[int, ExitStack] = {}
@@ -275,10 +145,10 @@ class _Drive:
 
     # --- the two kinds of runs ---
 
-    def all(self, works: Sequence[_Work]) -> None:
+    def all(self, works: Sequence[CellProgress]) -> None:
         """Compute everything that is missing of some cells."""
         start, waiting = time.monotonic(), deque(works)
-        open_works: list[_Work] = []
+        open_works: list[CellProgress] = []
         try:
             while waiting or open_works or self._in_hand:
                 self._hand_out(waiting, open_works)
@@ -293,7 +163,7 @@ class _Drive:
                 self._end(open_works)
         self._summary(sum(work.computed for work in works), time.monotonic() - start)
 
-    def train(self, jobs: Sequence[TrainingJob]) -> list[_Net]:
+    def train(self, jobs: Sequence[TrainingJob]) -> list[TrainingProgress]:
         """Train every network that is not there yet."""
         nets = [self._net(job) for job in jobs]
         try:
@@ -311,7 +181,7 @@ class _Drive:
             finally:
                 self._end([])
 
-    def _end(self, open_works: Sequence[_Work]) -> None:
+    def _end(self, open_works: Sequence[CellProgress]) -> None:
         for entry in self._in_hand.values():
             entry.stack.close()
         try:
@@ -324,7 +194,7 @@ class _Drive:
 
     # --- handing out ---
 
-    def _hand_out(self, waiting: deque[_Work], open_works: list[_Work]) -> None:
+    def _hand_out(self, waiting: deque[CellProgress], open_works: list[CellProgress]) -> None:
         """Give the executor as much as it takes, in the order of the cells; to several processes trainings first."""
         if self._executor.slots > 1:
             for job in (work.cell.job for work in waiting):
@@ -333,7 +203,7 @@ class _Drive:
         for work in open_works:
             while len(self._in_hand) < self._executor.slots and work.missing and not work.failure:
                 self._start_images(work)
-        postponed: list[_Work] = []
+        postponed: list[CellProgress] = []
         while waiting and len(self._in_hand) < self._executor.slots:
             work = waiting.popleft()
             if not self._open(work):
@@ -351,7 +221,7 @@ class _Drive:
         elif more and self._elsewhere:
             time.sleep(POLL_SECONDS)
 
-    def _open(self, work: _Work) -> bool:
+    def _open(self, work: CellProgress) -> bool:
         """Whether images of a cell can be handed out: its network is there, and the cell is ours."""
         cell, key = work.cell, work.stored.key
         if cell.job is not None:
@@ -365,7 +235,7 @@ class _Drive:
             return False
         # Another run may have finished it since the plan was made.
         work.stored = self._store.read(cell.identity)
-        work.missing = deque(_missing(cell, work.stored))
+        work.missing = deque(missing_of(cell, work.stored))
         if not work.missing:
             self._claims.release(key)
             work.total = 0
@@ -394,7 +264,7 @@ class _Drive:
             (self._store.folder / "fits").absolute(), cell.tile,
         )  # fmt: skip
 
-    def _start_images(self, work: _Work) -> None:
+    def _start_images(self, work: CellProgress) -> None:
         """Hand out the next images of a cell: all at once to one process, a few at a time to several."""
         assert work.order is not None
         count = len(work.missing)
@@ -406,11 +276,11 @@ class _Drive:
         task = Evaluation(work.order, tuple(pairs), options.threads, options.time_limit)
         self._submit(_InHand(task, work, None, pairs))
 
-    def _start_if_needed(self, net: _Net) -> None:
+    def _start_if_needed(self, net: TrainingProgress) -> None:
         if not (net.running or net.failure or self._ready(net)):
             self._start_training(net)
 
-    def _start_training(self, net: _Net) -> None:
+    def _start_training(self, net: TrainingProgress) -> None:
         job = net.job
         if not self._claim(job.stem, f"training of {job.method.text} on {job.noise.id}"):
             return
@@ -458,7 +328,7 @@ class _Drive:
         elif entry.work is not None:
             self._handle_images(entry, entry.work, event)
 
-    def _handle_training(self, entry: _InHand, net: _Net, event: Event) -> None:
+    def _handle_training(self, entry: _InHand, net: TrainingProgress, event: Event) -> None:
         if isinstance(event, Advance):
             assert entry.bar is not None
             entry.bar.update(event.fraction, event.text)
@@ -478,7 +348,7 @@ class _Drive:
             else:
                 self._progress.say(f"training of {title} was lost ({event.reason}); trying again")
 
-    def _trained(self, net: _Net, title: str) -> None:
+    def _trained(self, net: TrainingProgress, title: str) -> None:
         record = self._record(net.job)
         if record is None:
             net.failure = (
@@ -490,7 +360,7 @@ class _Drive:
         for warning in record["warnings"]:
             self._progress.say(f"WARNING: {title}: {warning}")
 
-    def _handle_images(self, entry: _InHand, work: _Work, event: Event) -> None:
+    def _handle_images(self, entry: _InHand, work: CellProgress, event: Event) -> None:
         if isinstance(event, Begun):
             _note_machine(work.stored, event.machine)
         elif isinstance(event, Started):
@@ -504,7 +374,7 @@ class _Drive:
         elif isinstance(event, Lost):
             self._lost(entry, work, event)
 
-    def _scored(self, entry: _InHand, work: _Work, event: Scored) -> None:
+    def _scored(self, entry: _InHand, work: CellProgress, event: Scored) -> None:
         row = event.row
         entry.left.remove((row.image, row.repeat))
         entry.now = None
@@ -516,18 +386,18 @@ class _Drive:
         mean = sum(r.psnr for r in work.stored.rows.values()) / len(work.stored.rows)
         self._show(work, 0.0, f"mean {mean:.2f} dB")
 
-    def _advance(self, work: _Work, event: Advance) -> None:
+    def _advance(self, work: CellProgress, event: Advance) -> None:
         each = work.fits.seconds(event.fraction)
         if each is not None:
             total = duration(each * work.total / min(self._executor.slots, work.total))
             self._progress.say(f"{work.cell.title}: about {duration(each)} per image like the first, {total} in all")
         self._show(work, event.fraction if work.in_hand == 1 else 0.0, event.text)
 
-    def _show(self, work: _Work, inside: float, text: str) -> None:
+    def _show(self, work: CellProgress, inside: float, text: str) -> None:
         if work.bar is not None:
             work.bar.update((work.computed + inside) / work.total, f"{work.computed}/{work.total} {text}")
 
-    def _lost(self, entry: _InHand, work: _Work, event: Lost) -> None:
+    def _lost(self, entry: _InHand, work: CellProgress, event: Lost) -> None:
         work.missing.extendleft(reversed(entry.left))
         work.tries[entry.now] = work.tries.get(entry.now, 0) + 1
         where = f" at image {entry.now[0]}, repeat {entry.now[1]}" if entry.now else ""
@@ -536,7 +406,7 @@ class _Drive:
         else:
             self._progress.say(f"{work.cell.title}: {event.reason}{where}; trying again")
 
-    def _fail(self, work: _Work, reason: str) -> None:
+    def _fail(self, work: CellProgress, reason: str) -> None:
         if not work.failure:
             work.failure = reason
             self._progress.say(f"FAILED: {work.cell.title}: {reason}")
@@ -549,7 +419,7 @@ class _Drive:
         write_text(path, event.trace)
         return f"{event.reason} (traceback in {path})"
 
-    def _save(self, work: _Work) -> None:
+    def _save(self, work: CellProgress) -> None:
         if not work.dirty:
             return
         if not self._claims.ours(work.stored.key):
@@ -559,7 +429,7 @@ class _Drive:
         self._store.write(work.stored)
         work.saved, work.dirty = time.monotonic(), False
 
-    def _close(self, work: _Work) -> None:
+    def _close(self, work: CellProgress) -> None:
         if work.opened:
             work.dirty = work.computed > 0
             self._save(work)
@@ -568,10 +438,10 @@ class _Drive:
 
     # --- networks ---
 
-    def _net(self, job: TrainingJob) -> _Net:
-        return self._nets.setdefault(job.key, _Net(job))
+    def _net(self, job: TrainingJob) -> TrainingProgress:
+        return self._nets.setdefault(job.key, TrainingProgress(job))
 
-    def _ready(self, net: _Net) -> bool:
+    def _ready(self, net: TrainingProgress) -> bool:
         return not net.running and self._record(net.job) is not None
 
     def _record(self, job: TrainingJob) -> dict[str, Any] | None:
@@ -602,40 +472,3 @@ def _note_machine(stored: StoredCell, machine: dict[str, Any]) -> None:
         stored.about["machine"] = machine
     elif machine != first and machine not in stored.about.get("machines", []):
         stored.about["machines"] = [*(stored.about.get("machines") or [first]), machine]
-
-
-def train_only(
-    experiment: Experiment,
-    channels: int,
-    store: Store,
-    progress: Progress,
-    until: float | None = None,
-    executor: Executor | None = None,
-) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Train every learned method of an experiment for its noises, without evaluating.
-
-    Returns
-    -------
-    weights file by title, and (title, reason) of those that failed or ran out of time at ``until``
-    """
-    if experiment.train_data is not None and experiment.train_data.real:
-        channels = experiment.train_data.channels
-    jobs = {
-        f"{method.text} on {noise.id}": experiment.job(method, noise, channels)
-        for noise in experiment.noises
-        for method in experiment.methods
-        if isinstance(method, LearnedMethod)
-    }
-    if all(record_of(job, store.models, progress.say) for job in jobs.values()):
-        nets = [_Net(job) for job in jobs.values()]
-    else:
-        with _executor(executor, experiment) as ready:
-            nets = _Drive(experiment, store, progress, ready, until).train(list(jobs.values()))
-    done: dict[str, str] = {}
-    failed: list[tuple[str, str]] = []
-    for title, net in zip(jobs, nets, strict=True):
-        if net.failure:
-            failed.append((title, net.failure))
-        else:
-            done[title] = str(Path(store.models) / f"{net.job.stem}.safetensors")
-    return done, failed

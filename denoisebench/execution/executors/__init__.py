@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from denoisebench.core.errors import UserError
+from denoisebench.execution.tasks import Event, Task
 from denoisebench.plugins.registry import Registry
-from denoisebench.tasks import Event, Task
 
 #: More threads than this gain little on one crop or one photograph.
 MOST_THREADS = 8
@@ -84,9 +84,10 @@ class Executor(ABC):
 
 EXECUTORS: Registry[Executor] = Registry(
     "executor",
-    "denoisebench.executors",
+    "denoisebench.execution.executors",
     Executor,  # type: ignore[type-abstract]
     (Executor,),
+    group="denoisebench.executors",
 )
 
 

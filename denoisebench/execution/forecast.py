@@ -20,10 +20,10 @@ from typing import Any
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
+from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.runner import Planned, plan
 from denoisebench.training import Budget, TrainingJob
 from denoisebench.weights import read_folder, weights_folders
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.limits import time_text
-from denoisebench.executors import Executor, Handle, Options, process_environment
+from denoisebench.execution.executors import Executor, Handle, Options, process_environment
+from denoisebench.execution.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, seldom
 from denoisebench.plugins.parcel import Parcel
-from denoisebench.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, seldom
 
 # Seconds a task may take beyond its own alarm before it is ended, and a training has to save its state.
 GRACE, SAVING = 10.0, 15.0

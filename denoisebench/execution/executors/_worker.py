@@ -1,4 +1,4 @@
-"""The other end of `denoisebench.executors.local`: a process that does tasks until its input ends.
+"""The other end of `denoisebench.execution.executors.local`: a process that does tasks until its input ends.
 
 Messages are pickles with their length before them: `Parcel` of (number, task) in, (number, event) out. Whatever
 a plugin prints goes to standard error, which the parent reads and throws away but for its end.
@@ -76,7 +76,7 @@ def main() -> None:
 
 def _work(waiting: queue.Queue[Any], events: IO[bytes]) -> None:
     from denoisebench.core.memory import keep_freed_memory
-    from denoisebench.tasks import Bench, Failed, attempt, seldom
+    from denoisebench.execution.tasks import Bench, Failed, attempt, seldom
 
     keep_freed_memory()
     bench = Bench()

@@ -19,10 +19,10 @@ from typing import Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.limits import time_text
-from denoisebench.executors import Executor, Handle, Options, cores, process_environment
-from denoisebench.executors._worker import read_message, write_message
+from denoisebench.execution.executors import Executor, Handle, Options, cores, process_environment
+from denoisebench.execution.executors._worker import read_message, write_message
+from denoisebench.execution.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
 from denoisebench.plugins.parcel import Parcel
-from denoisebench.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
 
 # Seconds a training has to save its state, a process to start, and a task beyond its own alarm.
 SAVING, STARTING, GRACE = 15.0, 120.0, 5.0
@@ -36,7 +36,7 @@ class _Worker:
     """One process and what it is doing."""
 
     def __init__(self, environment: dict[str, str], inbox: queue.Queue[tuple[_Worker, Any]]) -> None:
-        command = [sys.executable, "-P", "-c", "from denoisebench.executors._worker import main; main()"]
+        command = [sys.executable, "-P", "-c", "from denoisebench.execution.executors._worker import main; main()"]
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
