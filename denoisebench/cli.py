@@ -16,12 +16,12 @@ from denoisebench import __version__
 from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from denoisebench.audit import Audit
+    from denoisebench.audit.measure import Audit
+    from denoisebench.audit.subject import Choice
     from denoisebench.execution.executors import Executor
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
     from denoisebench.results.store import Store
-    from denoisebench.subject import Choice
 
 DEFAULT_BUDGET = "600steps"
 # Options of `run` that an experiment file cannot hold.
@@ -297,14 +297,14 @@ def audit(
 
     Scores are computed again from images denoised again; what is stored in audit/ is not computed twice.
     """
-    from denoisebench.audit import FOLDER
-    from denoisebench.audit import audit as audit_cells
+    from denoisebench.audit.measure import FOLDER
+    from denoisebench.audit.measure import audit as audit_cells
+    from denoisebench.audit.subject import subjects
+    from denoisebench.audit.toggles import Order, parse_images, parse_retrain, parse_settings
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
     from denoisebench.reports.ledger import write_ledgers
     from denoisebench.results.store import Store
-    from denoisebench.subject import subjects
-    from denoisebench.toggles import Order, parse_images, parse_retrain, parse_settings
 
     keep_freed_memory()
     _load_plugins(plugin)
@@ -706,10 +706,10 @@ def _choice(
     device: str | None,
     data_root: Path | None,
 ) -> Choice:
+    from denoisebench.audit.subject import Choice
     from denoisebench.data.dataset import data_roots
     from denoisebench.experiment import options
     from denoisebench.plugins import lookup
-    from denoisebench.subject import Choice
     from denoisebench.weights import Shelf, weights_folders
 
     _check_root(data_root)

@@ -19,8 +19,10 @@ from scipy import stats
 from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench import audit as audit_module
-from denoisebench.audit import Audit, Change, Effect, Ledger, _paired, _pooled, _redraw
+from denoisebench.audit import measure as audit_module
+from denoisebench.audit.measure import Audit, Change, Effect, Ledger, _paired, _pooled, _redraw
+from denoisebench.audit.subject import Subject
+from denoisebench.audit.toggles import parse_images, parse_retrain, parse_settings
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.core.provenance import full_digest
@@ -32,8 +34,6 @@ from denoisebench.protocol.noise import add_noise, parse_noise
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.reports import ledger as ledgers
 from denoisebench.results.store import Store
-from denoisebench.subject import Subject
-from denoisebench.toggles import parse_images, parse_retrain, parse_settings
 
 Command = Callable[..., Any]
 MakeFolder = Callable[..., Path]
@@ -247,7 +247,7 @@ def test_padding_is_not_denoised_again_where_both_have_one_size(
     command: Command, trained: tuple[Path, tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, common = trained
-    monkeypatch.setattr("denoisebench.audit.padded_size", lambda *arguments: (96, 96))
+    monkeypatch.setattr("denoisebench.audit.measure.padded_size", lambda *arguments: (96, 96))
     ran = command("audit", out, *common)
     assert ran.code == 0, ran.err
     found = line(out, "padding", "square")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisebench.audit import Audit, Change, Effect, Ledger
+from denoisebench.audit.measure import Audit, Change, Effect, Ledger
 from denoisebench.core.files import write_text
 from denoisebench.reports.published import Key, Value, published
 from denoisebench.reports.render import tex

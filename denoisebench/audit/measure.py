@@ -16,6 +16,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from denoisebench.audit.scorings import SUITE, Scoring
+from denoisebench.audit.subject import Subject
+from denoisebench.audit.toggles import (
+    Order,
+    Pair,
+    PaperDoes,
+    Setup,
+    Toggle,
+    as_run,
+    check_details,
+    pairs_of,
+    select,
+    sentence,
+    switchable,
+    toggles_of,
+)
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
@@ -31,22 +47,6 @@ from denoisebench.protocol.images import padded_size
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.scorings import SUITE, Scoring
-from denoisebench.subject import Subject
-from denoisebench.toggles import (
-    Order,
-    Pair,
-    PaperDoes,
-    Setup,
-    Toggle,
-    as_run,
-    check_details,
-    pairs_of,
-    select,
-    sentence,
-    switchable,
-    toggles_of,
-)
 from denoisebench.training import Budget, Recipe, TrainingJob, record_of, train
 
 FOLDER = "audit"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from denoisebench.audit.scorings import SCORINGS, SUITE, Scoring
+from denoisebench.audit.subject import Subject
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
@@ -20,8 +22,6 @@ from denoisebench.protocol.draws import LegacyDraws
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS
 from denoisebench.protocol.seeds import seed_from
-from denoisebench.scorings import SCORINGS, SUITE, Scoring
-from denoisebench.subject import Subject
 from denoisebench.training import Budget, Recipe, TrainingJob
 
 DEFAULT_IMAGES = "4"
