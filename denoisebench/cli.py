@@ -233,7 +233,7 @@ def paper(
     form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
 ) -> None:
     """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
-    from denoisebench.reports.printed import printed_table, text_of
+    from denoisebench.reports.paper.printed import printed_table, text_of
 
     print(text_of(printed_table(which), form), end="")
 
@@ -802,7 +802,7 @@ def _print_plan(experiment: Experiment, out: Path) -> None:
 
 def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
     from denoisebench.core.files import write_text
-    from denoisebench.reports import paper_table
+    from denoisebench.reports.paper import paper_table
 
     assert asked.paper is not None
     table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)

@@ -12,7 +12,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.experiment.file import TABLES, read_experiment, table_file
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
-from denoisebench.reports.published import rows_of
+from denoisebench.reports.paper.published import rows_of
 
 ALLOWED = list(inspect.signature(cli.run).parameters)
 

@@ -25,7 +25,7 @@ from denoisebench.plugins.lookup import parse_method, parse_methods, split_list
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.reports import published
+from denoisebench.reports.paper import published
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, _cell_of, _content

@@ -12,8 +12,8 @@ from rich.console import Console
 from denoisebench.core.errors import UserError
 from denoisebench.experiment.file import PaperPart
 from denoisebench.protocol.protocol import Row
-from denoisebench.reports import paper_table as tables
-from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
+from denoisebench.reports.paper import paper_table as tables
+from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid, paper_table
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Score
 

@@ -18,7 +18,7 @@ from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
-from denoisebench.reports.published import Key, beside, published, published_folder
+from denoisebench.reports.paper.published import Key, beside, published, published_folder
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, StoredCell

@@ -223,7 +223,7 @@ def test_names_are_shown_in_tables_and_never_obeyed(text: str) -> None:
     shown = render.markdown(table)
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(rows) == 3, "one head, one rule, one line"
-    assert {len(render.re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
     bare = shown.replace("**Best** and <u>second</u>", "").replace(r"\\", "").replace(r"\`", "").replace(r"\*", "")
     assert not set("<>`*") & set(bare)
     assert "](" not in bare
@@ -236,9 +236,9 @@ def test_names_are_shown_in_tables_and_never_obeyed(text: str) -> None:
         "\\begin", "\\toprule", "\\midrule", "\\bottomrule", "\\end",
     ]  # fmt: skip
     for line in code[2:3] + code[4:5]:
-        commands = set(render.re.findall(r"\\([a-zA-Z]+)", line)) - {"textbackslash"}
+        commands = set(re.findall(r"\\([a-zA-Z]+)", line)) - {"textbackslash"}
         assert commands <= {"sigma", "lambda", "in", "times"}
-        assert not render.re.search(r"(?<!\\)(?:\\\\)*%", line)
+        assert not re.search(r"(?<!\\)(?:\\\\)*%", line)
 
 
 # --- nothing connects ---

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 from denoisebench.protocol.noise import Noise, parse_noise
-from denoisebench.reports.published import Key, published
+from denoisebench.reports.paper.published import Key, published
 from denoisebench.results.store import Store, StoredCell
 
 FloatArray = npt.NDArray[np.float64]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.reports.published import is_odd, published_folder, rows_of
+from denoisebench.reports.paper.published import is_odd, published_folder, rows_of
 
 SOURCE = "Wang, Liu, Li, Han, Blind2Unblind, CVPR 2022"
 FORMATS = ("markdown", "latex", "csv")
@@ -69,7 +69,7 @@ class Printed:
 
     def label(self, key: str, latex: bool) -> str:
         """The printed form of a key."""
-        from denoisebench.reports.render import tex
+        from denoisebench.reports.markup import tex
 
         plain, special = self.labels.get(key, (key, None))
         return (special or tex(plain)) if latex else plain
@@ -178,7 +178,7 @@ def markdown(table: Printed) -> str:
 
 def latex(table: Printed) -> str:
     """The layout as a booktabs table: a rule between noises, each named once."""
-    from denoisebench.reports.render import tex
+    from denoisebench.reports.markup import tex
 
     grouped = len(table.heads) > 1 and table.lines[0][0][0] in table.labels
     heads = [*map(tex, table.heads), *(table.label(column, latex=True) for column in table.columns)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from denoisebench.core.errors import UserError
 from denoisebench.experiment.file import PaperPart
-from denoisebench.reports.published import is_odd, literature, names_of, rows_of
+from denoisebench.reports.paper.published import is_odd, literature, names_of, rows_of
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
 
@@ -333,7 +333,7 @@ def markdown(table: PaperTable) -> str:
     """The layout as Markdown."""
     from tabulate import tabulate
 
-    from denoisebench.reports.render import md
+    from denoisebench.reports.markup import md
 
     heads, rows = grid(table)
     heads = [md(head) for head in heads]
@@ -371,7 +371,7 @@ def terminal(table: PaperTable) -> rich.table.Table:
 
 def latex(table: PaperTable) -> str:
     """The layout as a booktabs tabular: a rule between noises."""
-    from denoisebench.reports.render import plain, tex
+    from denoisebench.reports.markup import plain, tex
 
     heads, rows = grid(table)
     lines = ["% \\usepackage{booktabs}", f"% {plain(table.title)}", *(f"% {plain(note)}" for note in notes_of(table))]
