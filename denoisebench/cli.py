@@ -396,8 +396,8 @@ def submit(
 ) -> None:
     """Denoise a test set without public references and write the file that its server takes."""
     from denoisebench.core.progress import for_stderr
+    from denoisebench.publishing.submission import write_submissions
     from denoisebench.results.store import Store
-    from denoisebench.submission import write_submissions
 
     _load_plugins(plugin)
     recipe = _Training(budget, batch, crop, lr, train_data, "fresh", precision, devices, seed)
@@ -544,7 +544,7 @@ def weights_train(
     """Train networks one after the other and write them as weights; noise by noise, methods in the order given."""
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
-    from denoisebench.publish import train_weights
+    from denoisebench.publishing.weights import train_weights
 
     keep_freed_memory()
     _load_plugins(plugin)
@@ -574,7 +574,7 @@ def weights_export(
 ) -> None:
     """Turn the finished trainings of a results folder into weights."""
     from denoisebench.core.progress import for_stderr
-    from denoisebench.publish import export
+    from denoisebench.publishing.weights import export
 
     _load_plugins(plugin)
     records = sorted((results / "models").glob("*.json"))
@@ -591,7 +591,7 @@ def weights_score(
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
     """Copy the mean scores of a results folder into the records of the weights that made them."""
-    from denoisebench.publish import record_scores
+    from denoisebench.publishing.weights import record_scores
 
     said = record_scores(out, results)
     if not said:
@@ -610,7 +610,7 @@ def weights_import(
     """Turn a released checkpoint into weights, without unpickling anything but tensors."""
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.plugins.method import LearnedMethod
-    from denoisebench.publish import import_released
+    from denoisebench.publishing.released import import_released
     from denoisebench.weights import settings_text
 
     found = parse_method(method)

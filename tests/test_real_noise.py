@@ -351,7 +351,7 @@ def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None
 
 def test_a_released_network_for_real_noise_says_what_it_was_trained_on(tmp_path: Path) -> None:
     from denoisebench.networks import build_network
-    from denoisebench.publish import _b2u_names, import_released
+    from denoisebench.publishing.released import _b2u_names, import_released
     from denoisebench.weights import Shelf
 
     state = build_network("unet_b2u", 4, 4).state_dict()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from denoisebench.experiment.file import read_experiment
 from denoisebench.protocol import images
 from denoisebench.protocol.images import read_image
 from denoisebench.protocol.protocol import Row
-from denoisebench.publish import export
+from denoisebench.publishing.weights import export
 from denoisebench.reports import render
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell

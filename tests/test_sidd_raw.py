@@ -208,7 +208,7 @@ def test_a_submission_is_written_and_goes_on_where_it_was(
     blocks: Path,
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[type-arg]
 ) -> None:
-    from denoisebench import submission
+    from denoisebench.publishing import submission
 
     out, usual, calls = blocks / "out", submission.denoise, []
 

@@ -68,7 +68,7 @@ from denoisebench import training
 training.CHECKPOINT_SECONDS = {INTERVAL}
 from denoisebench.evaluation import evaluate, fit
 from denoisebench.experiment import cells as experiment
-from denoisebench import publish
+from denoisebench.publishing import weights as publish
 from denoisebench.execution import runner
 from denoisebench import weights
 import denoisebench.reports.files
