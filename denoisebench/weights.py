@@ -16,10 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import denoisebench
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import make_folder, parse_json, read_text, write_bytes
 from denoisebench.core.lazy import torch
+from denoisebench.core.places import package_places
 from denoisebench.core.provenance import full_digest
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS
@@ -74,8 +74,8 @@ def stem_of(method: LearnedMethod, noise: str, channels: int, data: str = "") ->
 
 def shipped_folder() -> Path | None:
     """The weights that come with the package, or None."""
-    for root in denoisebench.__path__:
-        for folder in (Path(root) / "shipped", Path(root) / "results" / "weights"):
+    for root in package_places():
+        for folder in (root / "shipped", root / "results" / "weights"):
             if (folder / SUMS).is_file():
                 return folder
     return None

@@ -86,6 +86,8 @@ def test_a_text_that_is_no_docstring_counts(tmp_path: Path) -> None:
         "from denoisebench.toolbox.vst import anscombe",
         "from denoisebench.toolbox import vst",
         "import denoisebench.toolbox.vst",
+        "from denoisebench.vst import anscombe",
+        "from denoisebench import vst",
         "from denoisebench.methods.identity import Identity",
         "from denoisebench.methods import identity",
     ],

@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import denoisebench
+from denoisebench.core.moved import new_names
+from denoisebench.core.places import package_places
 
 # Modules whose code decides a score, or a trained network; the rest can change without making results stale.
 EVALUATION = (
@@ -57,8 +58,8 @@ def code_digest(modules: tuple[str, ...]) -> str:
 
 def _file_of(module: str) -> Path | None:
     """The file of a module of the package, wherever the package has its parts (``methods/`` may lie beside it)."""
-    for root in denoisebench.__path__:
-        for path in (Path(root) / f"{module}.py", Path(root) / module / "__init__.py"):
+    for root in package_places():
+        for path in (root / f"{module}.py", root / module / "__init__.py"):
             if path.is_file():
                 return path
     return None
@@ -86,7 +87,8 @@ def _imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             # The second form is a module in ``from denoisebench.toolbox import vst``, and mostly no file at all.
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".", 1)[1].replace(".", "/") for name in names if name.startswith("denoisebench.")}
+    ours = {name.split(".", 1)[1] for name in names if name.startswith("denoisebench.")}
+    return {new.replace(".", "/") for name in ours for new in new_names(name)}
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

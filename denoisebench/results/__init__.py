@@ -1,1 +1,10 @@
 """Stored results: one checked file per cell, read, written and summed up."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Names that this package held when it was one module."""
+    from denoisebench.core.moved import attribute
+
+    return attribute(__name__, name)

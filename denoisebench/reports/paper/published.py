@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import denoisebench
 from denoisebench.core.errors import UserError
+from denoisebench.core.places import package_places
 from denoisebench.plugins.method import Need
 from denoisebench.reports.table import Table
 from denoisebench.results.summary import Column, Line, Score
@@ -77,8 +77,8 @@ class Beside:
 
 def published_folder() -> Path | None:
     """Where the published tables are, or None."""
-    for root in denoisebench.__path__:
-        for folder in (Path(root) / "paper", Path(root) / "results" / "paper"):
+    for root in package_places():
+        for folder in (root / "paper", root / "results" / "paper"):
             if (folder / "names.csv").is_file():
                 return folder
     return None
