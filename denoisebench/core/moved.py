@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -99,18 +99,22 @@ class _Loader(_Base):
             vars(module).update({name: value for name, value in names.items() if not name.startswith("__")})
 
 
-def attribute(package: str, name: str) -> Any:
-    """A name that an old module held whose own name is that of a package now, for the package's ``__getattr__``."""
-    if not name.startswith("__") and importlib.util.find_spec(f"{package}.{name}") is None:
-        places = [f"{_ROOT}{place}" for place in PACKAGES[package.removeprefix(_ROOT)]]
-        for place in places:
-            module = importlib.import_module(place)
-            if hasattr(module, name):
-                _warn(f"{package}.{name}", [place], 4)
-                return getattr(module, name)
-    raise AttributeError(f"module {package!r} has no attribute {name!r}")
+def names_of(package: str) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a package that has the name of an old module: it finds what that module held."""
+
+    def find(name: str) -> Any:
+        # Python asks for a submodule's name as well, before it imports one.
+        if not name.startswith("__") and importlib.util.find_spec(f"{package}.{name}") is None:
+            for place in (f"{_ROOT}{place}" for place in PACKAGES[package.removeprefix(_ROOT)]):
+                module = importlib.import_module(place)
+                if hasattr(module, name):
+                    _warn(f"{package}.{name}", [place])
+                    return getattr(module, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find
 
 
-def _warn(old: str, new: Sequence[str], level: int = 3) -> None:
+def _warn(old: str, new: Sequence[str]) -> None:
     text = f"{old} has moved to {', '.join(new)}; the old import path goes with denoisebench 0.3."
-    warnings.warn(text, DeprecationWarning, stacklevel=level)
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
