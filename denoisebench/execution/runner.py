@@ -123,7 +123,8 @@ def train_only(
         nets = [TrainingProgress(job) for job in jobs.values()]
     else:
         with _executor(executor, experiment) as ready:
-            nets = Scheduler(experiment, store, progress, ready, until).train(list(jobs.values()))
+            scheduler = Scheduler(experiment, store, progress, ready, until, measured=True)
+            nets = scheduler.train(list(jobs.values()))
     done: dict[str, str] = {}
     failed: list[tuple[str, str]] = []
     for title, net in zip(jobs, nets, strict=True):
