@@ -519,7 +519,7 @@ def weights_list(weights: WeightFolders = None) -> None:
 @weights_app.command("verify")
 def weights_verify(weights: WeightFolders = None) -> None:
     """Compare every file with its listed SHA-256."""
-    from denoisebench.weights import verify_folder, weights_folders
+    from denoisebench.training.weights import verify_folder, weights_folders
 
     bad = 0
     for folder in weights_folders(weights or []):
@@ -622,7 +622,7 @@ def weights_import(
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.plugins.method import LearnedMethod
     from denoisebench.publishing.released import import_released
-    from denoisebench.weights import settings_text
+    from denoisebench.training.weights import settings_text
 
     found = parse_method(method)
     if not isinstance(found, LearnedMethod):
@@ -672,8 +672,8 @@ def _experiment(
     from denoisebench.experiment import options
     from denoisebench.experiment.cells import Experiment
     from denoisebench.plugins import lookup
-    from denoisebench.training import parse_budget, recipe_from, usual_precision
-    from denoisebench.weights import Shelf, weights_folders
+    from denoisebench.training.recipe import parse_budget, recipe_from, usual_precision
+    from denoisebench.training.weights import Shelf, weights_folders
 
     _check_root(data_root)
     roots = data_roots(data_root)
@@ -725,7 +725,7 @@ def _choice(
     from denoisebench.data.dataset import data_roots
     from denoisebench.experiment import options
     from denoisebench.plugins import lookup
-    from denoisebench.weights import Shelf, weights_folders
+    from denoisebench.training.weights import Shelf, weights_folders
 
     _check_root(data_root)
     roots = data_roots(data_root)
