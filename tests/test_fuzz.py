@@ -230,7 +230,7 @@ RECORD: dict[str, Any] = {
 @many
 @given(st.one_of(changed(RECORD).map(json.dumps).map(str.encode), st.binary(max_size=60)))
 def test_records_of_weights_with_their_right_hash(place: Path, data: bytes) -> None:
-    from denoisebench import listing
+    from denoisebench.commands import listing
 
     folder = place / "weights"
     folder.mkdir(exist_ok=True)

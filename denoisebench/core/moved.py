@@ -50,6 +50,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "runner": ("execution.runner", "execution.plan", "execution.scheduler"),
     "tasks": ("execution.tasks", "training.crops"),
     **{name: (f"audit.{name}",) for name in ("scorings", "subject", "toggles")},
+    "listing": ("commands.listing",),
     "publish": ("publishing.weights", "publishing.released"),
     "submission": ("publishing.submission",),
     **{f"reports.{name}": (f"reports.paper.{name}",) for name in ("paper_table", "printed", "published")},
