@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench import claims, locks
-from denoisebench.claims import Claims
-from denoisebench.files import CannotWrite
-from denoisebench.locks import LOCK, locked, this_process, write_owner
+from denoisebench.core import locks
+from denoisebench.core.files import CannotWrite
+from denoisebench.core.locks import LOCK, locked, this_process, write_owner
+from denoisebench.execution import claims
+from denoisebench.execution.claims import Claims
 
 
 @pytest.fixture(autouse=True)

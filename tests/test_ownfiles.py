@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from denoisebench import ownfiles
-from denoisebench.files import CannotWrite
-from denoisebench.ownfiles import INDEX, is_fresh, is_own, write_own
+from denoisebench.core import ownfiles
+from denoisebench.core.files import CannotWrite
+from denoisebench.core.ownfiles import INDEX, is_fresh, is_own, write_own
 
 
 def test_what_it_wrote_is_overwritten_and_what_it_did_not_is_kept(tmp_path: Path) -> None:

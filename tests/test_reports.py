@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from denoisebench.dataset import FolderSet
-from denoisebench.evaluation import Protocol, Row
-from denoisebench.experiment import parse_method
-from denoisebench.method import Need
-from denoisebench.registry import DATASETS
+from denoisebench.data.dataset import FolderSet
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Need
+from denoisebench.plugins.registry import DATASETS
+from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
-from denoisebench.reports.published import Key, beside, published, published_folder
+from denoisebench.reports.paper.published import Key, beside, published, published_folder
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
-from denoisebench.reports.table import Table, build_table, current
-from denoisebench.results import Store, StoredCell
+from denoisebench.reports.table import Table, build_table
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import current
 
 
 def cell(
@@ -366,7 +367,7 @@ def test_other_images_under_a_published_name_are_not_set_beside_the_paper(change
     assert beside(build_table([cell("b2u", 32.0)]))
     assert beside(build_table([cell("b2u", 32.0, **change)])) == []  # type: ignore[arg-type]
     folder = cell("b2u", 32.0)
-    folder.about["dataset_class"] = "denoisebench.dataset.AnyFolder"
+    folder.about["dataset_class"] = "denoisebench.data.dataset.AnyFolder"
     assert beside(build_table([folder])) == []
     # Earlier versions stored no class, and a folder's title is its name.
     del folder.about["dataset_class"]

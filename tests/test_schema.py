@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from denoisebench.schema import ABOUT, COUNT, IDENTITY, RECORD, Number, flaw
+from denoisebench.core.schema import ABOUT, COUNT, IDENTITY, RECORD, Number, flaw
 
 PROTOCOL = {"dataset": "d", "noise": "gauss25", "draws": "counter-0", "padding": "side", "data_hash": "ab"}
 RECIPE = {"budget": {"amount": 2, "unit": "steps"}, "batch": 1, "crop": 32, "lr": 0.001, "draws": "fresh", "seed": 0}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from denoisebench.files import file_sha256
-from denoisebench.ownfiles import is_fresh, write_own
+from denoisebench.core.files import file_sha256
+from denoisebench.core.ownfiles import is_fresh, write_own
 from denoisebench.reports.render import latex, markdown, scores_csv
-from denoisebench.reports.table import Table, build_table, current
-from denoisebench.results import Store, collection_paused
+from denoisebench.reports.table import Table, build_table
+from denoisebench.results.store import Store, collection_paused
+from denoisebench.results.summary import current
 
 REPORTS = ("scores.csv", "table.md", "table.tex")
 

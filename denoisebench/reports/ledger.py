@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisebench.audit import Audit, Change, Effect, Ledger
-from denoisebench.identity import is_registered_cell
-from denoisebench.ownfiles import write_own
-from denoisebench.reports.published import Key, Value, published
-from denoisebench.reports.render import csv_text as quoted
-from denoisebench.reports.render import md, tex
-from denoisebench.text import plain
+from denoisebench.audit.measure import Audit, Change, Effect, Ledger
+from denoisebench.core.ownfiles import write_own
+from denoisebench.core.text import plain
+from denoisebench.plugins.identity import is_registered_cell
+from denoisebench.reports.markup import csv_text as quoted
+from denoisebench.reports.markup import md, tex
+from denoisebench.reports.paper.published import Key, Value, published
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

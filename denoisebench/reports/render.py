@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from denoisebench.reports.published import beside
-from denoisebench.reports.table import Line, Score, Table, column_of
-from denoisebench.results import StoredCell
-from denoisebench.text import one_line, plain
+from denoisebench.core.text import plain
+from denoisebench.reports.paper.published import beside
+from denoisebench.reports.table import Table
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Line, Score
 
 if TYPE_CHECKING:
     import rich.table
+from denoisebench.reports.markup import csv_text, md, tex
+from denoisebench.results.summary import column_of
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
@@ -28,25 +30,6 @@ _FIXED = ("Method", "Told", "Training")
 _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
 _LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underline]"}
-_TEX_SPECIAL = str.maketrans(
-    {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
-     "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
-     "|": "$|$", "\N{REPLACEMENT CHARACTER}": "?",
-     "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
-)  # fmt: skip
-
-_MD_SPECIAL = str.maketrans(
-    {"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "~": r"\~", "$": r"\$", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
-)
-# A bracket is a link only before one of these, and the target of one only where a text begins; an underscore between
-# two letters or digits is one.
-_MD_LINK = re.compile(r"\]([(\[])")
-_MD_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-# Headings, lists and rules begin a line.
-_MD_BLOCK = re.compile(r"(?:#{1,6}|[-+]|={1,}|-{2,})(?=\s|$)|\d{1,9}(?=[.)](?:\s|$))|\[")
-# What a spreadsheet takes for a formula, in narrow and wide letters.
-_FORMULA = tuple("=+-@＝＋－＠\t\r")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
 def markdown(table: Table) -> str:
@@ -191,27 +174,3 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
     psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}") + spread
     ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
     return f"{psnr}/{ssim}"
-
-
-def tex(text: str) -> str:
-    """Text with the characters escaped that mean something to LaTeX, on one line."""
-    shown = plain(text).translate(_TEX_SPECIAL)
-    # After the end of a row a star belongs to it.
-    return "{*}" + shown[1:] if shown.startswith("*") else shown
-
-
-def md(text: str) -> str:
-    """Text that Markdown and HTML show as it is, on one line; marks, links, tags and column bars are escaped."""
-    shown = _MD_EMPHASIS.sub(r"\_", _MD_LINK.sub(r"]\\\1", plain(text).translate(_MD_SPECIAL)))
-    block = _MD_BLOCK.match(shown)
-    if block is None:
-        return shown
-    # Of a number the point behind it is escaped.
-    place = block.end() if block[0].isdecimal() else 0
-    return shown[:place] + "\\" + shown[place:]
-
-
-def csv_text(text: str) -> str:
-    """Text that a spreadsheet takes for text; numbers stay numbers."""
-    shown = one_line(text)
-    return f"'{shown}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(shown) else shown
