@@ -19,14 +19,15 @@ from typing import Any
 from denoisebench.dataset import DataSet, FolderSet
 from denoisebench.errors import UserError, unknown
 from denoisebench.evaluation import Fitting, Row, denoise, known_of
-from denoisebench.experiment import Experiment, find_dataset, source_of
+from denoisebench.experiment import Experiment, find_dataset
 from denoisebench.images import padded_size
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, Noise
 from denoisebench.progress import Progress, duration
-from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
+from denoisebench.provenance import versions
 from denoisebench.results import Store, StoredCell
+from denoisebench.revisions import PROTOCOL_VERSION, code_of
 from denoisebench.scorings import SUITE, Scoring
 from denoisebench.subject import Subject
 from denoisebench.tasks import decoded
@@ -232,21 +233,15 @@ class _Bench:
 
     def _cell(self, subject: Subject, setup: Setup, scoring: Scoring) -> StoredCell:
         stored = subject.stored.identity
-        code = {
-            "evaluation": code_digest(EVALUATION),
-            "scorings": code_digest(("scorings",)),
-            "plugin": plugin_digest(source_of(subject.method)),
-            "networks": code_digest(NETWORKS) if stored["training"] else "",
-            "fitting": code_digest(FITTING) if subject.fit else "",
-        }
+        images = self._dataset(subject, setup)
         cell = self.store.read(
             {
                 "audited": subject.stored.key,
                 "setup": asdict(setup),
                 "scoring": scoring.id,
-                "code": code,
+                "code": {"protocol": PROTOCOL_VERSION, **code_of(subject.method, images)},
                 "versions": versions(stored["versions"]),
-                "data": self._dataset(subject, setup).data_hash,
+                "data": images.data_hash,
                 "device": subject.device,
             }
         )

@@ -11,6 +11,7 @@ from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
 from denoisebench.method import PerImageMethod
 from denoisebench.registry import DATASETS
+from denoisebench.revisions import PROTOCOL, code_digest
 from denoisebench.training import Budget, Recipe
 
 
@@ -34,6 +35,7 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         "training": "",
         "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
         "machine": {},
+        "harness": [code_digest(PROTOCOL)],
         "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     if cell.fit is not None and isinstance(method, PerImageMethod):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,11 @@ from denoisebench.evaluation import PADDINGS, Protocol
 from denoisebench.fitting import FitRecipe, fit_recipe
 from denoisebench.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.metrics import SCORINGS
-from denoisebench.networks import check_network, user_network
+from denoisebench.networks import check_network
 from denoisebench.noise import CounterDraws, Draws, LegacyDraws, LegacySet, Noise, parse_noise
-from denoisebench.provenance import (
-    EVALUATION,
-    FITTING,
-    NETWORKS,
-    TRAINING,
-    code_digest,
-    plugin_digest,
-    source_digest,
-    versions,
-)
+from denoisebench.provenance import versions
 from denoisebench.registry import DATASETS, METHODS
+from denoisebench.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
 from denoisebench.training import Recipe, TrainingJob
 from denoisebench.weights import Shelf, Weights
 
@@ -235,18 +225,11 @@ class Experiment:
     ) -> TrainingJob:
         """The training a learned method needs for a noise and a channel count, the first one or a later one."""
         data = self.training_set(channels, noise, test)
-        code = {
-            "training": code_digest(TRAINING),
-            "plugin": plugin_digest(source_of(method)),
-            **versions(("torch", "numpy")),
-        }
-        own = user_network(method.network)
-        if own is not None:
-            code["network"] = source_digest(own)
+        code = {"training": TRAINING_VERSION, **code_of(method, data), **versions(("torch", "numpy"))}
         described = {"name": data.name, "sha256": data.data_hash}
         described |= {"extent": data.extent} if data.extent else {}
         recipe = replace(self.recipe, seed=self.recipe.seed + number)
-        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING))
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
@@ -270,13 +253,13 @@ class Experiment:
         if isinstance(method, LearnedMethod) and not (skip and noise.real):
             try:
                 weights, job = self._trained(method, noise, dataset)
-                training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+                training = job.identity if job else {"weights": weights.sha256}  # type: ignore[union-attr]
             except _Unsuited as error:
                 skip = str(error)
         elif isinstance(method, PerImageMethod):
             try:
                 fit = fit_recipe(method, self.image_budget, self.recipe.precision)
-                training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
+                training = {"fit": asdict(fit)}
             except UserError as error:
                 skip = skip or str(error)
         return _Network(job, weights, fit, training, skip)
@@ -318,8 +301,8 @@ class Experiment:
             "settings": method.settings(),
             "protocol": dict(described),
             "training": network.training,
-            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
-            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
+            "code": {"protocol": PROTOCOL_VERSION, **code_of(method, dataset)},
+            "versions": versions(("numpy", "scipy", *(() if plain else ("torch",)), *method.info.packages)),
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
@@ -352,15 +335,6 @@ def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
         return method.unsuitable(noise, channels) or ""
     except Exception as error:  # a plugin may raise anything, and must not cost the others their results
         return f"its unsuitable() raised {type(error).__name__}: {error}"
-
-
-# Finding the file of a class walks through modules.
-_file_of_class: Callable[[type], str] = cache(inspect.getfile)
-
-
-def source_of(method: Method) -> Path:
-    """The plugin file of a method."""
-    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str) -> list[str]:

@@ -9,14 +9,15 @@ from typing import Any
 
 from denoisebench.dataset import DataSet
 from denoisebench.errors import UserError, unknown
-from denoisebench.experiment import find_dataset, resolve_device, source_of
+from denoisebench.experiment import find_dataset, resolve_device
 from denoisebench.fitting import FitRecipe
 from denoisebench.method import Method
 from denoisebench.noise import Noise, parse_noise
-from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, full_digest, plugin_digest, versions
+from denoisebench.provenance import full_digest, versions
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.reports.table import current
 from denoisebench.results import Store, StoredCell
+from denoisebench.revisions import PROTOCOL_VERSION, code_of
 from denoisebench.training import Budget, read_record
 from denoisebench.weights import Shelf, Weights
 
@@ -196,21 +197,19 @@ def _changes(cell: StoredCell, method: Method, dataset: DataSet, device: str) ->
     """What decides a score and is not as it was."""
     identity = cell.identity
     changes = []
-    code, training = identity["code"], identity["training"] or {}
-    if code["evaluation"] != code_digest(EVALUATION):
-        changes.append("the code of noise, evaluation or metrics has changed since the run")
-    if code["plugin"] != plugin_digest(source_of(method)):
-        changes.append(f"the code of {method.name} has changed since the run")
-    if training.get("networks", code_digest(NETWORKS)) != code_digest(NETWORKS):
-        changes.append("the code of the networks has changed since the run")
-    if "fit" in training and training["code"] != code_digest(FITTING):
-        changes.append("the code that fits a network to an image has changed since the run")
+    was, now = identity["code"], code_of(method, dataset)
+    version = was.get("protocol", "a version before 1")
+    if version != PROTOCOL_VERSION:
+        changes.append(f"scores are computed by version {PROTOCOL_VERSION} of the protocol, the run's by {version}")
+    for part, name in (("plugin", method.name), ("network", "the network"), ("data", dataset.name)):
+        if was.get(part) != now.get(part):
+            changes.append(f"the code of {name} has changed since the run")
     if identity["protocol"]["data_hash"] != dataset.data_hash:
         changes.append(f"the images of {dataset.name} are not those of the run")
-    for package, was in identity["versions"].items():
-        now = versions((package,))[package]
-        if now != was:
-            changes.append(f"{package} is {now}, it was {was}")
+    for package, before in identity["versions"].items():
+        installed = versions((package,))[package]
+        if installed != before:
+            changes.append(f"{package} is {installed}, it was {before}")
     if identity["device"] != device:
         changes.append(f"computed on {device}, the run on {identity['device']}")
     return changes

@@ -167,6 +167,7 @@ class TrainingJob:
     data : name and hash of the training images
     code : digests of the code that decides the outcome, versions of its libraries
     device : kind of device ('cpu', 'cuda', 'mps')
+    harness : digest of the suite's own code, for the record only
     """
 
     method: LearnedMethod
@@ -176,6 +177,7 @@ class TrainingJob:
     data: Mapping[str, str]
     code: Mapping[str, Any]
     device: str
+    harness: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -503,6 +505,7 @@ class _Run:
         data = save({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()})
         record: dict[str, Any] = {
             **job.identity,
+            "harness": job.harness,
             "budget": job.recipe.text,
             "steps": self._done,
             "images_seen": self._done * job.recipe.batch,

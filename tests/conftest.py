@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench import cli, provenance
+from denoisebench import cli, revisions
 from denoisebench.registry import DATASETS, METHODS, Registry
 
 PLAIN = '''\
@@ -94,8 +94,7 @@ def forget_plugins() -> None:
         registry._origins.clear()
         registry._classes.clear()
         registry.files.clear()
-    for cached in (provenance.source_digest, provenance.code_digest, provenance.plugin_digest):
-        cached.cache_clear()
+    revisions.forget()
 
 
 @pytest.fixture
