@@ -6,6 +6,8 @@ Usage: python tools/carry_over.py check CHECKED RESULTS [RESULTS ...] [--seconds
 ``check`` computes one row of every old cell again, the one that was fastest, with the code, the libraries and as many
 threads as stand beside it, trains the network again where it was trained for the run, and appends to the file CHECKED
 whether every digit is the same. Rows, or rows with their training, that took longer than S seconds are left out.
+The last digits of a network's output depend on the instruction set: where a row differs, another call with
+ONEDNN_MAX_CPU_ISA=AVX2 in the environment tries again as a processor without AVX-512 computes.
 
 ``write`` gives a cell its new key if a row of a cell of that method, computed by the same old code, was reproduced and
 none differed. Rows are left as they are; beside them stands what the key was and what was recomputed.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -42,6 +45,8 @@ from denoisebench.tasks import decoded
 from denoisebench.training import Budget, Recipe, TrainingJob, train
 from denoisebench.weights import Shelf, shipped_folder
 
+INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
+
 
 def method_of(cell: StoredCell) -> Method:
     """The method of a cell, with its settings."""
@@ -52,8 +57,7 @@ def job_of(cell: StoredCell, code: Mapping[str, Any]) -> TrainingJob:
     """The training that a cell's identity describes."""
     method, identity = method_of(cell), cell.identity["training"]
     assert isinstance(method, LearnedMethod)
-    recipe = Recipe(**{**identity["recipe"], "budget": Budget(**identity["recipe"]["budget"])})
-    noise = parse_noise(identity["noise"])
+    recipe, noise = Recipe.from_record(identity["recipe"]), parse_noise(identity["noise"])
     return TrainingJob(method, noise, recipe, identity["channels"], identity["data"], code, identity["device"])
 
 
@@ -121,8 +125,14 @@ def numbers(row: Row) -> dict[str, Any]:
 
 
 def old_cells(folder: Path) -> Iterator[StoredCell]:
-    """Cells of a results folder whose keys are of the old kind."""
-    yield from (cell for cell in Store(folder, create=False).all() if "protocol" not in cell.identity["code"])
+    """Cells of a results folder whose keys are of the old kind, but for methods that have other settings by now."""
+    for cell in Store(folder, create=False).all():
+        if "protocol" in cell.identity["code"]:
+            continue
+        if cell.identity["settings"].keys() == method_of(cell).settings().keys():
+            yield cell
+        else:
+            print(f"{folder}: {cell.about['text']} ({cell.key}) is left as it is: its settings have changed")
 
 
 def code_then(cell: StoredCell) -> str:
@@ -146,6 +156,7 @@ def check(cell: StoredCell, most: float) -> dict[str, Any] | None:
     again = computed_again(cell, row)
     return {
         "cell": cell.key, "code": code_then(cell), "title": cell.about["text"], "image": row.image,
+        "instructions": os.environ.get(INSTRUCTIONS, ""),
         "trained": bool(training), "was": numbers(row), "is": numbers(again),
         "same": numbers(row) == numbers(again), "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
@@ -153,11 +164,15 @@ def check(cell: StoredCell, most: float) -> dict[str, Any] | None:
 
 def carry_over(cell: StoredCell, checked: list[dict[str, Any]], folder: Path) -> bool:
     """Key a cell anew, if rows computed by its code were reproduced."""
-    fitting = [one for one in checked if one["code"] == code_then(cell)]
-    if not fitting or not all(one["same"] for one in fitting):
+    tried = {one["cell"] for one in checked if one["code"] == code_then(cell)}
+    same = {one["cell"]: one for one in checked if one["same"] and one["cell"] in tried}
+    if not tried or tried != same.keys():
         return False
-    own = [one["image"] for one in fitting if one["cell"] == cell.key]
-    again = f"image {own[0]} of this cell" if own else f"{len(fitting)} rows of other cells of this method and code"
+    again = f"{len(same)} rows of other cells of this method and code"
+    if cell.key in same:
+        own = same[cell.key]
+        again = f"image {own['image']} of this cell" + (", network trained anew" if own["trained"] else "")
+        again += f", {INSTRUCTIONS}={own['instructions']}" if own.get("instructions") else ""
     about = {**cell.about, "carried_over": f"key was {cell.key}; computed again, every digit the same: {again}"}
     new = StoredCell(new_identity(cell), about, cell.rows)
     Store(folder, create=False).write(new)
@@ -194,7 +209,8 @@ def main() -> None:
     given = parser.parse_args()
     lines = given.checked.read_text(encoding="utf-8").splitlines() if given.checked.is_file() else []
     checked = [json.loads(line) for line in lines]
-    done = {one["cell"] for one in checked}
+    now = os.environ.get(INSTRUCTIONS, "")
+    done = {one["cell"] for one in checked if one["same"] or one.get("instructions", "") == now}
     wanted = set(filter(None, given.methods.split(",")))
     for folder in given.results:
         keys = {}
