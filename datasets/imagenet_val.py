@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.dataset import Entry, FolderSet, read_manifest
-from denoisebench.errors import UserError
-from denoisebench.files import file_sha256
-from denoisebench.images import UIntImage
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256
+from denoisebench.data.dataset import FolderSet
+from denoisebench.data.manifest import Entry, read_manifest
+from denoisebench.protocol.images import UIntImage
 
 SMALLEST, LARGEST = 256, 512
 

@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from denoisebench.closure import Code
-from denoisebench.errors import UserError
+from denoisebench.core.closure import Code
+from denoisebench.core.errors import UserError
 
 START = "denoisebench.start"
 SOURCE = '''\

@@ -10,22 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.dataset import (
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import (
     DATA_VARIABLE,
     AnyFolder,
     Archive,
-    Entry,
     FolderSet,
     MissingData,
     cache_root,
     data_roots,
-    entry_of,
     package_roots,
-    read_manifest,
-    write_manifest,
 )
-from denoisebench.errors import UserError
-from denoisebench.images import list_images
+from denoisebench.data.manifest import Entry, entry_of, read_manifest, write_manifest
+from denoisebench.protocol.images import list_images
 
 NAMES = ("ant", "bee", "cat")
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from denoisebench.errors import UserError
-from denoisebench.images import list_images, pad, padded_size, pixel_hash, read_image, to_channels, to_uint8
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.images import list_images, pad, padded_size, pixel_hash, read_image, to_channels, to_uint8
 
 SIDES = st.integers(11, 40)
 UINT_IMAGES = st.tuples(SIDES, SIDES, st.sampled_from([1, 3])).flatmap(lambda shape: arrays(np.uint8, shape))

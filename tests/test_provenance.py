@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from denoisebench.provenance import distribution_versions, fingerprint, full_digest, machine, versions
+from denoisebench.core.provenance import distribution_versions, fingerprint, full_digest, machine, versions
 
 
 def test_versions_name_what_is_absent() -> None:

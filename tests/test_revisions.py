@@ -12,30 +12,15 @@ from typing import Any
 
 import pytest
 
-import denoisebench
-from denoisebench import (
-    captures,
-    errors,
-    fmdd,
-    images,
-    method,
-    metrics,
-    networks,
-    noise,
-    progress,
-    revisions,
-    sidd_raw,
-    training,
-    vst,
-)
-from denoisebench.closure import Code
-from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Info, PlainMethod
-from denoisebench.networks import NETWORKS, tiled
-from denoisebench.registry import DATASETS, METHODS
-from denoisebench.revisions import (
+from denoisebench import networks
+from denoisebench.core import errors, progress
+from denoisebench.core.closure import Code
+from denoisebench.core.errors import UserError
+from denoisebench.core.places import package_places
+from denoisebench.data import captures, fmdd, sidd_raw
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.experiment import revisions
+from denoisebench.experiment.revisions import (
     PROTOCOL,
     PROTOCOL_VERSION,
     RECORD,
@@ -52,8 +37,17 @@ from denoisebench.revisions import (
     with_entry,
     write,
 )
+from denoisebench.networks import NETWORKS, tiled
+from denoisebench.plugins import method
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Info, PlainMethod
+from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.protocol import images, metrics, noise
+from denoisebench.results.store import Store
+from denoisebench.toolbox import vst
+from denoisebench.training import crops, loop
 
-ROOTS = [Path(root) for root in denoisebench.__path__]
+ROOTS = package_places()
 UNITS = (PROTOCOL, TRAINING)
 
 
@@ -193,7 +187,7 @@ def test_results_are_kept_under_the_first_of_equal_codes(tmp_path: Path, monkeyp
 
 
 def test_what_computes_a_number_is_in_its_closure() -> None:
-    both = (captures, fmdd, images, method, networks, noise, sidd_raw, training)
+    both = (captures, fmdd, images, method, networks, noise, sidd_raw)
     for unit in UNITS:
         assert {module.__name__ for module in both} <= closures()[unit], unit
         named = {f"{networks.__name__}.{place.partition('.')[0]}" for _, place, _ in NETWORKS.values()}
@@ -201,6 +195,7 @@ def test_what_computes_a_number_is_in_its_closure() -> None:
         shipped = {DATASETS.get(name).__module__ for name in DATASETS.names()}
         assert {module for module in shipped if module.startswith("denoisebench.")} <= closures()[unit], unit
     assert {metrics.__name__, tiled.__name__} <= closures()[PROTOCOL]
+    assert {loop.__name__, crops.__name__} <= closures()[TRAINING]
 
 
 def test_what_shows_schedules_and_stores_is_in_none() -> None:
@@ -344,9 +339,27 @@ def test_a_changed_helper_is_computed_anew_and_a_reworded_one_is_not(
 def test_a_run_writes_down_the_code_of_the_suite(
     image_folder: Callable[..., Path], command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from denoisebench.results import Store
-
     assert command("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o").code == 0
     (cell,) = Store(tmp_path / "o", create=False).all()
     assert cell.about["harness"] == [code_digest(PROTOCOL)]
     assert cell.identity["code"]["protocol"] == PROTOCOL_VERSION
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from denoisebench.vst import anscombe", "from denoisebench.toolbox.vst import anscombe"),
+        ("from denoisebench import vst", "from denoisebench.toolbox import vst"),
+        ("from denoisebench.noise import generator_from", "from denoisebench.protocol.seeds import generator_from"),
+        ("from denoisebench.training import Budget", "from denoisebench.training.recipe import Budget"),
+        ("from denoisebench.method import Info", "from denoisebench.plugins.method import Info"),
+    ],
+)
+def test_an_old_import_path_is_the_new_one(old: str, new: str, tmp_path: Path) -> None:
+    name = old.rpartition(" ")[2]
+    digests = set()
+    for number, line in enumerate((old, new, "from denoisebench.toolbox.masking import fill")):
+        path = tmp_path / f"p{number}.py"
+        path.write_text(f"{line}\ndef f(x):\n    return {name}(x)\n", encoding="utf-8")
+        digests.add(file_digest(path))
+    assert len(digests) == 2

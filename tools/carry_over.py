@@ -29,21 +29,27 @@ from typing import Any
 
 import torch
 
-from denoisebench.dataset import data_roots
-from denoisebench.evaluation import Fitting, Row, evaluate
-from denoisebench.experiment import Experiment, find_dataset
-from denoisebench.files import sealed
-from denoisebench.fitting import FitRecipe
-from denoisebench.method import LearnedMethod, Method
-from denoisebench.noise import CounterDraws, Draws, LegacyDraws, parse_noise
-from denoisebench.progress import Quiet
-from denoisebench.provenance import versions
-from denoisebench.registry import METHODS
-from denoisebench.results import FORMAT, Store, StoredCell
-from denoisebench.revisions import PROTOCOL_VERSION, TRAINING_VERSION, code_of
-from denoisebench.tasks import decoded
-from denoisebench.training import Budget, Recipe, TrainingJob, train
-from denoisebench.weights import Shelf, shipped_folder
+from denoisebench.audit import scorings
+from denoisebench.core.files import sealed
+from denoisebench.core.progress import Quiet
+from denoisebench.core.provenance import versions
+from denoisebench.data.dataset import data_roots
+from denoisebench.evaluation.evaluate import Fitting, evaluate
+from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING_VERSION, code_of, module_digest
+from denoisebench.plugins.lookup import find_dataset
+from denoisebench.plugins.method import LearnedMethod, Method
+from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.protocol.protocol import Row
+from denoisebench.results.store import FORMAT, Store, StoredCell
+from denoisebench.training.crops import decoded
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Budget, Recipe
+from denoisebench.training.train import train
+from denoisebench.training.weights import Shelf, shipped_folder
 
 INSTRUCTIONS = "ONEDNN_MAX_CPU_ISA"
 
@@ -190,7 +196,8 @@ def carry_audit(folder: Path, keys: Mapping[str, str]) -> int:
         if identity["audited"] not in keys:
             continue
         audited = json.loads((folder / "cells" / f"{keys[identity['audited']]}.json").read_text(encoding="utf-8"))
-        identity |= {"audited": keys[identity["audited"]], "code": audited["identity"]["code"]}
+        code = {**audited["identity"]["code"], "scorings": module_digest(scorings.__name__)}
+        identity |= {"audited": keys[identity["audited"]], "code": code}
         new = StoredCell(identity)
         content = {name: data[name] for name in ("identity", "about", "rows")}
         (path.parent / f"{new.key}.json").write_text(sealed(content, FORMAT), encoding="utf-8")
