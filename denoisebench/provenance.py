@@ -15,7 +15,7 @@ from typing import Any
 import denoisebench
 
 # Modules whose code decides a score, or a trained network; the rest can change without making results stale.
-EVALUATION = ("noise", "images", "metrics", "evaluation")
+EVALUATION = ("noise", "images", "imagefiles", "metrics", "evaluation")
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
 TRAINING = ("noise", "training", "parallel", *NETWORKS)
 FITTING = ("fitting",)
