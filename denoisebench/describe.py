@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from denoisebench.dataset import DataSet, FolderSet
+from denoisebench.dataset import DataSet, FolderSet, OwnFolder
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
 from denoisebench.method import PerImageMethod
@@ -45,7 +45,10 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         }
         found["training_record"]["draws"] = record.get("recipe", {}).get("draws", "")
         found["warnings"] += record.get("warnings", [])
-        shared = shared_images(_training_set(record, experiment), cell.dataset)
+        training = _training_set(record, experiment)
+        if isinstance(training, OwnFolder) and training.note:
+            found["warnings"].append(f"training: {training.note.rstrip('.')}")
+        shared = shared_images(training, cell.dataset)
         found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from denoisebench.errors import UserError
 from denoisebench.evaluation import Fitting, denoise, known_of
 from denoisebench.experiment import Cell, Experiment
-from denoisebench.images import to_float
+from denoisebench.images import checked, to_float
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod, PerImageMethod
 from denoisebench.noise import Draw
@@ -85,7 +85,8 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, progress: 
     with progress.task(f"denoise {cell.title}") as task:
         for number in np.flatnonzero(np.isnan(seconds)):
             image = images[number]
-            draw = Draw(to_float(dataset.capture(image, 0)), None)
+            noisy = checked(dataset.capture(image, 0), f"Image {image!r} of data set {dataset.name!r}")
+            draw = Draw(to_float(noisy), None)
             axes = ("denoising", cell.seed, dataset.name, image, 0, cell.noise.id)
             start = time.perf_counter()
             results[number], _, _ = denoise(

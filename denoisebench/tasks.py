@@ -22,7 +22,7 @@ from denoisebench.dataset import DataSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import Clock, Fitting, Row, evaluate
 from denoisebench.fitting import FitRecipe
-from denoisebench.images import UIntImage, to_channels
+from denoisebench.images import UIntImage, checked, to_channels
 from denoisebench.limits import TimeLimit
 from denoisebench.method import LearnedMethod, Method
 from denoisebench.noise import Draws, Noise
@@ -215,7 +215,8 @@ class Bench:
 def decoded(data: DataSet, channels: int) -> list[UIntImage]:
     """All images of a clean training set, checked, in colour or gray."""
     data.verify()
-    return [to_channels(data.load(image), channels) for image in data.images]
+    what = f"of data set {data.name!r}"
+    return [to_channels(checked(data.load(image), f"Image {image!r} {what}"), channels) for image in data.images]
 
 
 def attempt(task: Task, bench: Bench, tell: Tell) -> None:

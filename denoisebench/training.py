@@ -22,7 +22,7 @@ from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.dataset import DataSet
 from denoisebench.errors import TrainingFailed, UserError, unknown
 from denoisebench.files import Damaged, file_sha256, make_folder, sealed, set_aside, unsealed, write_bytes, write_text
-from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, to_float
+from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, checked, to_float
 from denoisebench.interrupts import whole_step
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Need
@@ -651,6 +651,9 @@ class _Captures(_Crops):
     def _get(self, what: str, image: str, index: int) -> AnyImage:
         if (what, image, index) not in self._kept:
             found = getattr(self._data, what)(image, index)
+            # What is read only where it is sliced checks what it reads.
+            if isinstance(found, np.ndarray):
+                checked(found, f"Image {image!r} of data set {self._data.name!r}, {what} {index + 1},")
             small = min(found.shape[:2]) < self._recipe.crop
             self._kept[what, image, index] = _at_least(found[:, :], self._recipe.crop) if small else found
         return self._kept[what, image, index]
