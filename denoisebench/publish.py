@@ -20,6 +20,7 @@ from denoisebench.experiment import Experiment, find_dataset
 from denoisebench.files import parse_json, read_text
 from denoisebench.lazy import torch
 from denoisebench.method import LearnedMethod
+from denoisebench.metrics import finite
 from denoisebench.networks import user_network
 from denoisebench.noise import REAL, CounterDraws, parse_noise
 from denoisebench.progress import Progress
@@ -28,6 +29,7 @@ from denoisebench.results import Store
 from denoisebench.runner import train_only
 from denoisebench.training import read_record
 from denoisebench.weights import (
+    PERFECT,
     Weights,
     is_plain_name,
     network_from,
@@ -82,6 +84,8 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
+    # JSON has no infinity.
+    loss = loss if loss is not None and math.isfinite(loss) else None
     # Not the record's own texts, which could name another folder.
     data = str(record["data"]["name"])
     if not is_plain_name(data):
@@ -128,8 +132,10 @@ def half_loss(
     for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
         network = network_from(method, channels, kept, "under test", "cpu")
         rows = evaluate(method, network, dataset, noise, CounterDraws(0), wanted)
-        means.append(fmean(row.psnr for row in rows))
-    return means[0] - means[1]
+        means.append([row.psnr for row in rows])
+    # An image that equals its reference either way costs nothing; one that does so only before rounding, everything.
+    pairs = [(before, after) for before, after in zip(*means, strict=True) if math.isfinite(min(before, after))]
+    return fmean(before for before, _ in pairs) - fmean(after for _, after in pairs) if pairs else 0.0
 
 
 def record_scores(folder: Path, results: Path) -> list[str]:
@@ -152,16 +158,19 @@ def record_scores(folder: Path, results: Path) -> list[str]:
         if weights is None:
             continue
         rows, protocol = list(cell.rows.values()), cell.identity["protocol"]
+        psnr, perfect = fmean(finite(row.psnr for row in rows)), sum(math.isinf(row.psnr) for row in rows)
         score = {
             "method": cell.about["text"],
-            "psnr": round(fmean(row.psnr for row in rows), 4),
+            "psnr": round(psnr, 4) if math.isfinite(psnr) else PERFECT,
             "ssim": round(fmean(row.ssim for row in rows), 5),
             "rows": len(rows),
             "protocol": cell.about["protocol"],
+            **({"equal_to_reference": perfect} if perfect else {}),
         }
         scores.setdefault(weights.sha256, {})[f"{protocol['dataset']} {protocol['noise']}"] = score
         where = f"{weights.path.stem} on {protocol['dataset']}"
-        said.append(f"{where}: {score['psnr']:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows")
+        equal = f", {perfect} of them equal to their reference and not in the dB" if perfect else ""
+        said.append(f"{where}: {psnr:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows{equal}")
     for sha256, found in scores.items():
         weights = by_hash[sha256]
         record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}

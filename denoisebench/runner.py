@@ -13,15 +13,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from denoisebench.claims import Claims
+from denoisebench.dataset import OwnFolder
 from denoisebench.describe import about
 from denoisebench.executors import Executor, Options, default_threads, make_executor
 from denoisebench.experiment import Cell, Experiment
 from denoisebench.files import write_text
 from denoisebench.fitting import fit_text
 from denoisebench.method import LearnedMethod, PerImageMethod
+from denoisebench.metrics import finite
 from denoisebench.noise import Draws
 from denoisebench.progress import Progress, duration
 from denoisebench.progress import Task as ProgressTask
@@ -513,7 +516,7 @@ class _Drive:
         work.dirty = True
         if time.monotonic() - work.saved > min(SAVE_SECONDS, len(work.stored.rows) * ROW_SECONDS / SAVE_SHARE):
             self._save(work)
-        mean = sum(r.psnr for r in work.stored.rows.values()) / len(work.stored.rows)
+        mean = fmean(finite(r.psnr for r in work.stored.rows.values()))
         self._show(work, 0.0, f"mean {mean:.2f} dB")
 
     def _advance(self, work: _Work, event: Advance) -> None:
@@ -626,6 +629,8 @@ def train_only(
         for method in experiment.methods
         if isinstance(method, LearnedMethod)
     }
+    if isinstance(experiment.train_data, OwnFolder) and experiment.train_data.note:
+        progress.say(f"WARNING: {experiment.train_data.note}")
     if all(record_of(job, store.models, progress.say) for job in jobs.values()):
         nets = [_Net(job) for job in jobs.values()]
     else:

@@ -25,9 +25,12 @@ from denoisebench.method import LearnedMethod
 from denoisebench.noise import REAL
 from denoisebench.provenance import full_digest
 from denoisebench.registry import METHODS
+from denoisebench.systemfiles import own_entries
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
+#: A PSNR of which every image equals its reference; JSON has no infinity.
+PERFECT = "inf"
 # What is read of every record, and its type in JSON.
 _RECORD: Mapping[str, type] = {"method": str, "settings": dict, "noise": str, "channels": int, "summary": str}
 
@@ -175,7 +178,8 @@ def _read_record(path: Path) -> dict[str, Any]:
         if not isinstance(record.get(name, {}), dict):
             raise UserError(f"Record {path} cannot be used: its {name!r} is no object.")
     for score in scores.values():
-        numbers = [score.get(name) for name in ("psnr", "ssim")] if isinstance(score, dict) else [None]
+        numbers: list[Any] = [score.get(name) for name in ("psnr", "ssim")] if isinstance(score, dict) else [None]
+        numbers = numbers[1:] if numbers[0] == PERFECT else numbers
         if not all(isinstance(number, float | int) and not isinstance(number, bool) for number in numbers):
             raise UserError(f"Record {path} cannot be used: one of its scores is no pair of PSNR and SSIM.")
     return record
@@ -211,7 +215,7 @@ def verify_folder(folder: Path) -> list[tuple[str, str]]:
             verdicts.append((name, "missing"))
         else:
             verdicts.append((name, "intact" if _hash(path.read_bytes()) == sha256 else "altered"))
-    others = {path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".json")} - set(sums)
+    others = {path.name for path in own_entries(folder) if path.suffix in (".safetensors", ".json")} - set(sums)
     return verdicts + [(name, f"not listed in {SUMS}") for name in sorted(others)]
 
 
@@ -234,13 +238,22 @@ def write_weights(
     if spoilt:
         raise UserError(f"The network {stem} holds values that are not finite ({spoilt[0]}); it is not written.")
     record = {**record, "stored_as": "float16" if half else "float32"}
-    files = {f"{stem}.safetensors": save(kept), f"{stem}.json": (json.dumps(record, indent=1) + "\n").encode()}
+    files = {f"{stem}.safetensors": save(kept), f"{stem}.json": _json(record)}
     for name, data in files.items():
         write_bytes(folder / name, data)
     listed = read_sums(folder) if (folder / SUMS).is_file() else {}
     listed.update({name: _hash(data) for name, data in files.items()})
     write_bytes(folder / SUMS, "".join(f"{listed[name]}  {name}\n" for name in sorted(listed)).encode())
     return Weights(folder / f"{stem}.safetensors", listed[f"{stem}.safetensors"], record)
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        raise UserError(
+            f"The record of a network holds a number that is not finite ({error}); it is not written."
+        ) from None
 
 
 def read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from denoisebench.experiment import parse_method
 from denoisebench.method import LearnedMethod
 from denoisebench.networks import build_network
 from denoisebench.publish import _b2u_names, _nbr_names
+from denoisebench.results import Store
 from denoisebench.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry", "nothing_shipped")
@@ -242,6 +245,37 @@ def test_train_list_verify_score(
     assert command("weights", "verify", "--weights", out).code == 0
     again = command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
     assert "0 to compute" in again.err
+
+
+@pytest.mark.parametrize("perfect", [1, 2])
+def test_weights_are_readable_whatever_was_scored(
+    perfect: int, tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path]
+) -> None:
+    """JSON has no infinity: the PSNR of an image that equals its reference must not make a record unreadable."""
+    folder, out, results = image_folder("test"), tmp_path / "w", tmp_path / "o"
+    method = ("--methods", "n2c[network=dncnn]")
+    command("weights", "train", *method, "--budget", "1steps", "--crop", 32, "--train-data", folder, "--out", out)
+    command("run", *method, "--datasets", folder, "--weights", out, "--out", results)
+    for cell in Store(results).all():
+        for pair in list(cell.rows)[:perfect]:
+            cell.rows[pair] = replace(cell.rows[pair], psnr=math.inf)
+        cell.rows = {pair: row if row.psnr == math.inf else replace(row, psnr=21.5) for pair, row in cell.rows.items()}
+        Store(results).write(cell)
+    ran = command("weights", "score", results, "--out", out)
+    assert ran.code == 0, ran.err
+    assert f"2 rows, {perfect} of them equal to their reference and not in the dB" in ran.out
+    (record,) = [json.loads(path.read_text(), parse_constant=pytest.fail) for path in out.glob("*.json")]
+    score = record["scores"]["test gauss25"]
+    assert (score["psnr"], score["equal_to_reference"]) == ("inf" if perfect == 2 else 21.5, perfect)
+    for arguments in (("list", "--weights"), ("verify", "--weights")):
+        assert command("weights", *arguments, out).code == 0
+    assert "test inf" in command("weights", "list", "--weights", out).out or perfect == 1
+
+
+def test_a_record_with_a_number_that_json_has_not_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a number that is not finite"):
+        write_weights(tmp_path, "x", {"a": torch.zeros(1)}, {"half_loss_db": math.inf}, half=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- released checkpoints ---

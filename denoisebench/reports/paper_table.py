@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 from denoisebench.config import PaperPart
 from denoisebench.errors import UserError
 from denoisebench.reports.published import is_odd, literature, names_of, rows_of
-from denoisebench.reports.table import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
+from denoisebench.reports.table import (
+    Column,
+    Line,
+    Score,
+    column_of,
+    current,
+    line_of,
+    perfect_note,
+    score_of,
+    scoring_text,
+)
 from denoisebench.results import StoredCell
 
 if TYPE_CHECKING:
@@ -278,6 +288,8 @@ def notes_of(table: PaperTable) -> list[str]:
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
+    scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
+    told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]
 
 

@@ -8,7 +8,8 @@ clean image, per column, PSNR and SSIM apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -41,10 +42,11 @@ class Score:
 
     Parameters
     ----------
-    psnr, ssim : mean over trainings of the mean over images
+    psnr, ssim : mean over trainings of the mean over images; PSNR without images that equal their reference
     rows : scored images of each training
     trainings : how many, 1 for a method that is not trained
     spread : standard deviation of PSNR over trainings in dB, 0 for one
+    perfect : image and repeat of what equals its reference, in one training at least
     """
 
     psnr: float
@@ -52,6 +54,7 @@ class Score:
     rows: int
     trainings: int = 1
     spread: float = 0.0
+    perfect: frozenset[tuple[str, int]] = frozenset()
     psnr_mark: str = ""
     ssim_mark: str = ""
 
@@ -122,12 +125,31 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
 
 
 def score_of(trainings: Sequence[StoredCell]) -> Score:
-    """Means over the trainings of a method and over the images of each."""
+    """Means over the trainings of a method and over the images of each.
+
+    An image that equals its reference has an infinite PSNR. The mean is over the others, the same in every training, so
+    that the spread is not one between images.
+    """
     rows = [list(cell.rows.values()) for cell in trainings]
-    levels = [fmean(row.psnr for row in part) for part in rows]
+    perfect = frozenset((row.image, row.repeat) for part in rows for row in part if not math.isfinite(row.psnr))
+    levels = [
+        fmean([row.psnr for row in part if (row.image, row.repeat) not in perfect] or [math.inf]) for part in rows
+    ]
     ssim = fmean(fmean(row.ssim for row in part) for part in rows)
-    spread = stdev(levels) if len(levels) > 1 else 0.0
-    return Score(fmean(levels), ssim, min(map(len, rows)), len(rows), spread)
+    spread = stdev(levels) if len(levels) > 1 and math.isfinite(sum(levels)) else 0.0
+    return Score(fmean(levels), ssim, min(map(len, rows)), len(rows), spread, perfect)
+
+
+def perfect_note(what: str, score: Score) -> str:
+    """A sentence on images that equal their reference, or ''."""
+    if not score.perfect:
+        return ""
+    where = " in one training at least" if score.trainings > 1 else ""
+    left = "" if math.isfinite(score.psnr) else "; as none is left, it is infinite"
+    return (
+        f"{what}: {len(score.perfect)} of {score.rows} scored images equal their reference{where}; their PSNR is "
+        f"infinite and not in the mean{left}."
+    )
 
 
 def training_seed(cell: StoredCell) -> int:
@@ -161,13 +183,19 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
     present = [line for line in ranked if (line, column) in table.scores]
     if len(present) < 2:
         return
-    for attribute, digits in (("psnr", 2), ("ssim", 3)):
+    unlike = _unlike(table.scores[line, column] for line in present)
+    for attribute, digits in (("ssim", 3),) if unlike else (("psnr", 2), ("ssim", 3)):
         values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in present}
         best, *rest = sorted(set(values.values()), reverse=True)
         for line, value in values.items():
             mark = "best" if value == best else "second" if rest and value == rest[0] else ""
             score = table.scores[line, column]
             table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
+
+
+def _unlike(scores: Iterable[Score]) -> bool:
+    """Whether finite means of PSNR are over different images, because some equal their reference in one line only."""
+    return len({score.perfect for score in scores if math.isfinite(score.psnr)}) > 1
 
 
 def scoring_text(protocol: Mapping[str, Any]) -> str:
@@ -195,6 +223,13 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             notes.append(
                 f"{table.titles[column]}: ± is the standard deviation over {' or '.join(map(str, several))} trainings "
                 "that differ in their seed."
+            )
+        lines = {line: score for (line, place), score in table.scores.items() if place == column}
+        notes += filter(None, (perfect_note(f"{x.label} on {table.titles[column]}", s) for x, s in lines.items()))
+        if _unlike(lines.values()):
+            notes.append(
+                f"{table.titles[column]}: means of PSNR are over different images where some equal their reference in "
+                "one line only; such lines are not ranked by it."
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
