@@ -575,9 +575,10 @@ def weights_export(
     """Turn the finished trainings of a results folder into weights."""
     from denoisebench.progress import for_stderr
     from denoisebench.publish import export
+    from denoisebench.systemfiles import own_entries
 
     _load_plugins(plugin)
-    records = sorted((results / "models").glob("*.json"))
+    records = list(own_entries(results / "models", "*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
     experiment = _experiment("identity", "gauss25", None, _Training(), data_root, "cpu")

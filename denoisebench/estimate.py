@@ -24,6 +24,7 @@ from denoisebench.method import PerImageMethod
 from denoisebench.progress import duration
 from denoisebench.results import Store, StoredCell
 from denoisebench.runner import Planned, plan
+from denoisebench.systemfiles import own_entries
 from denoisebench.training import Budget, TrainingJob
 from denoisebench.weights import read_folder, weights_folders
 
@@ -160,7 +161,7 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
         return [Cost(0, False, 0, 0.0, "") for _ in planned]
     known = timings(planned, store)
     # The file name of a trained network ends with the key of its training.
-    records = [path for path in store.models.glob("*.json") if path.with_suffix(".safetensors").is_file()]
+    records = [path for path in own_entries(store.models, "*.json") if path.with_suffix(".safetensors").is_file()]
     paid = {path.stem.rpartition("-")[2] for path in records}
     sizes: dict[str, Mapping[str, float]] = {}
     costs = []

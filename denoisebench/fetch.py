@@ -20,6 +20,7 @@ from denoisebench.dataset import Archive, DataSet, FolderSet, MissingData
 from denoisebench.errors import UserError
 from denoisebench.files import file_sha256
 from denoisebench.registry import DATASETS
+from denoisebench.systemfiles import is_system_file, own_entries
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
 OFFLINE_VARIABLE = "DENOISEBENCH_OFFLINE"
@@ -138,7 +139,7 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
             f"{' ' + how if how else ''} Licence: {kind.licence or 'not stated'}."
         )
     target = root / kind.folders[0]
-    if target.is_dir() and any(target.iterdir()):
+    if target.is_dir() and any(own_entries(target)):
         _keep(kind, target)
         progress(f"{kind.name}: already in {target}, verified")
         return target
@@ -329,14 +330,19 @@ def _read_tag(tag: Path, url: str) -> dict[str, Any] | None:
 def _extract(packed: Path, archive: Archive, wanted: Collection[str] | None, into: Path) -> None:
     """Write the members that match, each under its last name part alone, into a folder; ``wanted`` are image ids."""
     try:
+        names: set[str] = set()
         members = _zip_members if zipfile.is_zipfile(packed) else _tar_members
         with members(packed, archive.password) as found:
             for name, plain, open_member in found:
                 _refuse_unsafe(name, plain, packed)
                 path = PurePosixPath(name)
                 chosen = fnmatch.fnmatch(name, archive.members) and (wanted is None or path.stem in wanted)
+                chosen = chosen and not any(map(is_system_file, path.parts))
                 stream = open_member() if chosen else None
                 if stream is not None:
+                    if path.name in names:
+                        raise UserError(f"Archive {packed.name} holds several files named {path.name}; none is used.")
+                    names.add(path.name)
                     with stream, (into / path.name).open("wb") as out:
                         _copy(stream, out, name, packed)
     # zipfile raises RuntimeError for a wrong password and NotImplementedError for unknown compression.

@@ -24,6 +24,7 @@ from denoisebench.files import (
     write_text,
 )
 from denoisebench.provenance import full_digest
+from denoisebench.systemfiles import own_entries
 
 FORMAT = 2
 # What reports read, and of what type.
@@ -143,7 +144,7 @@ class Store:
         self.damaged = []
         cells = []
         with collection_paused():
-            for path in sorted(self.cells.glob("*.json")):
+            for path in own_entries(self.cells, "*.json"):
                 try:
                     cell = _cell_of(path, _content(path))
                     _check_reportable(path, cell)

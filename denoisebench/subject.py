@@ -17,6 +17,7 @@ from denoisebench.provenance import EVALUATION, FITTING, NETWORKS, code_digest, 
 from denoisebench.registry import DATASETS, METHODS
 from denoisebench.reports.table import current
 from denoisebench.results import Store, StoredCell
+from denoisebench.systemfiles import own_entries
 from denoisebench.training import Budget, read_record
 from denoisebench.weights import Shelf, Weights
 
@@ -185,7 +186,7 @@ def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Weights:
             )
         return weights
     key = full_digest(training)[:16]
-    path = next(store.models.glob(f"*-{key}.safetensors"), None)
+    path = next(own_entries(store.models, f"*-{key}.safetensors"), None)
     if path is None:
         raise UserError(f"The network of {text} (key {key}) is not in {store.models} any more; run it again.")
     record = read_record(path.with_suffix(".json"), key)

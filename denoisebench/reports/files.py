@@ -6,6 +6,7 @@ from denoisebench.files import write_text
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import Table, build_table, current
 from denoisebench.results import Store, collection_paused
+from denoisebench.systemfiles import own_entries
 
 
 def outdated(store: Store) -> bool:
@@ -14,7 +15,7 @@ def outdated(store: Store) -> bool:
     if not all(path.is_file() for path in reports):
         return True
     written = min(path.stat().st_mtime_ns for path in reports)
-    return any(path.stat().st_mtime_ns > written for path in store.cells.glob("*.json"))
+    return any(path.stat().st_mtime_ns > written for path in own_entries(store.cells, "*.json"))
 
 
 def flaws(store: Store) -> list[str]:
