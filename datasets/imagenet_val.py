@@ -2,7 +2,8 @@
 
 Any folder of images is taken; those with both sides in 256..512 are kept and converted to RGB, as the
 tools of Neighbor2Neighbor and Blind2Unblind do. From ILSVRC2012_img_val (50,000 images) that leaves
-44,328. Source: https://image-net.org, non-commercial research use, after registration.
+44,328. Those of `heldout`, which trainings are measured on, are left out by name. Source: https://image-net.org,
+non-commercial research use, after registration.
 
 No manifest is shipped: whatever the folder holds is used, and `note` says how many images that is.
 
@@ -15,10 +16,11 @@ from __future__ import annotations
 import hashlib
 import io
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from denoisebench.dataset import Entry, FolderSet, changed
+from denoisebench.dataset import Entry, FolderSet, changed, read_manifest
 from denoisebench.errors import UserError
 from denoisebench.files import file_sha256
 from denoisebench.imagefiles import FORMATS
@@ -48,7 +50,10 @@ class ImageNetVal(FolderSet):
         from PIL import Image
 
         found = []
+        kept_back = {entry.file for entry in read_manifest(Path(__file__).with_name("manifests") / "heldout.tsv")}
         for path in self._files():
+            if path.name in kept_back:
+                continue
             try:
                 with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
                     width, height = image.size

@@ -76,7 +76,7 @@ ImageBudget = Annotated[
 WeightFolders = Annotated[
     list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
 ]
-Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 1; paper 4).")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 4).")]
 Crop = Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")]
 LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
 TrainingNoise = Annotated[
@@ -84,7 +84,12 @@ TrainingNoise = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of noise, training and methods.")]
 Precision = Annotated[
-    str, typer.Option(help="float32, or bfloat16 for passes through the network while training (GPUs, new CPUs).")
+    str,
+    typer.Option(help="Of passes through the network in training: float32, bfloat16, or auto: the faster one here."),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
 ]
 Devices = Annotated[int, typer.Option(min=1, help="Processes (GPUs) that share each training batch.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -139,7 +144,8 @@ def run(
     crop: Crop = None,
     lr: LearningRate = None,
     training_noise: TrainingNoise = "fresh",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
+    recipe: RecipeName = None,
     devices: Devices = 1,
     noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter",
     padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side",
@@ -175,9 +181,11 @@ def run(
 
     keep_freed_memory()
     _load_plugins(plugin)
-    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, trainings)
+    training = _Training(
+        budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, trainings, recipe
+    )
     experiment = _experiment(
-        methods, noise, datasets, recipe, data_root, device,
+        methods, noise, datasets, training, data_root, device,
         repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
         tile=tile, network=network,
     )  # fmt: skip
@@ -337,7 +345,8 @@ def train(
     crop: Crop = None,
     lr: LearningRate = None,
     training_noise: TrainingNoise = "fresh",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
+    recipe: RecipeName = None,
     devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
@@ -356,8 +365,8 @@ def train(
 
     _check_channels(channels)
     _load_plugins(plugin)
-    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
-    experiment = _experiment(methods, noise, None, recipe, data_root, device, network=network)
+    training = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, recipe=recipe)
+    experiment = _experiment(methods, noise, None, training, data_root, device, network=network)
     where = _executor(executor, workers, threads, None, None, address, experiment.device)
     store = Store(out)
     try:
@@ -386,7 +395,8 @@ def submit(
     batch: Batch = None,
     crop: Crop = None,
     lr: LearningRate = None,
-    precision: Precision = "float32",
+    precision: Precision = "auto",
+    recipe: RecipeName = None,
     devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
@@ -400,9 +410,9 @@ def submit(
     from denoisebench.submission import write_submissions
 
     _load_plugins(plugin)
-    recipe = _Training(budget, batch, crop, lr, train_data, "fresh", precision, devices, seed)
+    training = _Training(budget, batch, crop, lr, train_data, "fresh", precision, devices, seed, recipe=recipe)
     experiment = _experiment(
-        methods, "real", datasets, recipe, data_root, device, weights=weights or [], image_budget=image_budget
+        methods, "real", datasets, training, data_root, device, weights=weights or [], image_budget=image_budget
     )
     try:
         written, refused = write_submissions(replace(experiment, scored=False), Store(out), for_stderr())
@@ -532,7 +542,8 @@ def weights_train(
     crop: Crop = None,
     lr: LearningRate = None,
     training_noise: TrainingNoise = "fresh",
-    precision: Precision = "float32",
+    precision: Precision = "auto",
+    recipe: RecipeName = None,
     devices: Devices = 1,
     seed: Seed = 0,
     device: Device = "auto",
@@ -548,8 +559,8 @@ def weights_train(
 
     keep_freed_memory()
     _load_plugins(plugin)
-    recipe = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed)
-    experiment = _experiment(methods, noise, None, recipe, data_root, device, network=network)
+    training = _Training(budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, recipe=recipe)
+    experiment = _experiment(methods, noise, None, training, data_root, device, network=network)
     _check_channels(channels)
     limit = None if time_limit is None else 60 * time_limit
     try:
@@ -636,10 +647,11 @@ class _Training:
     lr: float | None = None
     data: str = "auto"
     noise: str = "fresh"
-    precision: str = "float32"
+    precision: str = "auto"
     devices: int = 1
     seed: int = 0
     trainings: int = 1
+    recipe: str | None = None
 
 
 def _experiment(
@@ -659,11 +671,12 @@ def _experiment(
 ) -> Experiment:
     from denoisebench import experiment as texts
     from denoisebench.dataset import data_roots
-    from denoisebench.training import parse_budget, recipe_from
+    from denoisebench.training import parse_budget, recipe_from, usual_precision
     from denoisebench.weights import Shelf, weights_folders
 
     _check_root(data_root)
     roots = data_roots(data_root)
+    device = texts.resolve_device(device)
     own = weights is None or replace(training, seed=0) != _Training()
     if own and weights:
         raise UserError("--weights names trained networks, and the options of training ask for new ones; drop one.")
@@ -680,10 +693,12 @@ def _experiment(
             training.lr,
             training.noise,
             training.seed,
-            training.precision,
+            usual_precision(device) if training.precision == "auto" else training.precision,
             training.devices,
+            training.recipe,
         ),
         image_budget=image_budget or training.budget,
+        image_precision="float32" if training.precision == "auto" else training.precision,
         repeats=texts.parse_repeats(repeats),
         train_data=None if training.data == "auto" else texts.find_dataset(training.data, roots),
         draws=draws,
@@ -691,7 +706,7 @@ def _experiment(
         trainings=training.trainings,
         padding=padding,
         tile=texts.parse_tile(tile),
-        device=texts.resolve_device(device),
+        device=device,
         roots=roots,
         shelf=None if own else Shelf(weights_folders(weights or [])),
     )

@@ -11,7 +11,7 @@ from denoisebench.experiment import Cell, Experiment
 from denoisebench.fitting import fit_text
 from denoisebench.method import PerImageMethod
 from denoisebench.registry import DATASETS
-from denoisebench.training import Budget, Recipe
+from denoisebench.training import Recipe
 
 
 def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, written: datetime) -> dict[str, Any]:
@@ -55,8 +55,7 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
 
 def training_text(record: Mapping[str, Any]) -> str:
     """One phrase for a table: length, crops and data, and what differs from the usual recipe."""
-    values = dict(record["recipe"])
-    recipe = Recipe(**{**values, "budget": Budget(**values["budget"])})
+    recipe = Recipe.from_record(record["recipe"])
     usual = Recipe(recipe.budget)
     data = record["data"]
     parts = [recipe.text, data["name"] + (f" ({data['extent']})" if data.get("extent") else "")]

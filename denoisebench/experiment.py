@@ -36,6 +36,8 @@ from denoisebench.weights import Shelf, Weights
 DRAWS = ("counter", "legacy")
 #: Official order of the legacy stream.
 LEGACY_ORDER = ("kodak", "bsd300", "set14")
+#: Data set on which trainings are measured.
+HELD_OUT = "heldout"
 #: Training sets tried in turn under ``--train-data auto``; the last is inside scikit-image's wheel.
 AUTO_TRAINING = {3: ("bsd400_color", "samples_train"), 1: ("bsd400", "samples_train")}
 #: Every method that a list does not name itself.
@@ -102,7 +104,7 @@ class Experiment:
     methods, noises, datasets : every combination is a cell
     repeats : draws of noise per image; None for the paper's number of each set
     recipe : training of the learned methods
-    image_budget : of the per-image methods, as `denoisebench.fitting.fit_recipe` reads it
+    image_budget, image_precision : of the per-image methods, as `denoisebench.fitting.fit_recipe` reads them
     train_data : the training images, or None to choose by `AUTO_TRAINING`
     draws : 'counter' or 'legacy'
     seed : of noise, training and methods
@@ -120,6 +122,7 @@ class Experiment:
     datasets: Sequence[DataSet]
     recipe: Recipe
     image_budget: str | None = None
+    image_precision: str = "float32"
     repeats: int | None = 1
     train_data: DataSet | None = None
     draws: str = "counter"
@@ -198,6 +201,16 @@ class Experiment:
         own = self.train_data
         return own if own is not None and own.name == name else find_dataset(name, self.roots)
 
+    def heldout(self, job: TrainingJob) -> DataSet | None:
+        """The photographs that a training is measured on, if they are on this machine and of its kind."""
+        if job.noise.real or job.channels not in (1, 3):
+            return None
+        found = find_dataset(HELD_OUT, self.roots)
+        try:
+            return found if isinstance(found, FolderSet) and found.folder else None
+        except MissingData:
+            return None
+
     def _find_training_set(self, channels: int) -> DataSet:
         *preferred, embedded = AUTO_TRAINING[channels]
         for name in preferred:
@@ -275,7 +288,7 @@ class Experiment:
                 skip = str(error)
         elif isinstance(method, PerImageMethod):
             try:
-                fit = fit_recipe(method, self.image_budget, self.recipe.precision)
+                fit = fit_recipe(method, self.image_budget, self.image_precision)
                 training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
             except UserError as error:
                 skip = skip or str(error)

@@ -322,6 +322,13 @@ class LearnedMethod(Method):
         """
         return typing.cast("torch.Tensor", network(noisy))
 
+    def outputs(self) -> Mapping[str, Self]:
+        """What is measured along a training, by name: this method with settings that matter for denoising only.
+
+        A training is measured ten times; a method whose output takes many passes names a cheaper one here.
+        """
+        return {"psnr": self}
+
     def diagnose(self, curve: Sequence[Mapping[str, float]]) -> list[str]:
         """Sentences about what went wrong in a training, read off its learning curve; empty if nothing."""
         return []

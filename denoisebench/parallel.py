@@ -18,6 +18,7 @@ from torch.multiprocessing.spawn import spawn
 
 from denoisebench.errors import TrainingFailed, UserError
 from denoisebench.files import CannotWrite
+from denoisebench.heldout import HeldOut
 from denoisebench.parcel import Parcel
 from denoisebench.progress import Progress, Quiet, for_stderr
 from denoisebench.training import OutOfTime, Team, TrainingImages, TrainingJob, train_here
@@ -47,7 +48,12 @@ class Processes(Team):
 
 
 def train_together(
-    job: TrainingJob, images: TrainingImages, folder: Path, progress: Progress, until: float | None
+    job: TrainingJob,
+    images: TrainingImages,
+    folder: Path,
+    progress: Progress,
+    until: float | None,
+    heldout: HeldOut | None = None,
 ) -> None:
     """Train with ``job.recipe.devices`` processes; the result is stored in ``folder``, as `train` does.
 
@@ -65,7 +71,7 @@ def train_together(
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory() as place:
         loud = not isinstance(progress, Quiet)
-        arguments = (count, place, Parcel.of(job), images, folder, loud, until, threads)
+        arguments = (count, place, Parcel.of(job), images, folder, loud, until, threads, heldout)
         outcome = Path(place) / "outcome"
         try:
             spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
@@ -88,6 +94,7 @@ def _work(
     loud: bool,
     until: float | None,
     threads: int,
+    heldout: HeldOut | None,
 ) -> None:
     from denoisebench.memory import keep_freed_memory
 
@@ -101,7 +108,7 @@ def _work(
     dist.barrier()
     progress = for_stderr() if loud and rank == 0 else Quiet()
     try:
-        train_here(job, images, folder, device, progress, until, Processes(device))
+        train_here(job, images, folder, device, progress, until, Processes(device), heldout)
     except (OutOfTime, TrainingFailed, UserError) as error:
         if rank == 0:
             kind = next(kind for kind in _OUTCOMES if isinstance(error, kind))

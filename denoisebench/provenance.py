@@ -102,6 +102,17 @@ def machine() -> dict[str, Any]:
     }
 
 
+@cache
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers (AVX512-BF16, AMX, or Arm's BF16), as Linux tells."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return False
+    lines = info.read_text(encoding="utf-8", errors="replace").lower().splitlines()
+    flags = next((line for line in lines if line.startswith(("flags", "features"))), "")
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags.split()))
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():

@@ -261,10 +261,16 @@ class _Drive:
     """
 
     def __init__(
-        self, experiment: Experiment, store: Store, progress: Progress, executor: Executor, until: float | None = None
+        self,
+        experiment: Experiment,
+        store: Store,
+        progress: Progress,
+        executor: Executor,
+        until: float | None = None,
+        measured: bool = False,
     ) -> None:
         self._experiment, self._store, self._progress, self._executor = experiment, store, progress, executor
-        self._until = until
+        self._until, self._measured = until, measured
         self._claims = Claims(store.folder / "claims")
         self._in_hand: dict[int, _InHand] = {}
         self._numbers = 0
@@ -423,7 +429,8 @@ class _Drive:
         net.running = True
         images = self._experiment.training_data(job.data["name"])
         models, threads = self._store.models.absolute(), self._executor.options.threads
-        entry = _InHand(Training(job, images, models, threads, self._until), None, net, [])
+        heldout = self._experiment.heldout(job) if self._measured else None
+        entry = _InHand(Training(job, images, models, threads, self._until, heldout), None, net, [])
         entry.bar = entry.stack.enter_context(self._progress.task(f"train {job.method.text} on {job.noise.id}"))
         self._submit(entry)
 
@@ -635,7 +642,8 @@ def train_only(
         nets = [_Net(job) for job in jobs.values()]
     else:
         with _executor(executor, experiment) as ready:
-            nets = _Drive(experiment, store, progress, ready, until).train(list(jobs.values()))
+            drive = _Drive(experiment, store, progress, ready, until, measured=True)
+            nets = drive.train(list(jobs.values()))
     done: dict[str, str] = {}
     failed: list[tuple[str, str]] = []
     for title, net in zip(jobs, nets, strict=True):

@@ -22,6 +22,7 @@ from denoisebench.dataset import DataSet
 from denoisebench.errors import ContractError, TrainingFailed, UserError
 from denoisebench.evaluation import Clock, Fitting, Row, evaluate
 from denoisebench.fitting import FitRecipe
+from denoisebench.heldout import HeldOut
 from denoisebench.images import UIntImage, checked, to_channels
 from denoisebench.limits import TimeLimit
 from denoisebench.method import LearnedMethod, Method
@@ -82,13 +83,22 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Training:
-    """Train one network and store it in ``models``; ``until`` is a value of ``time.monotonic()``."""
+    """Train one network and store it in ``models``.
+
+    Parameters
+    ----------
+    until : float or None
+        Value of ``time.monotonic()`` at which to stop.
+    heldout : DataSet or None
+        Photographs on which the training is measured.
+    """
 
     job: TrainingJob
     images: DataSet
     models: Path
     threads: int
     until: float | None = None
+    heldout: DataSet | None = None
 
     @property
     def title(self) -> str:
@@ -244,8 +254,9 @@ def perform(task: Task, bench: Bench, tell: Tell) -> Done:
         if isinstance(task, Training):
             inner = _Teller(tell)
             images = bench.training_images(task.images, task.job)
+            heldout = HeldOut.of(task.heldout, task.job.channels) if task.heldout else None
             begun = time.perf_counter()
-            trained = train(task.job, images, task.models, device, inner, task.until)
+            trained = train(task.job, images, task.models, device, inner, task.until, heldout)
             bench.network = (task.job.key, trained)
             clock.method = time.perf_counter() - begun
         else:

@@ -349,8 +349,7 @@ def _part_text(recipe: Recipe | None, part: str) -> str:
 
 def _recipe(record: Mapping[str, Any]) -> Recipe | None:
     try:
-        values = dict(record["recipe"])
-        recipe = Recipe(**{**values, "budget": Budget(**values["budget"])})
+        recipe = Recipe.from_record(record["recipe"])
     except (KeyError, TypeError):
         return None
     # A training of so many minutes is repeated by its steps.

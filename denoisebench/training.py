@@ -1,8 +1,8 @@
 """One training loop for every learned method.
 
-Adam, the paper's learning-rate schedule scaled to the budget, random crops, synthetic noise or real captures. Every
-step draws from generators derived from (seed, step), so all methods see the same crops and the same noise, and a
-training that was stopped goes on exactly where it was. Training images stay in memory as they are stored (uint8).
+The optimiser, schedule and weight average of a recipe, random crops, synthetic noise or real captures. Every step draws
+from generators derived from (seed, step), so all methods see the same crops and the same noise, and a training that
+was stopped goes on exactly where it was. Training images stay in memory as they are stored (uint8).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,13 +23,14 @@ from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.dataset import DataSet
 from denoisebench.errors import TrainingFailed, UserError, unknown
 from denoisebench.files import Damaged, file_sha256, make_folder, sealed, set_aside, unsealed, write_bytes, write_text
+from denoisebench.heldout import POINTS, HeldOut
 from denoisebench.images import CHANNEL_NAMES, AnyImage, UIntImage, checked, to_float
 from denoisebench.interrupts import whole_step
 from denoisebench.lazy import torch
 from denoisebench.method import Batch, Known, LearnedMethod, Need
 from denoisebench.noise import Noise, add_noise, add_noise_batch, generator_from, torch_generator_from
 from denoisebench.progress import Progress
-from denoisebench.provenance import full_digest, machine
+from denoisebench.provenance import cpu_has_bfloat16, full_digest, machine
 
 #: What networks are trained on: clean images in the order of their data set, or a data set of real captures.
 TrainingImages = Sequence[UIntImage] | DataSet
@@ -36,9 +38,12 @@ CHECKPOINT_SECONDS = 20.0
 #: Of the records of trainings.
 FORMAT = 2
 PRECISIONS = ("float32", "bfloat16")
+OPTIMISERS = ("adam", "muon")
+SCHEDULES = ("halving", "cosine")
 # Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
 # learned any more.
 DIVERGED, PATIENCE, AT_END = 10.0, 20, 3
+_RECIPE = re.compile(r"(\w+)(?:\[(.*)\])?")
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|min(?:utes?)?)?")
 
 
@@ -86,16 +91,32 @@ def parse_budget(text: str) -> Budget:
 class Recipe:
     """Everything about a training that is not the method, the noise or the images.
 
+    The defaults of the fields are the recipe of records that do not name the field; see `LAPTOP` and `PAPER`.
+
     Parameters
     ----------
-    budget : length
-    batch : crops per step; at tiny budgets many small steps beat few large ones
-    crop : side of a crop in pixels
-    lr : first learning rate of Adam
-    draws : 'fresh' noise in every step, or one 'fixed' noisy copy of each image for the whole training
-    seed : of initialisation, crops and noise
-    precision : 'float32', or 'bfloat16' for the passes through the network (weights and losses stay float32)
-    devices : processes that share each batch
+    budget : Budget
+        Length.
+    batch : int
+        Crops per step.
+    crop : int
+        Side of a crop in pixels.
+    lr : float
+        First learning rate.
+    draws : str
+        'fresh' noise in every step, or one 'fixed' noisy copy of each image for the whole training.
+    seed : int
+        Of initialisation, crops and noise.
+    precision : str
+        'float32', or 'bfloat16' for the passes through the network (weights and losses stay float32).
+    devices : int
+        Processes that share each batch.
+    optimiser : str
+        'adam', or 'muon': see `denoisebench.optimiser`.
+    schedule : str
+        Of the learning rate: 'halving' at 20, 40, 60 and 80 % of the training, or 'cosine' down to zero.
+    average : float
+        Decay of the moving average of the weights that is kept as the network; 0 keeps the weights of the last step.
     """
 
     budget: Budget
@@ -106,19 +127,81 @@ class Recipe:
     seed: int = 0
     precision: str = "float32"
     devices: int = 1
+    optimiser: str = "adam"
+    schedule: str = "halving"
+    average: float = 0.0
 
     @property
     def text(self) -> str:
         """One phrase for a table."""
         parts = [self.budget.text, f"{self.batch}x{self.crop}²"]
+        parts += [self.optimiser.capitalize()] if self.optimiser != "adam" else []
         parts += ["fixed noise"] if self.draws == "fixed" else []
         parts += [self.precision] if self.precision != "float32" else []
         parts += [f"{self.devices} devices"] if self.devices > 1 else []
         return ", ".join(parts)
 
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe as a record of a training holds it.
 
-#: 100 epochs of 128x128 crops at 3e-4, as Blind2Unblind states.
-PAPER = Recipe(Budget(100, "epochs"), batch=4, crop=128, lr=3e-4)
+        Raises
+        ------
+        TypeError, KeyError
+            For a record that is not one of a training.
+        """
+        return cls(**{**values, "budget": Budget(**values["budget"])})
+
+
+_ANY = Budget(1, "steps")
+#: By name; the budget is given apart.
+RECIPES: Mapping[str, Recipe] = {
+    # What teaches a network most in the minutes that a laptop has; tuned once for all methods on held-out photographs.
+    "laptop": Recipe(_ANY, batch=4, optimiser="muon", schedule="cosine", average=0.999),
+    # 128x128 crops at 3e-4, as Blind2Unblind states.
+    "paper": Recipe(_ANY, batch=4, crop=128, lr=3e-4),
+}
+PAPER_BUDGET = Budget(100, "epochs")
+PAPER = replace(RECIPES["paper"], budget=PAPER_BUDGET)
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Read ``laptop``, ``paper`` or one of them with changes: ``laptop[optimiser=adam,average=0]``.
+
+    Raises
+    ------
+    UserError
+        Naming the part that cannot be read and what is allowed.
+    """
+    match = _RECIPE.fullmatch(text.strip())
+    if match is None or match[1] not in RECIPES:
+        raise unknown("recipe", text, RECIPES, "Changes go into brackets: laptop[optimiser=adam,average=0].")
+    choices = {"optimiser": OPTIMISERS, "schedule": SCHEDULES}
+    changes: dict[str, Any] = {}
+    for part in filter(None, (match[2] or "").split(",")):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name in choices:
+            if value not in choices[name]:
+                raise unknown(f"{name} of a recipe", value, choices[name])
+            changes[name] = value
+        elif name == "average":
+            try:
+                changes[name] = float(value)
+            except ValueError:
+                changes[name] = math.nan
+            if not 0 <= changes[name] < 1:
+                raise UserError(f"Recipe {text!r}: average must be a number from 0 (none) to below 1, not {value!r}.")
+        else:
+            raise unknown("part of a recipe", name, (*choices, "average"), "The rest has options of its own.")
+    return replace(RECIPES[match[1]], **changes)
+
+
+def usual_precision(device: str) -> str:
+    """bfloat16 where the device has units for it, float32 elsewhere.
+
+    On a processor with them the passes of the U-Net take half the time, without them several times as long.
+    """
+    return "bfloat16" if device.startswith("cuda") or cpu_has_bfloat16() else "float32"
 
 
 def recipe_from(
@@ -130,15 +213,24 @@ def recipe_from(
     seed: int,
     precision: str = "float32",
     devices: int = 1,
+    recipe: str | None = None,
 ) -> Recipe:
-    """The recipe of command-line values; None takes the default, ``paper`` takes `PAPER` as the default.
+    """The recipe of command-line values; None takes that of the named recipe.
+
+    Parameters
+    ----------
+    budget : str
+        A budget, or ``paper`` for the paper's recipe and 100 epochs.
+    recipe : str or None
+        See `parse_recipe`; None is ``paper`` for a budget of that name, else ``laptop``.
 
     Raises
     ------
     UserError
         For a value that is not allowed.
     """
-    base = PAPER if budget == "paper" else Recipe(parse_budget(budget))
+    length = PAPER_BUDGET if budget == "paper" else parse_budget(budget)
+    base = parse_recipe(recipe or ("paper" if budget == "paper" else "laptop"))
     if draws not in ("fresh", "fixed"):
         raise unknown("training noise", draws, ("fresh", "fixed"))
     if crop is not None and crop % 32:
@@ -151,7 +243,7 @@ def recipe_from(
     if batch % devices:
         raise UserError(f"--batch {batch} cannot be shared by --devices {devices}; give a multiple of it.")
     return replace(
-        base, batch=batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed,
+        base, budget=length, batch=batch, crop=crop or base.crop, lr=lr or base.lr, draws=draws, seed=seed,
         precision=precision, devices=devices,
     )  # fmt: skip
 
@@ -277,6 +369,7 @@ def train(
     device: str,
     progress: Progress,
     until: float | None = None,
+    heldout: HeldOut | None = None,
 ) -> Trained:
     """Train a network, or go on with one, and store it with its record.
 
@@ -288,6 +381,7 @@ def train(
     device : torch device
     progress : where to show it
     until : value of ``time.monotonic()`` at which to stop, or None
+    heldout : photographs on which the network is measured now and then, for the record; changes no number
 
     Returns
     -------
@@ -307,11 +401,11 @@ def train(
     if job.recipe.devices > 1:
         from denoisebench.parallel import train_together
 
-        train_together(job, images, folder, progress, until)
+        train_together(job, images, folder, progress, until, heldout)
         finished = load_trained(job, folder, device)
         assert finished is not None
         return finished
-    return train_here(job, images, folder, device, progress, until, Team())
+    return train_here(job, images, folder, device, progress, until, Team(), heldout)
 
 
 class Team:
@@ -335,9 +429,10 @@ def train_here(
     progress: Progress,
     until: float | None,
     team: Team,
+    heldout: HeldOut | None = None,
 ) -> Trained:
     """`train`, as one process of a team: each takes its share of every batch, the first one writes."""
-    run = _Run(job, images, folder / f"{job.stem}.ckpt", device, team)
+    run = _Run(job, images, folder / f"{job.stem}.ckpt", device, team, heldout if team.rank == 0 else None)
     title = f"train {job.method.text} on {job.noise.id}"
     with progress.task(title) as task:
         while not run.finished:
@@ -354,9 +449,17 @@ def train_here(
 
 
 class _Run:
-    """State of one training: network, optimiser, step, learning curve."""
+    """State of one training: network, optimiser, average, step, learning curve."""
 
-    def __init__(self, job: TrainingJob, images: TrainingImages, checkpoint: Path, device: str, team: Team) -> None:
+    def __init__(
+        self,
+        job: TrainingJob,
+        images: TrainingImages,
+        checkpoint: Path,
+        device: str,
+        team: Team,
+        heldout: HeldOut | None,
+    ) -> None:
         self.job, self.device, self._checkpoint, self._team = job, device, checkpoint, team
         recipe = job.recipe
         side = job.method.crop_multiple
@@ -369,14 +472,17 @@ class _Run:
         self._steps = recipe.budget.steps(self._crops.count, recipe.batch)
         self._done, self._seconds = 0, 0.0
         self._curve: list[dict[str, float]] = []
+        self._heldout, self._passed = heldout, 0
+        self._measured: list[dict[str, float]] = []
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             self.network = _placed(job.method.build(job.channels), device).train()
-        self._optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=recipe.lr, weight_decay=job.method.weight_decay
-        )
+        from denoisebench.optimiser import build_optimiser
+
+        self._optimiser = build_optimiser(recipe.optimiser, self.network, recipe.lr, job.method.weight_decay)
+        self._average = {n: p.detach().clone() for n, p in self.network.named_parameters()} if recipe.average else {}
         self._resume()
         self._saved = time.monotonic()
 
@@ -405,12 +511,13 @@ class _Run:
         """One optimiser step; writes a checkpoint now and then."""
         start = time.monotonic()
         after = (self._done + 1) / self._steps if self._steps else max(self.progress, 1e-6)
-        rate = self.job.recipe.lr * learning_rate_factor(after)
+        recipe = self.job.recipe
+        rate = recipe.lr * learning_rate_factor(after, recipe.schedule)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         batch = self._batch()
         self._optimiser.zero_grad(set_to_none=True)
-        kind, mixed = torch.device(self.device).type, self.job.recipe.precision == "bfloat16"
+        kind, mixed = torch.device(self.device).type, recipe.precision == "bfloat16"
         with torch.autocast(kind, torch.bfloat16, enabled=mixed):
             loss, monitors = self.job.method.backward(self.network, batch, after)
         self._team.average([p.grad for p in self.network.parameters() if p.grad is not None])
@@ -418,12 +525,47 @@ class _Run:
         if self.job.method.gradient_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.method.gradient_norm)
         self._optimiser.step()
+        self._follow()
         self._done += 1
         # One clock for all: a budget in minutes ends everywhere after the same step.
         self._seconds = self._team.agree((self._seconds + time.monotonic() - start,))[0]
         self._watch(loss, monitors, after, rate)
+        self._measure()
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS and not self.finished:
             self.save()
+
+    def _follow(self) -> None:
+        """Move the average towards the weights; at first it forgets faster, so that the start leaves no trace."""
+        decay = min(self.job.recipe.average, (1 + self._done) / (10 + self._done))
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters() if self._average else ():
+                self._average[name].lerp_(parameter, 1 - decay)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The network with the average as its weights."""
+        parameters = dict(self.network.named_parameters())
+        with torch.no_grad():
+            kept = {name: parameters[name].detach().clone() for name in self._average}
+            for name, value in self._average.items():
+                parameters[name].copy_(value)
+            try:
+                yield
+            finally:
+                for name, value in kept.items():
+                    parameters[name].copy_(value)
+
+    def _measure(self) -> None:
+        """A point of the held-out curve, where one is due; its time does not count."""
+        passed = sum(point <= self.progress for point in POINTS)
+        if self._heldout is None or passed <= self._passed:
+            return
+        self._passed = passed
+        with self._averaged():
+            scores = self._heldout.scores(self.job, self.network.eval(), self.device)
+        self.network.train()
+        images = self._done * self.job.recipe.batch
+        self._measured.append({"step": self._done, "images": images, "seconds": round(self._seconds, 1), **scores})
 
     def _batch(self) -> Batch:
         job, method = self.job, self.job.method
@@ -471,17 +613,25 @@ class _Run:
         if self._team.size == 1 and not self._finite():
             self._failed(f"weights are not finite after step {self._done}")
         values = {"done": self._done, "seconds": self._seconds, "curve": self._curve, "count": self._count}
-        save_checkpoint(self._checkpoint, self.job.key, self.network, self._optimiser, self._sums, values)
+        values |= {"measured": self._measured, "passed": self._passed}
+        tensors = {f"sums.{name}": value for name, value in self._sums.items()}
+        tensors |= {f"average.{name}": value for name, value in self._average.items()}
+        save_checkpoint(self._checkpoint, self.job.key, self.network, self._optimiser, tensors, values)
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
         state = load_checkpoint(self._checkpoint, self.job.key, self.network, self._optimiser)
         if state is None:
             return
-        sums, values = state
-        self._sums = {name: value.to(self.device) for name, value in sums.items()}
+        tensors, values = state
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "average":
+                self._average[rest].copy_(value)
+            else:
+                self._sums[rest] = value.to(self.device)
         self._done, self._seconds, self._curve = values["done"], values["seconds"], values["curve"]
-        self._count = values["count"]
+        self._count, self._measured, self._passed = values["count"], values["measured"], values["passed"]
 
     def store(self, folder: Path) -> Trained:
         """Write the network and its record, weights first, and drop the checkpoint.
@@ -500,6 +650,8 @@ class _Run:
             self._failed(f"mean square {end[-1]:.3g} at its end, step {self._done}")
         if not self._finite():
             self._failed(f"weights are not finite after step {self._done}")
+        for name, parameter in self.network.named_parameters() if self._average else ():
+            parameter.data.copy_(self._average[name])
         data = save({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()})
         record: dict[str, Any] = {
             **job.identity,
@@ -514,6 +666,7 @@ class _Run:
                 {name: value if math.isfinite(value) else None for name, value in point.items()}
                 for point in self._curve
             ],
+            **({"heldout": {"data": self._heldout.described, "points": self._measured}} if self._heldout else {}),
             "network_sha256": hashlib.sha256(data).hexdigest(),
         }
         target = folder / f"{job.stem}.safetensors"
@@ -529,8 +682,18 @@ class _Run:
         raise TrainingFailed(f"training of {self.job.method.text} diverged: {reason}")
 
 
-def learning_rate_factor(progress: float) -> float:
-    """The paper's schedule: halved when 20, 40, 60 and 80 % of the training are reached."""
+def learning_rate_factor(progress: float, schedule: str = "halving") -> float:
+    """What the learning rate is multiplied by.
+
+    Parameters
+    ----------
+    progress : float
+        (step + 1) / steps, in (0, 1].
+    schedule : str
+        'halving', the paper's: when 20, 40, 60 and 80 % of the training are reached; or 'cosine', down to zero.
+    """
+    if schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return float(0.5 ** min(4, int(progress * 5 + 1e-9)))
 
 

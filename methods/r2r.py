@@ -13,7 +13,8 @@ batch; Adam makes the mean equivalent. Source: Pang, Zheng, Quan, Ji, CVPR 2021.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from denoisebench.errors import UserError
 from denoisebench.lazy import torch
@@ -67,6 +68,9 @@ class R2R(LearnedMethod):
         for _ in range(self.passes):
             total += network(noisy + self.alpha * self.recorruption(noisy, known, generator))
         return total / self.passes
+
+    def outputs(self) -> Mapping[str, R2R]:
+        return {"1 pass": replace(self, passes=1), "4 passes": replace(self, passes=4)}
 
     def recorruption(self, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
         """Noise z with the covariance of the noise in ``noisy``; same shape."""

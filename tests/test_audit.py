@@ -210,7 +210,8 @@ def trained(command: Command, image_folder: MakeFolder, tmp_path: Path) -> tuple
     plugin.write_text(LEARNED, encoding="utf-8")
     pictures, out = image_folder(count=2, size=(32, 70)), tmp_path / "out"
     common = ("--plugin", plugin, "--datasets", pictures)
-    training = ("--budget", "2steps", "--train-data", "samples_train", "--crop", "32")
+    training = ("--budget", "2steps", "--train-data", "samples_train", "--crop", "32", "--precision", "float32")
+    training += ("--recipe", "paper", "--batch", "1", "--lr", "1e-3")
     ran = command("run", "--methods", "small", "--out", out, *training, *common)
     assert ran.code == 0, ran.err
     return out, common

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -20,6 +21,10 @@ from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
 from denoisebench.networks.unet import UNet
 
 Point = dict[str, float]
+
+
+#: The exact loss and the ramp whose end is the end of the training.
+EXACT: dict[str, Any] = {"masks": None, "ramp_start": 0.4, "ramp_end": 1.0}
 
 
 def known_of(method: B2U, ranged: bool = False) -> Known:
@@ -194,7 +199,7 @@ def test_a_changed_pixel_changes_the_blind_output_elsewhere_only(row: int, colum
 def test_the_gradient_is_that_of_a_regression_on_an_amplified_residual(
     settings: dict[str, float], progress: float, weight: float
 ) -> None:
-    method, network, noisy = B2U(**settings), unet(), image(1, 1, 32, 32)
+    method, network, noisy = B2U(**EXACT, **settings), unet(), image(1, 1, 32, 32)
     loss, _ = method.loss(network, batch_of(method, noisy), progress)
     loss.backward()
     ours = gradients(network)
@@ -209,7 +214,7 @@ def test_the_gradient_is_that_of_a_regression_on_an_amplified_residual(
 @pytest.mark.parametrize("revisible", ["A", "B"])
 def test_the_loss_is_the_formula_and_no_gradient_reaches_the_visible_pass(revisible: Literal["A", "B"]) -> None:
     a, weight, eta = 0.7, 2.0, 1.5
-    method, network, noisy = B2U(revisible=revisible, eta=eta), Gain(a), image(2, 3, 32, 32)
+    method, network, noisy = B2U(**EXACT, revisible=revisible, eta=eta), Gain(a), image(2, 3, 32, 32)
     loss, monitors = method.loss(network, batch_of(method, noisy), 0.3)
     loss.backward()
     filled = fill(noisy)
@@ -232,7 +237,7 @@ def test_the_loss_is_the_formula_and_no_gradient_reaches_the_visible_pass(revisi
 
 
 def test_without_the_visible_term_the_loss_is_the_blind_one_and_nothing_is_told() -> None:
-    method, noisy = B2U(visible=False), image(1, 1, 32, 32)
+    method, noisy = B2U(masks=None, visible=False), image(1, 1, 32, 32)
     assert method.told("gauss") == frozenset()
     loss, monitors = method.loss(Gain(0.7), batch_of(method, noisy), 1.0)
     assert loss.item() == pytest.approx((0.7 * fill(noisy) - noisy).square().mean().item())
@@ -249,7 +254,7 @@ def test_the_random_mapper_averages_one_masked_copy_over_all_elements() -> None:
 
 
 def test_the_random_mapper_masks_the_visible_residual_too() -> None:
-    a, method, noisy = 0.7, B2U(stride=4, mapper="random"), image(2, 3, 32, 32)
+    a, method, noisy = 0.7, B2U(**EXACT, mapper="random"), image(2, 3, 32, 32)
     loss, _ = method.loss(Gain(a), batch_of(method, noisy, seed=9), 0.4)
     mask = random_mask(noisy, 4, torch.Generator().manual_seed(9))
     d1, d2 = (a * fill(noisy) - noisy) * mask, (a * noisy - noisy) * mask
@@ -259,13 +264,16 @@ def test_the_random_mapper_masks_the_visible_residual_too() -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        B2U(stride=4),
-        B2U(stride=2),
-        B2U(stride=4, revisible="B"),
-        B2U(stride=2, eta=0.0),
-        B2U(visible=False),
+        B2U(**EXACT),
+        B2U(**EXACT, stride=2),
+        B2U(**EXACT, revisible="B"),
+        B2U(**EXACT, stride=2, eta=0.0),
+        B2U(masks=None, visible=False),
         B2U(mapper="random"),
         B2U(mapper="random", visible=False),
+        B2U(),
+        B2U(masks=3, stride=2, revisible="B"),
+        B2U(visible=False),
     ],
     ids=lambda method: method.text,
 )
@@ -282,6 +290,67 @@ def test_backward_accumulates_the_gradient_of_the_loss(method: B2U) -> None:
     assert set(monitors) == {"blind", "seen", "gap", "lambda"}
     for name, value in monitors.items():
         torch.testing.assert_close(same_monitors[name], value)
+
+
+@pytest.mark.parametrize("masks", [1, 3])
+@pytest.mark.parametrize("visible", [True, False])
+def test_the_mean_of_the_sampled_gradients_is_the_exact_one(
+    masks: int, visible: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all cyclic shifts of the cell every mask is drawn equally often, by each of the two images on its own."""
+    exact = B2U(**EXACT, stride=2, visible=visible)
+    sampled, network, noisy = replace(exact, masks=masks), unet(), image(2, 1, 32, 32)
+    total, monitors = exact.backward(network, batch_of(exact, noisy), 0.9)
+    reference = gradients(network)
+    sums = [torch.zeros_like(gradient) for gradient in reference]
+    losses, blinds = [], []
+    for shift in range(4):
+        shifts = itertools.cycle((shift, 3 * shift + 1))
+        monkeypatch.setattr(torch, "randperm", lambda n, shifts=shifts, **_: torch.arange(n).roll(next(shifts)))
+        loss, seen = sampled.backward(network, batch_of(sampled, noisy), 0.9)
+        losses.append(loss.item() / 4)
+        blinds.append(seen["blind"].item() / 4)
+        for mean, gradient in zip(sums, gradients(network), strict=True):
+            mean += gradient / 4
+    assert sum(losses) == pytest.approx(total.item(), rel=1e-10)
+    assert sum(blinds) == pytest.approx(monitors["blind"].item(), rel=1e-10)
+    for gradient, expected in zip(sums, reference, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-8, atol=1e-12)
+
+
+def test_masks_are_drawn_for_every_image_and_all_equally_often() -> None:
+    method, drawn = B2U(), torch.zeros(4, 16)
+    for seed in range(400):
+        batch = batch_of(method, torch.zeros(4, 1, 8, 8), seed)
+        for row in range(4):
+            drawn[row, torch.randperm(16, generator=batch.generator)[0]] += 1
+    # Binomial(400, 1/16): mean 25, standard deviation 4.8.
+    assert drawn.min() > 5
+    assert drawn.max() < 50
+
+
+def test_one_mask_per_image_costs_one_pass_at_its_own_offset() -> None:
+    calls: list[tuple[torch.Size, list[tuple[int, int]], bool]] = []
+
+    class Spy(Gain):
+        def forward_at(self, x: torch.Tensor, offsets: list[tuple[int, int]], stride: int) -> list[torch.Tensor]:
+            calls.append((x.shape, offsets, torch.is_grad_enabled()))
+            parts = x.chunk(len(offsets))
+            return [self.a * p[..., r::stride, c::stride] for p, (r, c) in zip(parts, offsets, strict=True)]
+
+    method, noisy = B2U(), image(5, 3, 32, 32)
+    loss, monitors = method.backward(Spy(0.7), batch_of(method, noisy), 1.0)
+    (seen, blind) = calls
+    assert seen[0] == blind[0] == noisy.shape
+    assert (seen[2], blind[2]) == (False, True)
+    assert seen[1] == blind[1]
+    assert len(set(blind[1])) > 1
+    filled = fill(noisy)
+    at = [(n, slice(None), slice(r, None, 4), slice(c, None, 4)) for n, (r, c) in enumerate(blind[1])]
+    d1 = torch.stack([0.7 * filled[i] - noisy[i] for i in at])
+    d2 = torch.stack([0.7 * noisy[i] - noisy[i] for i in at])
+    assert loss.item() == pytest.approx(((d1 + 20 * d2).square() + d1.square()).mean().item())
+    assert monitors["gap"].item() == pytest.approx((d1 - d2).square().mean().item())
 
 
 # --- lambda ---
@@ -303,11 +372,24 @@ def test_lambda_follows_the_table_for_a_hundred_epochs(ranged: bool, table: dict
     assert weights == pytest.approx(table)
     if ranged:
         nothing = Known("b2u", frozenset(), {})
-        assert {epoch: B2U().weight(epoch / 100, nothing) for epoch in table} == pytest.approx(table)
+        same = B2U(ramp_start=0.4, ramp_end=1.0)
+        assert {epoch: same.weight(epoch / 100, nothing) for epoch in table} == pytest.approx(table)
+
+
+def test_by_default_lambda_rises_during_the_first_half_and_stays() -> None:
+    nothing = Known("b2u", frozenset(), {})
+    weights = [B2U().weight(progress, nothing) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert weights == pytest.approx([2, 11, 20, 20, 20])
+
+
+def test_lambda_jumps_where_the_ramp_ends_before_it_starts() -> None:
+    nothing = Known("b2u", frozenset(), {})
+    weights = [B2U(ramp_start=0.7).weight(progress, nothing) for progress in (0.5, 0.7, 0.71)]
+    assert weights == [2, 2, 20]
 
 
 def test_a_given_ramp_start_needs_to_be_told_nothing() -> None:
-    method = B2U(ramp_start=0.5)
+    method = B2U(ramp_start=0.5, ramp_end=1.0)
     assert method.told("gauss") == frozenset()
     nothing = Known("b2u", frozenset(), {})
     assert [method.weight(progress, nothing) for progress in (0.5, 0.75, 1)] == pytest.approx([2, 11, 20])
@@ -366,6 +448,10 @@ def test_a_training_without_the_visible_term_is_not_diagnosed() -> None:
         ({"stride": "3"}, "allowed values are 2, 4, 8"),
         ({"ramp_start": "1"}, "ramp_start=1"),
         ({"ramp_start": "-0.1"}, "ramp_start=-0.1"),
+        ({"ramp_end": "0"}, "ramp_end=0"),
+        ({"ramp_end": "1.1"}, "ramp_end=1.1"),
+        ({"masks": "0"}, "masks=0.*1 to 16"),
+        ({"masks": "5", "stride": "2"}, "masks=5.*1 to 4"),
         ({"eta": "-1"}, "must not be negative"),
         ({"lambda_s": "-1"}, "must not be negative"),
         ({"lambda_f": "nan"}, "a finite number"),

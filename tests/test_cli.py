@@ -152,23 +152,23 @@ def test_a_learned_method_is_trained_on_the_spot_and_says_so(
 ) -> None:
     arguments = ("run", "--plugin", learned, "--methods", "small", "--datasets", image_folder(), "--device", "cpu")
     arguments += ("--train-data", image_folder("training"), "--budget", "2steps", "--crop", "32")
-    arguments += ("--out", tmp_path / "o")
+    arguments += ("--out", tmp_path / "o", "--precision", "float32")
     first = command(*arguments)
     assert first.code == 0, first.err
-    assert "no trained network for small on gauss25: training it now, 2 steps, 1x32²" in first.err
+    assert "no trained network for small on gauss25: training it now, 2 steps, 4x32², Muon" in first.err
     assert "on training" in first.err
     assert "--budget" in first.err
     assert "trained small on gauss25: 2 steps in" in first.err
-    assert "| 2 steps, 1x32², training" in first.out
-    assert {row["training"] for row in scores(tmp_path / "o")} == {"", "2 steps, 1x32², training"}
+    assert "| 2 steps, 4x32², Muon" in first.out
+    assert {row["training"] for row in scores(tmp_path / "o")} == {"", "2 steps, 4x32², Muon, training"}
     models = {path.suffix: path.stat().st_mtime_ns for path in (tmp_path / "o" / "models").iterdir()}
     assert set(models) == {".json", ".safetensors"}
     second = command(*arguments)
     assert "training it now" not in second.err
     assert models == {path.suffix: path.stat().st_mtime_ns for path in (tmp_path / "o" / "models").iterdir()}
     longer = command(*arguments, "--budget", "3steps")
-    assert "| 2 steps, 1x32², training" not in longer.out
-    assert "| 3 steps, 1x32², training" in longer.out
+    assert "| 2 steps, 4x32², Muon" not in longer.out
+    assert "| 3 steps, 4x32², Muon, training" in longer.out
     table = (tmp_path / "o" / "table.md").read_text(encoding="utf-8")
     assert "2 steps" in table
     assert "3 steps" in table
@@ -184,7 +184,7 @@ def test_a_built_in_method_trains_and_runs_at_a_tiny_budget(
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert ran.err.count("training it now, 2 steps") == 2
-    assert ran.out.count("2 steps, 1x32²") == 2
+    assert ran.out.count("2 steps, 4x32², Muon") == 2
     assert "clean images" in ran.out
     assert "single or ranged level" in ran.out
 

@@ -121,7 +121,7 @@ def test_different_settings_have_different_texts(one: dict[str, Any], other: dic
 def test_text_holds_only_what_differs_from_the_defaults() -> None:
     stride = parse_method("b2u").settings()["stride"]
     assert parse_method("b2u[]").text == "b2u"
-    assert parse_method(f"b2u[stride={stride},eta=1.0,ramp_start=0.40]").text == "b2u"
+    assert parse_method(f"b2u[stride={stride},eta=1.0,ramp_end=0.50]").text == "b2u"
     assert parse_method("b2u[eta=0, stride=8]").text == "b2u[stride=8,eta=0]"
     assert parse_method("b2u[visible=false]").text == "b2u[visible=false]"
 

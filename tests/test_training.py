@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -271,9 +271,76 @@ def test_the_weights_move_as_adam_with_coupled_weight_decay_moves_them(tmp_path:
 # --- recipes ---
 
 
-def test_the_default_recipe_is_small() -> None:
+def test_the_default_recipe_is_that_of_a_laptop() -> None:
     recipe = recipe_from("300steps", None, None, None, "fresh", 7)
-    assert recipe == Recipe(Budget(300, "steps"), batch=1, crop=64, lr=1e-3, draws="fresh", seed=7)
+    assert recipe == Recipe(
+        Budget(300, "steps"), batch=4, crop=64, lr=1e-3, draws="fresh", seed=7, optimiser="muon", schedule="cosine",
+        average=0.999,
+    )  # fmt: skip
+    assert recipe.text == "300 steps, 4x64², Muon"
+
+
+def test_a_recipe_can_be_named_and_changed() -> None:
+    changed = recipe_from("300steps", None, None, None, "fresh", 0, recipe="laptop[optimiser=adam, average=0.5]")
+    assert (changed.optimiser, changed.schedule, changed.average, changed.batch) == ("adam", "cosine", 0.5, 4)
+    named = recipe_from("7steps", None, None, None, "fresh", 0, recipe="paper")
+    assert named == replace(PAPER, budget=Budget(7, "steps"))
+    mixed = recipe_from("paper", None, None, None, "fresh", 0, recipe="laptop")
+    assert mixed == replace(recipe_from("7steps", None, None, None, "fresh", 0), budget=PAPER.budget)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("laptp", "Unknown recipe 'laptp'. Did you mean 'laptop'"),
+        ("laptop[", "Unknown recipe"),
+        ("laptop[optimiser=sgd]", "Unknown optimiser of a recipe 'sgd'.*adam, muon"),
+        ("laptop[schedule=step]", "Unknown schedule of a recipe.*cosine, halving"),
+        ("paper[average=1]", "average must be a number from 0"),
+        ("paper[average=x]", "average must be a number from 0"),
+        ("paper[lr=1]", "Unknown part of a recipe 'lr'.*average, optimiser, schedule"),
+    ],
+)
+def test_a_recipe_that_does_not_parse_names_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        recipe_from("3", None, None, None, "fresh", 0, recipe=text)
+
+
+def test_records_of_before_are_the_recipe_they_were_trained_by() -> None:
+    values = asdict(PAPER)
+    for new in ("optimiser", "schedule", "average"):
+        del values[new]
+    assert Recipe.from_record(values) == PAPER
+
+
+def test_the_cosine_falls_from_one_to_zero() -> None:
+    factors = [learning_rate_factor(progress, "cosine") for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert factors == pytest.approx([1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0], abs=1e-12)
+
+
+def test_the_average_of_the_weights_is_kept_as_the_network(tmp_path: Path) -> None:
+    """Against the recursion, from the networks of trainings that stop after each step."""
+    recipe = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
+    kept: list[dict[str, torch.Tensor]] = []
+
+    class Spied(Tiny):
+        def loss(self, network: nn.Module, batch: Batch, progress: float) -> Terms:
+            kept.append({name: value.detach().clone() for name, value in network.state_dict().items()})
+            return super().loss(network, batch, progress)
+
+    trained = run(tmp_path / "a", Spied(), budget="6steps", **recipe)
+    weights = [*kept[1:], None]
+    average = dict(kept[0])
+    for done, state in enumerate(weights):
+        decay = min(0.6, (1 + done) / (10 + done))
+        state = state or final_weights(tmp_path, recipe)
+        average = {name: average[name] + (1 - decay) * (state[name] - average[name]) for name in average}
+    for name, value in trained.network.state_dict().items():
+        torch.testing.assert_close(value, average[name], rtol=1e-5, atol=1e-6)
+
+
+def final_weights(folder: Path, recipe: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    return dict(run(folder / "last", Tiny(), budget="6steps", **{**recipe, "average": 0.0}).network.state_dict())
 
 
 def test_the_paper_recipe_is_what_the_paper_states_and_can_be_changed() -> None:

@@ -55,7 +55,7 @@ def make(folder: Path, text: str = "n2c", noise: str = "gauss25", channels: int 
 def test_names_tell_settings_apart_and_ignore_those_of_inference() -> None:
     assert stem_of(learned("b2u"), "gauss25", 3) == "b2u-gauss25-rgb"
     assert stem_of(learned("b2u[output=mid]"), "gauss25", 1) == "b2u-gauss25-gray"
-    other = stem_of(learned("b2u[stride=4]"), "gauss25", 3)
+    other = stem_of(learned("b2u[stride=2]"), "gauss25", 3)
     assert other.startswith("b2u-gauss25-rgb-")
     assert other != stem_of(learned("b2u[stride=8]"), "gauss25", 3)
 
@@ -75,12 +75,12 @@ def test_what_is_written_is_what_is_loaded(tmp_path: Path, half: bool) -> None:
 
 
 def test_only_weights_of_exactly_these_settings_fit(tmp_path: Path) -> None:
-    make(tmp_path, "b2u[stride=4]")
+    make(tmp_path, "b2u[stride=2]")
     shelf = Shelf([tmp_path])
-    assert shelf.find(learned("b2u[stride=4,output=dn]"), "gauss25", 3) is not None
+    assert shelf.find(learned("b2u[stride=2,output=dn]"), "gauss25", 3) is not None
     assert shelf.find(learned("b2u"), "gauss25", 3) is None
-    assert shelf.find(learned("b2u[stride=4]"), "gauss50", 3) is None
-    assert shelf.find(learned("b2u[stride=4]"), "gauss25", 1) is None
+    assert shelf.find(learned("b2u[stride=2]"), "gauss50", 3) is None
+    assert shelf.find(learned("b2u[stride=2]"), "gauss25", 1) is None
 
 
 def test_the_first_folder_wins(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_train_list_verify_score(
     record = json.loads((out / "n2c-gauss25-rgb.json").read_text())
     assert record["scores"]["test gauss25"]["rows"] == 2
     listed = command("weights", "list", "--weights", out).out
-    assert "2 steps, 1x64², test" in listed
+    assert "2 steps, 4x64², Muon, " in listed
     assert f"test {record['scores']['test gauss25']['psnr']:.2f}" in listed
     assert command("weights", "verify", "--weights", out).code == 0
     again = command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
@@ -300,7 +300,7 @@ def test_released_checkpoints_are_imported(
     assert sum(tensor.numel() for tensor in state.values()) == count
     torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "epoch_100.pth")
     ran = command(
-        "weights", "import", tmp_path / "epoch_100.pth", "--method", "b2u[stride=4]", "--noise", "gauss5_50",
+        "weights", "import", tmp_path / "epoch_100.pth", "--method", "b2u[stride=2]", "--noise", "gauss5_50",
         "--out", tmp_path / "w",
     )  # fmt: skip
     assert ran.code == 0, ran.err

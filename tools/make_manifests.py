@@ -34,11 +34,30 @@ PROVENANCE = {
     "fmdd_bpae": "github.com/JRice15/self-supervised-poisson-gaussian @ 4c9bf8511944, dataset/smalldataset",
     "fmdd_pairs": "github.com/jason-lequyer/Noise2Fast @ 8b244699ee84; Confocal_FISH_3: "
     "github.com/ND-HowardGroup/Instant-Image-Denoising @ c885aee8adb6",
+    "heldout": "github.com/EliSchwartz/imagenet-sample-images @ bc69043e2862",
     "samples": SKIMAGE,
     "samples_train": SKIMAGE,
 }
 #: Sets whose folder holds other images too.
 FILES = {
+    "heldout": (
+        "n01494475_hammerhead.JPEG",
+        "n01737021_water_snake.JPEG",
+        "n01824575_coucal.JPEG",
+        "n02018795_bustard.JPEG",
+        "n02105162_malinois.JPEG",
+        "n02129165_lion.JPEG",
+        "n02281787_lycaenid.JPEG",
+        "n02797295_barrow.JPEG",
+        "n03047690_clog.JPEG",
+        "n03404251_fur_coat.JPEG",
+        "n03733131_maypole.JPEG",
+        "n03887697_paper_towel.JPEG",
+        "n04039381_racket.JPEG",
+        "n04209239_shower_curtain.JPEG",
+        "n04399382_teddy.JPEG",
+        "n07583066_guacamole.JPEG",
+    ),
     "samples": ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"),
     "samples_train": (
         "hubble_deep_field.jpg",
