@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import Archive, FolderSet
+from denoisebench.data.dataset import Archive, FolderSet
 
 
 class Cbsd68(FolderSet):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.fmdd import FMDDTest
+from denoisebench.data.fmdd import FMDDTest
 
 
 class ConfocalBPAE(FMDDTest):

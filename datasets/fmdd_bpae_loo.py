@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.fmdd import FMDDLeaveOneOut
+from denoisebench.data.fmdd import FMDDLeaveOneOut
 
 
 class ConfocalBPAELeaveOneOut(FMDDLeaveOneOut):

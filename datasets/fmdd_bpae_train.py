@@ -11,7 +11,7 @@ Trap: only `raw` is used, not the averages of 2 to 16 captures that FMDD offers 
 
 from __future__ import annotations
 
-from denoisebench.fmdd import FMDDTrain
+from denoisebench.data.fmdd import FMDDTrain
 
 
 class ConfocalBPAETrain(FMDDTrain):

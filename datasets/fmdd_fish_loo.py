@@ -9,7 +9,7 @@ these.
 
 from __future__ import annotations
 
-from denoisebench.fmdd import FMDDLeaveOneOut
+from denoisebench.data.fmdd import FMDDLeaveOneOut
 
 
 class ConfocalFishLeaveOneOut(FMDDLeaveOneOut):

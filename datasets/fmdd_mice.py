@@ -9,7 +9,7 @@ Trap: the average holds the very capture under test, 1/50 of its noise: `fmdd_mi
 
 from __future__ import annotations
 
-from denoisebench.fmdd import FMDDTest
+from denoisebench.data.fmdd import FMDDTest
 
 
 class ConfocalMice(FMDDTest):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.data.dataset import FolderSet
 
 
 class HeldOutPhotographs(FolderSet):

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.dataset import Entry, FolderSet, changed, read_manifest
-from denoisebench.errors import UserError
-from denoisebench.files import file_sha256
-from denoisebench.imagefiles import FORMATS
-from denoisebench.images import UIntImage, decode_image, image_bytes, to_channels
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256
+from denoisebench.data.dataset import FolderSet, changed
+from denoisebench.data.manifest import Entry, read_manifest
+from denoisebench.protocol.imagefiles import FORMATS
+from denoisebench.protocol.images import UIntImage, decode_image, image_bytes, to_channels
 
 SMALLEST, LARGEST = 256, 512
 

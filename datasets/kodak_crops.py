@@ -13,8 +13,9 @@ import hashlib
 from functools import cached_property
 from pathlib import Path
 
-from denoisebench.dataset import Entry, FolderSet
-from denoisebench.images import UIntImage
+from denoisebench.data.dataset import FolderSet
+from denoisebench.data.manifest import Entry
+from denoisebench.protocol.images import UIntImage
 
 SIDE, EVERY = 128, 6
 

@@ -10,7 +10,7 @@ Trap: the originals are TIFF; a recompressed or converted copy passes unnoticed.
 
 from __future__ import annotations
 
-from denoisebench.dataset import Archive, FolderSet
+from denoisebench.data.dataset import Archive, FolderSet
 
 
 class McMaster(FolderSet):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.captures import PairSet
+from denoisebench.data.captures import PairSet
 
 
 class PolyU(PairSet):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet, package_roots
+from denoisebench.data.dataset import FolderSet, package_roots
 
 
 class SamplesTrain(FolderSet):

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
-from denoisebench.images import list_images
+from denoisebench.data.dataset import FolderSet
+from denoisebench.protocol.images import list_images
 
 
 class Set14Full(FolderSet):

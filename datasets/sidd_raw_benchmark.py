@@ -8,7 +8,7 @@ Trap: nothing can be scored here. `denoisebench submit` writes the file that the
 
 from __future__ import annotations
 
-from denoisebench.sidd_raw import RawBlocks
+from denoisebench.data.sidd_raw import RawBlocks
 
 
 class SIDDRawBenchmark(RawBlocks):

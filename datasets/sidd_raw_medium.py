@@ -9,7 +9,7 @@ and from transposed frames, so its channels change places from crop to crop.
 
 from __future__ import annotations
 
-from denoisebench.sidd_raw import RawScenes
+from denoisebench.data.sidd_raw import RawScenes
 
 
 class SIDDRawMedium(RawScenes):

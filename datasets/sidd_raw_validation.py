@@ -9,7 +9,7 @@ comparable with that of sRGB images. The cameras' Bayer patterns differ and chan
 
 from __future__ import annotations
 
-from denoisebench.sidd_raw import RawBlocks
+from denoisebench.data.sidd_raw import RawBlocks
 
 
 class SIDDRawValidation(RawBlocks):

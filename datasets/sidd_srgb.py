@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.captures import PairSet
+from denoisebench.data.captures import PairSet
 
 
 class SIDDsRGB(PairSet):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import Archive, FolderSet
+from denoisebench.data.dataset import Archive, FolderSet
 
 
 class Urban100Subset(FolderSet):

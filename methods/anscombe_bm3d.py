@@ -30,13 +30,13 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
-from denoisebench.gaussian import denoise_counts
-from denoisebench.images import FloatImage
-from denoisebench.method import Info, Known, Need, PlainMethod
-from denoisebench.noise import Noise
-from denoisebench.poisson_gaussian import denoise_stabilised, estimate_poisson_gaussian
-from denoisebench.vst import (
+from denoisebench.plugins.method import Info, Known, Need, PlainMethod
+from denoisebench.protocol.images import FloatImage
+from denoisebench.protocol.noise import Noise
+from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
+from denoisebench.toolbox.gaussian import denoise_counts
+from denoisebench.toolbox.poisson_gaussian import denoise_stabilised, estimate_poisson_gaussian
+from denoisebench.toolbox.vst import (
     inverse_anscombe,
     inverse_anscombe_algebraic,
     inverse_anscombe_asymptotic,

@@ -47,11 +47,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.masking import fill
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.networks import copies_per_pass, forward_at
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.toolbox.masking import fill
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
-from denoisebench.gaussian import FloatArray, GaussianDenoiser
-from denoisebench.method import Info, Need
-from denoisebench.noise import Noise
+from denoisebench.plugins.method import Info, Need
+from denoisebench.protocol.noise import Noise
+from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
+from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.networks import build_network, check_network
-from denoisebench.noise import Noise
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.protocol.noise import Noise
+from denoisebench.toolbox.covariance import (
+    Matrix,
+    cholesky,
+    from_upper,
+    log_det,
+    plus_diagonal,
+    posterior_mean,
+    solve_lower,
+)
 
 WIDTH = 32
 # Ends of the first two stages, and of all three where a student follows.

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Info, Known, PerImageMethod
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Info, Known, PerImageMethod
 
 INPUTS, INPUT_SCALE = 32, 0.1
 

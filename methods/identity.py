@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.method import Info, Known, PlainMethod
-from denoisebench.noise import FloatImage
+from denoisebench.plugins.method import Info, Known, PlainMethod
+from denoisebench.protocol.noise import FloatImage
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, LearnedMethod
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.networks import BLIND
+from denoisebench.plugins.method import Batch, Info, LearnedMethod
 
 
 @dataclass(frozen=True)

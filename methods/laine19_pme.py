@@ -28,12 +28,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from denoisebench.covariance import Matrix, cholesky, from_upper, log_det, plus_diagonal, posterior_mean, solve_lower
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.networks import BLIND, build_network
-from denoisebench.noise import Noise
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.protocol.noise import Noise
+from denoisebench.toolbox.covariance import (
+    Matrix,
+    cholesky,
+    from_upper,
+    log_det,
+    plus_diagonal,
+    posterior_mean,
+    solve_lower,
+)
 
 SMALLEST = 1e-3
 GRAY = 0.5

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, LearnedMethod, Need
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, LearnedMethod
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Batch, Info, LearnedMethod
 
 # Pixels of a 2x2 cell are numbered 0 1 / 2 3; diagonal pairs do not occur.
 PAIRS = ((0, 1), (0, 2), (1, 3), (2, 3), (1, 0), (2, 0), (3, 1), (3, 2))

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.errors import UserError
-from denoisebench.gaussian import FloatArray, GaussianDenoiser
-from denoisebench.method import Info, Need
+from denoisebench.core.errors import UserError
+from denoisebench.plugins.method import Info, Need
+from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ import types
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.masking import fill
-from denoisebench.method import Batch, Info, Known, LearnedMethod
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.networks import forward_at
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod
+from denoisebench.toolbox.masking import fill
 
 
 @dataclass(frozen=True)

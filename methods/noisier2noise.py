@@ -22,10 +22,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
-from denoisebench.noise import Noise
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.protocol.noise import Noise
 
 
 @dataclass(frozen=True)

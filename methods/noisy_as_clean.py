@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Info, Known, Need, PerImageMethod
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Info, Known, Need, PerImageMethod
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
 from denoisebench.networks import build_network
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 
 # Sides divide those of every crop, so no box is cut.
 BOX = (4, 8)

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from denoisebench.errors import UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
 
 
 @dataclass(frozen=True)

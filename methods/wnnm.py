@@ -39,10 +39,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.errors import UserError
-from denoisebench.gaussian import FloatArray, GaussianDenoiser
-from denoisebench.lazy import torch
-from denoisebench.method import Info, Need
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Info, Need
+from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 RADIUS, FEEDBACK, STRENGTH, REWEIGHTINGS, REGROUP, FEWER = 30, 0.1, 2 * 2**0.5, 3, 2, 10
 EPS = float(np.finfo(np.float64).eps)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench import cli, provenance
-from denoisebench.registry import DATASETS, METHODS, Registry
+from denoisebench import cli
+from denoisebench.core import provenance
+from denoisebench.plugins.registry import DATASETS, METHODS, Registry
 
 PLAIN = '''\
 """A plugin for tests."""
@@ -27,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.method import Info, Need, PlainMethod
+from denoisebench.plugins.method import Info, Need, PlainMethod
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def command(no_data: None, fresh_registry: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Run the command in this process, as a new process would."""
     # It changes the allocator for the rest of the process.
-    monkeypatch.setattr("denoisebench.memory.keep_freed_memory", lambda: True)
+    monkeypatch.setattr("denoisebench.core.memory.keep_freed_memory", lambda: True)
 
     def call(*arguments: object) -> Ran:
         forget_plugins()
@@ -140,10 +141,10 @@ def fitted_gain() -> Callable[[str, int], float]:
     """What a per-image method gains in dB on a 64x64 piece of a photograph at sigma 25, by method and steps."""
     from skimage.data import astronaut
 
-    from denoisebench.experiment import parse_method
-    from denoisebench.fitting import FitRecipe, fit
-    from denoisebench.method import Known, Need, PerImageMethod
-    from denoisebench.training import Budget
+    from denoisebench.evaluation.fit import FitRecipe, fit
+    from denoisebench.plugins.lookup import parse_method
+    from denoisebench.plugins.method import Known, Need, PerImageMethod
+    from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
         clean = astronaut()[64:128, 176:240] / 255.0  # type: ignore[no-untyped-call]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import skimage.data
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.images import FloatImage, UIntImage, to_uint8
-from denoisebench.method import Known, Need
+from denoisebench.core.errors import UserError
 from denoisebench.methods.anscombe_bm3d import AnscombeBM3D  # type: ignore[import-untyped]
-from denoisebench.metrics import psnr
-from denoisebench.noise import Draw, add_noise, parse_noise
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need
+from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
+from denoisebench.protocol.metrics import psnr
+from denoisebench.protocol.noise import Draw, add_noise, parse_noise
 
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})
 

@@ -20,19 +20,21 @@ from scipy import stats
 from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench import audit as audit_module
-from denoisebench.audit import Audit, Change, Effect, Ledger, _paired, _pooled, _redraw
-from denoisebench.dataset import entry_of, write_manifest
-from denoisebench.errors import UserError
-from denoisebench.files import sealed
-from denoisebench.method import Method
-from denoisebench.noise import CounterDraws, add_noise, generator_from, parse_noise
-from denoisebench.provenance import full_digest
-from denoisebench.registry import DATASETS
+from denoisebench.audit import measure as audit_module
+from denoisebench.audit.measure import Audit, Change, Effect, Ledger, _paired, _pooled, _redraw
+from denoisebench.audit.subject import Subject
+from denoisebench.audit.toggles import parse_images, parse_retrain, parse_settings
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import sealed
+from denoisebench.core.provenance import full_digest
+from denoisebench.data.manifest import entry_of, write_manifest
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import DATASETS
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.noise import add_noise, parse_noise
+from denoisebench.protocol.seeds import generator_from
 from denoisebench.reports import ledger as ledgers
-from denoisebench.results import Store
-from denoisebench.subject import Subject
-from denoisebench.toggles import parse_images, parse_retrain, parse_settings
+from denoisebench.results.store import Store
 
 Command = Callable[..., Any]
 MakeFolder = Callable[..., Path]
@@ -46,7 +48,7 @@ from typing import Literal
 
 import torch
 
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from denoisebench.dataset import FolderSet
+from denoisebench.data.dataset import FolderSet
 
 
 class List(FolderSet):
@@ -179,10 +181,13 @@ def test_lists_of_the_same_images_are_compared_with_stored_scores(
     for name, count in (("few", 3), ("many", 5)):
         (tmp_path / f"{name}.py").write_text(SET.format(name=name, count=count), encoding="utf-8")
         write_manifest(tmp_path / f"{name}.tsv", [entry_of(pictures / f"im{i}.png") for i in range(count)])
-    monkeypatch.setattr(
-        "denoisebench.cli._load_plugins",
-        lambda files: [DATASETS.add_file(tmp_path / f"{n}.py") for n in ("few", "many")],
-    )
+
+    def load(files: object) -> None:
+        for name in ("few", "many"):
+            DATASETS.add_file(tmp_path / f"{name}.py")
+
+    for module in ("run", "audit"):
+        monkeypatch.setattr(f"denoisebench.commands.{module}.load_plugins", load)
     common = ("--data-root", tmp_path)
     for name in ("few", "many"):
         ran = command("run", "--methods", "identity", "--datasets", name, "--out", out / name, *common)
@@ -247,7 +252,7 @@ def test_padding_is_not_denoised_again_where_both_have_one_size(
     command: Command, trained: tuple[Path, tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, common = trained
-    monkeypatch.setattr("denoisebench.audit.padded_size", lambda *arguments: (96, 96))
+    monkeypatch.setattr("denoisebench.audit.measure.padded_size", lambda *arguments: (96, 96))
     ran = command("audit", out, *common)
     assert ran.code == 0, ran.err
     found = line(out, "padding", "square")

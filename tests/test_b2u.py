@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import ContractError, UserError
-from denoisebench.masking import fill
-from denoisebench.method import Batch, Known, Need
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
     B2U,
     global_masks,
     random_mask,
 )
 from denoisebench.networks.unet import UNet
+from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.toolbox.masking import fill
 
 Point = dict[str, float]
 

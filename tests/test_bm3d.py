@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import skimage.data
 
-from denoisebench.errors import ContractError, UserError
-from denoisebench.images import FloatImage, UIntImage, to_uint8
-from denoisebench.method import Known, Need
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
-from denoisebench.metrics import psnr
-from denoisebench.noise import Draw, add_noise, parse_noise
+from denoisebench.plugins.method import Known, Need
+from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
+from denoisebench.protocol.metrics import psnr
+from denoisebench.protocol.noise import Draw, add_noise, parse_noise
 
 RNG = np.random.default_rng(0)
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.captures import AnyPairs, CaptureSet
-from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
-from denoisebench.experiment import find_dataset
-from denoisebench.fmdd import CAPTURES
+from denoisebench.core.errors import UserError
+from denoisebench.data.captures import AnyPairs, CaptureSet
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.data.fmdd import CAPTURES
+from denoisebench.plugins.lookup import find_dataset
 
 SIDE = 16
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench import claims
-from denoisebench.claims import Claims, Owner, this_process
+from denoisebench.execution import claims
+from denoisebench.execution.claims import Claims, Owner, this_process
 
 
 @pytest.fixture

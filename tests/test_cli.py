@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 
 @dataclass(frozen=True)
@@ -502,22 +502,22 @@ BAD_PLUGINS = {
     "has a syntax error": ("def (:\n", ["fails on import", "SyntaxError"]),
     "holds no method": ("x = 1\n", ["exactly one method", "not 0"]),
     "holds two methods": (
-        "from denoisebench.method import Info, PlainMethod\n"
+        "from denoisebench.plugins.method import Info, PlainMethod\n"
         "class A(PlainMethod):\n    name = 'a'\n    info = Info(label='A')\n"
         "class B(PlainMethod):\n    name = 'b'\n    info = Info(label='B')\n",
         ["exactly one method", "not 2"],
     ),
     "has no metadata": (
-        "from denoisebench.method import PlainMethod\nclass A(PlainMethod):\n    name = 'a'\n",
+        "from denoisebench.plugins.method import PlainMethod\nclass A(PlainMethod):\n    name = 'a'\n",
         ["lacks its metadata", "Info(label=...)"],
     ),
     "takes a name that is taken": (
-        "from denoisebench.method import Info, PlainMethod\n"
+        "from denoisebench.plugins.method import Info, PlainMethod\n"
         "class A(PlainMethod):\n    name = 'b2u'\n    info = Info(label='A')\n",
         ["'b2u'", "taken twice", "built in"],
     ),
     "has a setting without a default": (
-        "from dataclasses import dataclass\nfrom denoisebench.method import Info, PlainMethod\n"
+        "from dataclasses import dataclass\nfrom denoisebench.plugins.method import Info, PlainMethod\n"
         "@dataclass(frozen=True)\nclass A(PlainMethod):\n"
         "    width: float\n    name = 'a'\n    info = Info(label='A')\n",
         ["'width'", "default"],
@@ -556,7 +556,7 @@ def test_a_plugin_that_refuses_its_settings_is_quoted(
 def test_a_plugin_may_build_on_a_built_in_method(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
     path = tmp_path / "derived.py"
     path.write_text(
-        "from dataclasses import dataclass\nfrom denoisebench.method import Info\n"
+        "from dataclasses import dataclass\nfrom denoisebench.plugins.method import Info\n"
         "from denoisebench.methods.identity import Identity\n"
         "@dataclass(frozen=True)\nclass Derived(Identity):\n"
         "    name = 'derived'\n    info = Info(label='Derived', licence='x')\n",
@@ -745,6 +745,12 @@ def test_data_where_and_status_point_to_the_folders(command: Command, tmp_path: 
     status = command("data", "status", "samples", "kodak").out
     assert "samples" in status
     assert "http://r0k.us/graphics/kodak/" in status
+
+
+def test_the_status_of_an_unknown_data_set_is_an_error(command: Command) -> None:
+    ran = command("data", "status", "kodka")
+    assert ran.code == 2
+    assert "Did you mean 'kodak'" in ran.err
 
 
 def test_version_is_printed(command: Command) -> None:

@@ -8,11 +8,11 @@ from textwrap import dedent
 
 import pytest
 
-from denoisebench.contract import NOISES, Verdict, check
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.noise import parse_noise
-from denoisebench.registry import METHODS
+from denoisebench.core.errors import UserError
+from denoisebench.evaluation.contract import NOISES, Verdict, check
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.noise import parse_noise
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 MakePlugin = Callable[..., Path]
@@ -71,7 +71,7 @@ def test_seeded_randomness_is_allowed(plugin_file: MakePlugin) -> None:
 
 PLAIN = """
     from dataclasses import dataclass
-    from denoisebench.method import Info, Need, PlainMethod
+    from denoisebench.plugins.method import Info, Need, PlainMethod
 
     {decorator}
     class Toy(PlainMethod):
@@ -127,7 +127,7 @@ def test_a_class_that_cannot_be_made_frozen_is_refused_on_import(tmp_path: Path)
 LEARNED = """
     from dataclasses import dataclass
     import torch
-    from denoisebench.method import Info, LearnedMethod, Need
+    from denoisebench.plugins.method import Info, LearnedMethod, Need
 
     @dataclass(frozen=True)
     class Toy(LearnedMethod):

@@ -12,22 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.dataset import (
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import (
     DATA_VARIABLE,
     AnyFolder,
     Archive,
-    Entry,
     FolderSet,
     MissingData,
     cache_root,
     data_roots,
-    entry_of,
     package_roots,
-    read_manifest,
-    write_manifest,
 )
-from denoisebench.errors import UserError
-from denoisebench.images import list_images
+from denoisebench.data.manifest import Entry, entry_of, read_manifest, write_manifest
+from denoisebench.protocol.images import list_images
 
 NAMES = ("ant", "bee", "cat")
 
@@ -290,8 +287,10 @@ def test_a_listed_file_is_hashed_before_it_is_decoded(
 ) -> None:
     order: list[str] = []
     real = hashlib.sha256
-    monkeypatch.setattr("denoisebench.dataset.hashlib.sha256", lambda data: order.append("hash") or real(data))
-    monkeypatch.setattr("denoisebench.dataset.decode_image", lambda data, path: order.append("decode") or np.zeros(1))
+    monkeypatch.setattr("denoisebench.data.dataset.hashlib.sha256", lambda data: order.append("hash") or real(data))
+    monkeypatch.setattr(
+        "denoisebench.data.dataset.decode_image", lambda data, path: order.append("decode") or np.zeros(1)
+    )
     zoo([root])._pixels(root / "zoo" / "ant.png", zoo([root]).entries[0])
     assert order == ["hash", "decode"]
 

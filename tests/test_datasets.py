@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.dataset import FolderSet, MissingData, data_roots, read_manifest
-from denoisebench.errors import UserError
-from denoisebench.registry import DATASETS
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import FolderSet, MissingData, data_roots
+from denoisebench.data.manifest import read_manifest
+from denoisebench.plugins.registry import DATASETS
 
 BUILT_IN = [name for name in DATASETS.names() if DATASETS.origin(name) == "built in"]
 FMDD = [f"fmdd_{kind}" for kind in ("bpae", "fish", "mice", "twophoton")]
@@ -107,7 +108,7 @@ def test_verifying_unaltered_files_decodes_none_of_them(name: str, monkeypatch: 
     def refuse(data: bytes, path: Path) -> None:
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr("denoisebench.dataset.decode_image", refuse)
+    monkeypatch.setattr("denoisebench.data.dataset.decode_image", refuse)
     here(name).verify()
 
 
@@ -209,7 +210,7 @@ def test_training_images_of_no_fitting_size_are_refused(tmp_path: Path) -> None:
 
 def test_plugins_import_nothing_heavy() -> None:
     code = (
-        "import sys; from denoisebench.registry import DATASETS\n"
+        "import sys; from denoisebench.plugins.registry import DATASETS\n"
         "for name in DATASETS.names(): DATASETS.get(name)\n"
         "heavy = {'torch', 'pandas', 'scipy', 'skimage', 'pooch', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(', '.join(heavy) or 0)"

@@ -12,13 +12,13 @@ from scipy.stats import multivariate_normal
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from denoisebench.errors import UserError
-from denoisebench.evaluation import denoise
-from denoisebench.experiment import parse_method
-from denoisebench.method import Batch, Known, Need
+from denoisebench.core.errors import UserError
+from denoisebench.evaluation.evaluate import denoise
 from denoisebench.networks import build_network
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
-from denoisebench.noise import Draw, parse_noise
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.protocol.noise import Draw, parse_noise
 
 TOLD = frozenset({Need.FAMILY})
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, PerImageMethod
+from denoisebench.core.errors import UserError
 from denoisebench.networks.hourglass import Hourglass
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, PerImageMethod
 
 NOTHING = Known("dip", frozenset(), {})
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from denoisebench import estimate
-from denoisebench.errors import UserError
-from denoisebench.estimate import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
-from denoisebench.evaluation import Row
-from denoisebench.experiment import Experiment, find_dataset, parse_method, parse_noises
-from denoisebench.registry import DATASETS
-from denoisebench.results import Store, StoredCell
-from denoisebench.training import recipe_from
+from denoisebench.core.errors import UserError
+from denoisebench.execution import forecast as estimate
+from denoisebench.execution.forecast import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
+from denoisebench.plugins.lookup import find_dataset, parse_method
+from denoisebench.plugins.registry import DATASETS
+from denoisebench.protocol.protocol import Row
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.recipe import recipe_from
 
 
 def experiment(*methods: str, noise: str = "gauss25", datasets: tuple[Any, ...] = (), **changes: Any) -> Experiment:
@@ -107,7 +109,7 @@ def test_data_that_are_not_here_are_planned_from_their_manifest_and_named(tmp_pa
 def test_an_unknown_method_has_no_invented_time(
     tmp_path: Path, plugin_file: Callable[..., Path], fresh_registry: object
 ) -> None:
-    from denoisebench.registry import METHODS
+    from denoisebench.plugins.registry import METHODS
 
     made = experiment(METHODS.add_file(plugin_file("strange")))
     (line,), notes = lines(made, tmp_path)

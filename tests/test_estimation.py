@@ -7,9 +7,9 @@ import pytest
 import skimage.data
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.errors import UserError
-from denoisebench.estimation import estimate_sigma
-from denoisebench.images import FloatImage, UIntImage
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.images import FloatImage, UIntImage
+from denoisebench.toolbox.estimation import estimate_sigma
 
 PHOTOGRAPHS = ["astronaut", "chelsea", "coffee"]
 

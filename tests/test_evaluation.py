@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoisebench.dataset import AnyFolder
-from denoisebench.errors import ContractError, UserError
-from denoisebench.evaluation import Protocol, Row, evaluate
-from denoisebench.experiment import parse_method
-from denoisebench.images import FloatImage, to_uint8
-from denoisebench.lazy import torch
-from denoisebench.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
-from denoisebench.metrics import psnr, ssim
-from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.core.lazy import torch
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.images import FloatImage, to_uint8
+from denoisebench.protocol.metrics import psnr, ssim
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.protocol.protocol import Protocol, Row
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 SEEN: list[FloatImage] = []

@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 
-from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
-from denoisebench.executors import EXECUTORS, Executor, Handle, Options, make_executor
-from denoisebench.executors.serial import Serial
-from denoisebench.experiment import Experiment, parse_methods, parse_noises
-from denoisebench.progress import Quiet
-from denoisebench.results import Store
-from denoisebench.runner import Outcome, run
-from denoisebench.tasks import Evaluation, Event, Lost, Scored, Task
-from denoisebench.training import Budget, Recipe
+from denoisebench.core.errors import UserError
+from denoisebench.core.progress import Quiet
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.execution.executors import EXECUTORS, Executor, Handle, Options, make_executor
+from denoisebench.execution.executors.serial import Serial
+from denoisebench.execution.runner import Outcome, run
+from denoisebench.execution.tasks import Evaluation, Event, Lost, Scored, Task
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
+from denoisebench.plugins.lookup import parse_methods
+from denoisebench.results.store import Store
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]
@@ -288,7 +290,8 @@ def test_an_executor_can_be_a_plugin(base: Experiment, tmp_path: Path, monkeypat
     vars(module)["Mine"] = Mine
     monkeypatch.setitem(sys.modules, "their_executor", module)
     point = EntryPoint("mine", "their_executor:Mine", "denoisebench.executors")
-    monkeypatch.setattr("denoisebench.registry.entry_points", lambda group: [point])
+    points = {point.group: [point]}
+    monkeypatch.setattr("denoisebench.plugins.registry.entry_points", lambda group: points.get(group, []))
     monkeypatch.setattr(EXECUTORS, "_loaders", None)
     monkeypatch.setattr(EXECUTORS, "_origins", {})
     executor = make_executor("mine", Options())
@@ -388,7 +391,7 @@ def test_one_interrupt_stops_everything_and_keeps_what_is_done(start: Any, tmp_p
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_trained_step_is_whole_when_a_run_is_interrupted() -> None:
-    from denoisebench.interrupts import whole_step
+    from denoisebench.core.interrupts import whole_step
 
     steps = []
     with whole_step() as stopped:

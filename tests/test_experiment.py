@@ -12,24 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoisebench.dataset import AnyFolder
-from denoisebench.errors import UserError
-from denoisebench.experiment import (
-    Experiment,
-    find_dataset,
-    parse_datasets,
-    parse_method,
-    parse_methods,
-    parse_noises,
-    parse_repeats,
-    resolve_device,
-    split_list,
-)
-from denoisebench.method import LearnedMethod
-from denoisebench.noise import LegacyDraws, parse_noise
-from denoisebench.registry import METHODS
-from denoisebench.results import StoredCell
-from denoisebench.training import Budget, Recipe
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises, parse_repeats, resolve_device
+from denoisebench.plugins.lookup import find_dataset, parse_datasets, parse_method, parse_methods, split_list
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.draws import LegacyDraws
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.results.store import StoredCell
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]

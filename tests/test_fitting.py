@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench import fitting
-from denoisebench.errors import TrainingFailed, UserError
-from denoisebench.fitting import FitRecipe, fit, fit_recipe, fit_text
-from denoisebench.images import FloatImage
-from denoisebench.method import Info, Known, PerImageMethod
-from denoisebench.training import Budget
+from denoisebench.core.errors import TrainingFailed, UserError
+from denoisebench.evaluation import fit as fitting
+from denoisebench.evaluation.fit import FitRecipe, fit, fit_recipe, fit_text
+from denoisebench.plugins.method import Info, Known, PerImageMethod
+from denoisebench.protocol.images import FloatImage
+from denoisebench.training.recipe import Budget
 
 NOTHING = Known("toy", frozenset(), {})
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench.errors import UserError
-from denoisebench.evaluation import Row
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.protocol import Row
 from denoisebench.reports.frame import scores_frame
-from denoisebench.results import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell
 
 
 def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Path) -> None:

@@ -15,21 +15,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from denoisebench import config
-from denoisebench.config import read_experiment
-from denoisebench.dataset import MANIFEST_COLUMNS, read_manifest
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method, parse_methods, parse_repeats, parse_tile, split_list
-from denoisebench.files import Damaged, sealed
-from denoisebench.method import Method
-from denoisebench.noise import parse_noise
-from denoisebench.registry import METHODS
-from denoisebench.reports import published
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import Damaged, sealed
+from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
+from denoisebench.experiment import file as config
+from denoisebench.experiment.file import read_experiment
+from denoisebench.experiment.options import parse_repeats, parse_tile
+from denoisebench.plugins.lookup import parse_method, parse_methods, split_list
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.reports.paper import published
 from denoisebench.reports.render import latex, markdown, scores_csv
-from denoisebench.reports.table import build_table, current
-from denoisebench.results import Store, _cell_of, _content
-from denoisebench.training import parse_budget
-from denoisebench.weights import SUMS, read_folder, settings_text
+from denoisebench.reports.table import build_table
+from denoisebench.results.store import Store, _cell_of, _content
+from denoisebench.results.summary import current
+from denoisebench.training.recipe import parse_budget
+from denoisebench.training.weights import SUMS, read_folder, settings_text
 
 LONG = os.environ.get("DENOISEBENCH_LONG") == "1"
 many = settings(
@@ -182,7 +184,7 @@ def dumped(value: Any) -> str:
 @many
 @given(changed(CELL), st.booleans())
 def test_result_files_of_somebody_who_knows_the_checksum(place: Path, data: Any, right_name: bool) -> None:
-    from denoisebench.provenance import full_digest
+    from denoisebench.core.provenance import full_digest
 
     store, name = Store(place / "results"), "0123456789abcdef"
     if right_name and isinstance(data, dict):
@@ -228,7 +230,7 @@ RECORD: dict[str, Any] = {
 @many
 @given(st.one_of(changed(RECORD).map(json.dumps).map(str.encode), st.binary(max_size=60)))
 def test_records_of_weights_with_their_right_hash(place: Path, data: bytes) -> None:
-    from denoisebench import listing
+    from denoisebench.commands import listing
 
     folder = place / "weights"
     folder.mkdir(exist_ok=True)

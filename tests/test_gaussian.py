@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from denoisebench import provenance
-from denoisebench.errors import ContractError, UserError
-from denoisebench.gaussian import FloatArray, GaussianDenoiser, denoise_counts
-from denoisebench.images import FloatImage
-from denoisebench.method import Info, Known, Need
-from denoisebench.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
+from denoisebench.core import provenance
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.plugins.method import Info, Known, Need
+from denoisebench.protocol.images import FloatImage
+from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser, denoise_counts
+from denoisebench.toolbox.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
 
 CLEAN = astronaut()[:128, 128:256] / 255.0  # type: ignore[no-untyped-call]
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})

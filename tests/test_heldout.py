@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from denoisebench.heldout import HeldOut
+from denoisebench.training.heldout import HeldOut
 
 
 def test_pieces_that_equal_their_reference_are_in_no_mean() -> None:

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 
-from denoisebench.errors import UserError
-from denoisebench.imagefiles import FORMATS, Corrupt, Unsuitable, read_header
-from denoisebench.images import list_images, read_image, read_picture
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.imagefiles import FORMATS, Corrupt, Unsuitable, read_header
+from denoisebench.protocol.images import list_images, read_image, read_picture
 
 HEIGHT, WIDTH = 16, 24
 _RNG = np.random.default_rng(0)

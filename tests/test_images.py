@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from denoisebench.errors import UserError
-from denoisebench.images import (
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.images import (
     checked,
     left_out,
     list_images,

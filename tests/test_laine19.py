@@ -10,13 +10,15 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from denoisebench.covariance import posterior_mean
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Batch, Known, Need
+from denoisebench.core.errors import UserError
 from denoisebench.networks import build_network
-from denoisebench.noise import parse_noise
-from denoisebench.training import Recipe, Team, TrainingJob, _Run, parse_budget
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.toolbox.covariance import posterior_mean
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.loop import Team, _Run
+from denoisebench.training.recipe import Recipe, parse_budget
 
 
 def image(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench.dataset import DATA_VARIABLE
-from denoisebench.experiment import LEGACY_ORDER, find_dataset
-from denoisebench.noise import LegacyDraws, LegacySet, parse_noise
+from denoisebench.data.dataset import DATA_VARIABLE
+from denoisebench.experiment.cells import LEGACY_ORDER
+from denoisebench.plugins.lookup import find_dataset
+from denoisebench.protocol.draws import LegacyDraws, LegacySet
+from denoisebench.protocol.noise import parse_noise
 
 
 @pytest.mark.slow

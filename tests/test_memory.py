@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from denoisebench.memory import keep_freed_memory
+from denoisebench.core.memory import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import pytest
 
-from denoisebench.errors import ContractError, UserError
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
-from denoisebench.noise import parse_noise
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
+from denoisebench.protocol.noise import parse_noise
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from denoisebench.errors import UserError
-from denoisebench.images import UIntImage
-from denoisebench.metrics import psnr, ssim
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.metrics import psnr, ssim
 
 
 def reference(result: UIntImage, clean: UIntImage) -> float:

@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import ContractError
-from denoisebench.images import UIntImage
-from denoisebench.method import Batch, Known, LearnedMethod, Need
+from denoisebench.core.errors import ContractError
+from denoisebench.core.progress import Quiet
 from denoisebench.methods.n2c import N2C  # type: ignore[import-untyped]
 from denoisebench.methods.n2n import N2N  # type: ignore[import-untyped]
-from denoisebench.noise import parse_noise
-from denoisebench.progress import Quiet
-from denoisebench.training import Budget, Recipe, TrainingJob, train
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need
+from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.noise import parse_noise
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Budget, Recipe
+from denoisebench.training.train import train
 
 
 def image(seed: int) -> torch.Tensor:

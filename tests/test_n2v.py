@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import UserError
-from denoisebench.method import Batch, Known
+from denoisebench.core.errors import UserError
 from denoisebench.methods.n2v import N2V  # type: ignore[import-untyped]
+from denoisebench.plugins.method import Batch, Known
 
 
 def batch_of(noisy: torch.Tensor, seed: int = 0) -> Batch:

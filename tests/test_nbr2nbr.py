@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.method import Batch, Known
 from denoisebench.methods.nbr2nbr import NBR2NBR, draw_pairs, pick  # type: ignore[import-untyped]
+from denoisebench.plugins.method import Batch, Known
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.networks import NETWORKS, build_network, check_network, forward_at
 from denoisebench.networks.unet import UNet
 

@@ -8,10 +8,10 @@ from skimage.data import astronaut
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.images import FloatImage
-from denoisebench.method import Known, Need, PlainMethod
+from denoisebench.core.errors import UserError
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need, PlainMethod
+from denoisebench.protocol.images import FloatImage
 
 CLEAN = astronaut()[:192, 128:320] / 255.0  # type: ignore[no-untyped-call]
 RNG = np.random.default_rng(0)

@@ -12,20 +12,10 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from denoisebench.errors import UserError
-from denoisebench.noise import (
-    CounterDraws,
-    LegacyDraws,
-    LegacySet,
-    Noise,
-    UIntImage,
-    add_noise,
-    add_noise_batch,
-    generator_from,
-    parse_noise,
-    seed_from,
-    torch_generator_from,
-)
+from denoisebench.core.errors import UserError
+from denoisebench.protocol.draws import CounterDraws, LegacyDraws, LegacySet
+from denoisebench.protocol.noise import Noise, UIntImage, add_noise, add_noise_batch, parse_noise
+from denoisebench.protocol.seeds import generator_from, seed_from, torch_generator_from
 
 
 def uniform_image(value: int, shape: tuple[int, int, int] = (300, 300, 3)) -> UIntImage:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.masking import fill
-from denoisebench.method import Batch, Known
+from denoisebench.core.errors import UserError
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known
+from denoisebench.toolbox.masking import fill
 
 METHOD: Any = parse_method("noise2self")
 

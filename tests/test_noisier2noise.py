@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, Need
-from denoisebench.noise import parse_noise
+from denoisebench.core.errors import UserError
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need
+from denoisebench.protocol.noise import parse_noise
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])

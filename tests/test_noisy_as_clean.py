@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, Need, PerImageMethod
+from denoisebench.core.errors import UserError
 from denoisebench.methods.noisy_as_clean import noisier, turned  # type: ignore[import-untyped]
 from denoisebench.networks.resnet import ResNet
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need, PerImageMethod
 
 
 def told(family: str, level: float) -> Known:

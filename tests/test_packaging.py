@@ -85,8 +85,8 @@ def test_licence_and_command_are_in_the_wheel(wheel: Path) -> None:
 def test_plugins_and_manifests_are_found_in_the_installed_wheel(installed: Path) -> None:
     code = """
 import denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak
-from denoisebench.registry import DATASETS, METHODS
-from denoisebench.dataset import read_manifest
+from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.data.manifest import read_manifest
 for module in (denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak):
     print(Path(module.__file__).resolve())
 print(len(read_manifest(denoisebench.datasets.kodak.Kodak.manifest)))

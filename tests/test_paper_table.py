@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from denoisebench.config import PaperPart
-from denoisebench.errors import UserError
-from denoisebench.evaluation import Row
-from denoisebench.reports import paper_table as tables
-from denoisebench.reports.paper_table import Entry, PaperTable, grid, paper_table
-from denoisebench.reports.table import Score
-from denoisebench.results import StoredCell
+from denoisebench.core.errors import UserError
+from denoisebench.experiment.file import PaperPart
+from denoisebench.protocol.protocol import Row
+from denoisebench.reports.paper import paper_table as tables
+from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid, paper_table
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Score
 
 
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:

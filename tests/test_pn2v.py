@@ -11,9 +11,7 @@ import torch
 from scipy import integrate, stats
 from torch import nn
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Batch, Known, Need
+from denoisebench.core.errors import UserError
 from denoisebench.methods import pn2v  # type: ignore[attr-defined]
 from denoisebench.methods.pn2v import (  # type: ignore[import-untyped]
     FEATURES,
@@ -23,6 +21,8 @@ from denoisebench.methods.pn2v import (  # type: ignore[import-untyped]
     log_density,
     positive,
 )
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, Need
 
 
 def image(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from skimage.data import camera
 
-from denoisebench.dataset import data_roots
-from denoisebench.errors import UserError
-from denoisebench.experiment import find_dataset
-from denoisebench.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import data_roots
+from denoisebench.plugins.lookup import find_dataset
+from denoisebench.toolbox.poisson_gaussian import PoissonGaussian, denoise_stabilised, estimate_poisson_gaussian
 
 
 def clean() -> np.ndarray:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench.errors import UserError
-from denoisebench.reports import printed, published
-from denoisebench.reports.printed import latex, markdown, printed_table, text_of
+from denoisebench.core.errors import UserError
+from denoisebench.reports.paper import printed, published
+from denoisebench.reports.paper.printed import latex, markdown, printed_table, text_of
 
 GOLDEN = Path(__file__).with_name("golden") / "paper_table1.tex"
 SUPERVISED = ("Baseline, N2C", "Baseline, N2N")

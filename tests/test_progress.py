@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from denoisebench import progress
-from denoisebench.progress import PlainLog, Quiet, Terminal, duration, for_stderr
+from denoisebench.core import progress
+from denoisebench.core.progress import PlainLog, Quiet, Terminal, duration, for_stderr
 
 
 class Clock:

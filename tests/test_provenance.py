@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench import provenance
-from denoisebench.provenance import (
+from denoisebench.core import provenance
+from denoisebench.core.provenance import (
     EVALUATION,
     TRAINING,
     code_digest,
@@ -21,7 +21,7 @@ from denoisebench.provenance import (
 
 SOURCE = '''"""Module."""
 
-from denoisebench.method import Info
+from denoisebench.plugins.method import Info
 
 
 class A:
@@ -83,9 +83,11 @@ def test_a_text_that_is_no_docstring_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        "from denoisebench.toolbox.vst import anscombe",
+        "from denoisebench.toolbox import vst",
+        "import denoisebench.toolbox.vst",
         "from denoisebench.vst import anscombe",
         "from denoisebench import vst",
-        "import denoisebench.vst",
         "from denoisebench.methods.identity import Identity",
         "from denoisebench.methods import identity",
     ],
@@ -112,9 +114,9 @@ def test_a_tool_from_the_package_is_part_of_the_plugins_digest(
 
 
 def test_the_contract_is_no_part_of_a_plugins_digest(tmp_path: Path) -> None:
-    one = digest(tmp_path, "from denoisebench.method import Info\n", plugin_digest)
-    assert one != digest(tmp_path, "from denoisebench.method import Need\n", plugin_digest)
-    text = "from denoisebench.method import Info\nimport numpy\nfrom os import path\nfrom . import x\n"
+    one = digest(tmp_path, "from denoisebench.plugins.method import Info\n", plugin_digest)
+    assert one != digest(tmp_path, "from denoisebench.plugins.method import Need\n", plugin_digest)
+    text = "from denoisebench.plugins.method import Info\nimport numpy\nfrom os import path\nfrom . import x\n"
     assert len(digest(tmp_path, text, plugin_digest)) == 64
 
 

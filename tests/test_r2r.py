@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.errors import ContractError, UserError
-from denoisebench.method import Batch, Known, Need
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.methods.r2r import R2R  # type: ignore[import-untyped]
+from denoisebench.plugins.method import Batch, Known, Need
 
 TOLD = frozenset({Need.FAMILY, Need.LEVEL})
 

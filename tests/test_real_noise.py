@@ -12,18 +12,23 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from denoisebench.dataset import DataSet
-from denoisebench.errors import ContractError, UserError
-from denoisebench.evaluation import Protocol, Row, evaluate, known_of
-from denoisebench.experiment import Experiment, parse_method
-from denoisebench.images import pack_bayer, to_float, to_uint8, unpack_bayer
-from denoisebench.method import LearnedMethod, Method, Need
-from denoisebench.metrics import RAW, UINT8, psnr, ssim
-from denoisebench.noise import REAL, CounterDraws, Draw, parse_noise
-from denoisebench.registry import METHODS
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.evaluate import evaluate, known_of
+from denoisebench.experiment.cells import Experiment
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod, Method, Need
+from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.images import pack_bayer, to_float, to_uint8, unpack_bayer
+from denoisebench.protocol.metrics import RAW, UINT8, psnr, ssim
+from denoisebench.protocol.noise import REAL, Draw, parse_noise
+from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.render import scores_csv
-from denoisebench.results import Store, StoredCell
-from denoisebench.training import Budget, Recipe, Team, TrainingJob, _Run
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.loop import Team, _Run
+from denoisebench.training.recipe import Budget, Recipe
 
 CAPTURES, SIDE = 3, 40
 
@@ -326,7 +331,7 @@ def test_small_captures_are_padded_for_their_crops(tmp_path: Path) -> None:
 
 
 def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None:
-    from denoisebench.weights import Shelf, stem_of, write_weights
+    from denoisebench.training.weights import Shelf, stem_of, write_weights
 
     method = parse_method("n2v[network=dncnn]")
     assert isinstance(method, LearnedMethod)
@@ -348,8 +353,8 @@ def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None
 
 def test_a_released_network_for_real_noise_says_what_it_was_trained_on(tmp_path: Path) -> None:
     from denoisebench.networks import build_network
-    from denoisebench.publish import _b2u_names, import_released
-    from denoisebench.weights import Shelf
+    from denoisebench.publishing.released import _b2u_names, import_released
+    from denoisebench.training.weights import Shelf
 
     state = build_network("unet_b2u", 4, 4).state_dict()
     names = [(f"{b}.{kind}", f"{a}.{kind}") for a, b in _b2u_names() for kind in ("weight", "bias")]

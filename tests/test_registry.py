@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench.dataset import DataSet
-from denoisebench.errors import UserError
-from denoisebench.method import Method
-from denoisebench.registry import DATASETS, METHODS
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import DataSet
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import DATASETS, METHODS
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 MakePlugin = Callable[..., Path]
 MakeDistribution = Callable[[str, str], Path]
 
 CLASS = """\
-from denoisebench.method import Info, PlainMethod
+from denoisebench.plugins.method import Info, PlainMethod
 
 class {name}(PlainMethod):
     name = "{name}"
@@ -54,7 +54,7 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
 
 def test_names_are_known_without_importing_a_plugin(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom denoisebench.registry import METHODS, DATASETS\n"
+        "import sys\nfrom denoisebench.plugins.registry import METHODS, DATASETS\n"
         "assert 'b2u' in METHODS.names() and 'kodak' in DATASETS.names()\n"
         "plugins = [m for m in sys.modules if m.startswith(('denoisebench.methods.', 'denoisebench.datasets.'))]\n"
         "assert not plugins, plugins\n"
@@ -96,7 +96,12 @@ def test_built_in_plugins_never_import_each_other() -> None:
     root = Path(__file__).parents[1]
     for path in [*(root / "methods").glob("*.py"), *(root / "datasets").glob("*.py")]:
         text = path.read_text(encoding="utf-8")
-        for word in ("denoisebench.methods", "denoisebench.datasets", "denoisebench.runner", "denoisebench.cli"):
+        for word in (
+            "denoisebench.methods",
+            "denoisebench.datasets",
+            "denoisebench.execution.runner",
+            "denoisebench.cli",
+        ):
             assert word not in text, f"{path} mentions {word}"
 
 

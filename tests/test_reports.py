@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from denoisebench.evaluation import Protocol, Row
-from denoisebench.experiment import parse_method
-from denoisebench.method import Need
-from denoisebench.registry import DATASETS
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Need
+from denoisebench.plugins.registry import DATASETS
+from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
-from denoisebench.reports.published import Key, beside, published, published_folder
+from denoisebench.reports.paper.published import Key, beside, published, published_folder
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
-from denoisebench.reports.table import Table, build_table, current
-from denoisebench.results import Store, StoredCell
+from denoisebench.reports.table import Table, build_table
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import current
 
 
 def cell(

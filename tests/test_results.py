@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoisebench import files
-from denoisebench.errors import UserError
-from denoisebench.evaluation import Row
-from denoisebench.files import CannotWrite, sealed
-from denoisebench.results import Store, StoredCell
+from denoisebench.core import files
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import CannotWrite, sealed
+from denoisebench.protocol.protocol import Row
+from denoisebench.results.store import Store, StoredCell
 
 ROW = Row("im0", 0, 20.125, 0.5, 0.25, 25 / 255)
 

@@ -14,19 +14,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench import fitting, runner
-from denoisebench.dataset import AnyFolder
-from denoisebench.describe import shared_images
-from denoisebench.errors import UserError
-from denoisebench.experiment import Experiment, parse_method, parse_methods, parse_noises
-from denoisebench.images import FloatImage
-from denoisebench.lazy import torch
-from denoisebench.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
-from denoisebench.progress import Quiet
-from denoisebench.reports.table import build_table, training_seed
-from denoisebench.results import Store
-from denoisebench.runner import run, train_only
-from denoisebench.training import Budget, Recipe
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Quiet
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.evaluation import fit as fitting
+from denoisebench.execution import scheduler
+from denoisebench.execution.describe import shared_images
+from denoisebench.execution.runner import run, train_only
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
+from denoisebench.plugins.lookup import parse_method, parse_methods
+from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
+from denoisebench.protocol.images import FloatImage
+from denoisebench.reports.table import build_table
+from denoisebench.results.store import Store
+from denoisebench.results.summary import training_seed
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]
@@ -264,7 +268,7 @@ def test_only_missing_repeats_are_computed(base: Experiment, tmp_path: Path) -> 
 def test_rows_are_saved_while_a_cell_is_running(
     base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "SAVE_SECONDS", 0.0)
     sizes: list[int] = []
     store = Store(tmp_path / "o")
     write = store.write
@@ -391,7 +395,7 @@ def test_an_error_while_planning_a_cell_fails_that_cell_only(base: Experiment, t
 def test_fits_foretell_their_time_and_record_their_steps(
     base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "ETA_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "ETA_SECONDS", 0.0)
     log = Listener()
     outcome = run(replace(base, methods=[Fitted()]), Store(tmp_path), log)
     (cell,) = outcome.cells

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench.images import to_uint8
-from denoisebench.scorings import SCORINGS, SUITE, Scoring
+from denoisebench.audit.scorings import SCORINGS, SUITE, Scoring
+from denoisebench.protocol.images import to_uint8
 
 GAUSS: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
 

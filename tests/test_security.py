@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -20,18 +21,20 @@ import pytest
 import torch
 
 import denoisebench
-from denoisebench import fetch, images
-from denoisebench.config import read_experiment
-from denoisebench.dataset import MANIFEST_COLUMNS, Archive, read_manifest
-from denoisebench.errors import UserError
-from denoisebench.evaluation import Row
-from denoisebench.files import sealed
-from denoisebench.images import read_image
-from denoisebench.publish import export
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import sealed
+from denoisebench.data import fetch
+from denoisebench.data.dataset import Archive
+from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
+from denoisebench.experiment.file import read_experiment
+from denoisebench.protocol import images
+from denoisebench.protocol.images import read_image
+from denoisebench.protocol.protocol import Row
+from denoisebench.publishing.weights import export
 from denoisebench.reports import render
 from denoisebench.reports.table import build_table
-from denoisebench.results import Store, StoredCell
-from denoisebench.weights import SUMS, read_folder, read_tensors
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.weights import SUMS, read_folder, read_tensors
 
 Command = Callable[..., Any]
 ROOT = Path(__file__).parents[1]
@@ -139,7 +142,7 @@ def test_a_record_cannot_write_outside_nor_have_a_file_run(tmp_path: Path) -> No
         "network_sha256": images.hashlib.sha256(data).hexdigest(),
     }  # fmt: skip
     (tmp_path / "x.json").write_text(sealed(record, 2), encoding="utf-8")
-    from denoisebench.progress import Quiet
+    from denoisebench.core.progress import Quiet
 
     written = export(tmp_path / "x.json", tmp_path / "w", None, Quiet())
     assert written.path.parent == tmp_path / "w"
@@ -221,7 +224,7 @@ def test_names_are_shown_in_tables_and_never_obeyed(text: str) -> None:
     shown = render.markdown(table)
     rows = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(rows) == 3, "one head, one rule, one line"
-    assert {len(render.re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
     bare = shown.replace("**Best** and <u>second</u>", "").replace(r"\\", "").replace(r"\`", "").replace(r"\*", "")
     assert not set("<>`*") & set(bare)
     assert "](" not in bare
@@ -234,9 +237,9 @@ def test_names_are_shown_in_tables_and_never_obeyed(text: str) -> None:
         "\\begin", "\\toprule", "\\midrule", "\\bottomrule", "\\end",
     ]  # fmt: skip
     for line in code[2:3] + code[4:5]:
-        commands = set(render.re.findall(r"\\([a-zA-Z]+)", line)) - {"textbackslash"}
+        commands = set(re.findall(r"\\([a-zA-Z]+)", line)) - {"textbackslash"}
         assert commands <= {"sigma", "lambda", "in", "times"}
-        assert not render.re.search(r"(?<!\\)(?:\\\\)*%", line)
+        assert not re.search(r"(?<!\\)(?:\\\\)*%", line)
 
 
 # --- nothing connects ---

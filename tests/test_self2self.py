@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import Known, PerImageMethod
+from denoisebench.core.errors import UserError
 from denoisebench.networks.self2self import Self2SelfNet
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, PerImageMethod
 
 NOTHING = Known("self2self", frozenset(), {})
 

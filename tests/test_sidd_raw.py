@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from denoisebench.dataset import DataSet
-from denoisebench.errors import UserError
-from denoisebench.experiment import find_dataset
-from denoisebench.images import pack_bayer
-from denoisebench.matfiles import MatImage, mat_shapes, read_mat
-from denoisebench.sidd_raw import RawBlocks, RawScenes
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import DataSet
+from denoisebench.data.matfiles import MatImage, mat_shapes, read_mat
+from denoisebench.data.sidd_raw import RawBlocks, RawScenes
+from denoisebench.plugins.lookup import find_dataset
+from denoisebench.protocol.images import pack_bayer
 
 SHAPE = (2, 3, 24, 28)
 NOISY, CLEAN, BENCHMARK = "ValidationNoisyBlocksRaw", "ValidationGtBlocksRaw", "BenchmarkNoisyBlocksRaw"
@@ -208,7 +208,7 @@ def test_a_submission_is_written_and_goes_on_where_it_was(
     blocks: Path,
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[type-arg]
 ) -> None:
-    from denoisebench import submission
+    from denoisebench.publishing import submission
 
     out, usual, calls = blocks / "out", submission.denoise, []
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench.results import Store
-from denoisebench.systemfiles import is_system_file, own_entries
+from denoisebench.core.systemfiles import is_system_file, own_entries
+from denoisebench.results.store import Store
 
 JUNK = b"\0\5\26\7\0\2\0\0Mac OS X        "
 

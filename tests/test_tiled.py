@@ -12,18 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from denoisebench import evaluation
-from denoisebench.errors import ContractError, UserError
-from denoisebench.experiment import parse_method, parse_tile
-from denoisebench.method import Info, Known, LearnedMethod, Need
+from denoisebench.core.errors import ContractError, UserError
+from denoisebench.evaluation import evaluate as evaluation
+from denoisebench.experiment.options import parse_tile
 from denoisebench.networks import NETWORKS, build_network
 from denoisebench.networks.blindspot import BlindSpotUNet
 from denoisebench.networks.dbsn import DilatedBlindSpot
 from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.tiled import in_tiles, is_tileable, windows
 from denoisebench.networks.unet import UNet
-from denoisebench.noise import Draw
-from denoisebench.registry import METHODS
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Info, Known, LearnedMethod, Need
+from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.noise import Draw
 
 LEARNED = [name for name in METHODS.names() if issubclass(METHODS.get(name), LearnedMethod)]
 # A receptive field does not depend on the number of channels: narrow networks, long thin images.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denoisebench.vst import (
+from denoisebench.toolbox.vst import (
     SMALLEST,
     anscombe,
     generalised_anscombe,

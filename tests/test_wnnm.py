@@ -10,14 +10,14 @@ import pytest
 import skimage.data
 import torch
 
-from denoisebench.errors import UserError
-from denoisebench.estimation import estimate_sigma
-from denoisebench.experiment import parse_method
-from denoisebench.images import FloatImage, UIntImage, to_uint8
-from denoisebench.method import Known, Need, PlainMethod
+from denoisebench.core.errors import UserError
 from denoisebench.methods import wnnm  # type: ignore[import-untyped]
-from denoisebench.metrics import psnr
-from denoisebench.noise import add_noise, parse_noise
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Known, Need, PlainMethod
+from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
+from denoisebench.protocol.metrics import psnr
+from denoisebench.protocol.noise import add_noise, parse_noise
+from denoisebench.toolbox.estimation import estimate_sigma
 
 Plane = npt.NDArray[np.float64]
 EPS = float(np.finfo(np.float64).eps)

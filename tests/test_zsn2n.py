@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from denoisebench.errors import UserError
-from denoisebench.experiment import parse_method
-from denoisebench.method import PerImageMethod
+from denoisebench.core.errors import UserError
 from denoisebench.methods.zsn2n import build, diagonals, loss  # type: ignore[import-untyped]
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import PerImageMethod
 
 
 @pytest.mark.parametrize(("channels", "count"), [(1, 21_313), (3, 22_275)])

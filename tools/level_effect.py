@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from denoisebench.noise import Noise, parse_noise
-from denoisebench.reports.published import Key, published
-from denoisebench.results import Store, StoredCell
+from denoisebench.protocol.noise import Noise, parse_noise
+from denoisebench.reports.paper.published import Key, published
+from denoisebench.results.store import Store, StoredCell
 
 FloatArray = npt.NDArray[np.float64]
 HEADS = ("method", "data", "noise", "one draw", "s", "q", "rest", "all draws", "paper")

@@ -1,4 +1,4 @@
-"""Make denoisebench/costs.csv, what methods cost on a reference machine, from measured results.
+"""Make denoisebench/execution/costs.csv, what methods cost on a reference machine, from measured results.
 
 Usage: python tools/make_costs.py results/gauss25 results/quality
 
@@ -14,11 +14,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from denoisebench.dataset import data_roots
-from denoisebench.estimate import COSTS, COSTS_COLUMNS, measured, trained
-from denoisebench.experiment import parse_datasets
-from denoisebench.results import Store
-from denoisebench.weights import read_folder, shipped_folder
+from denoisebench.data.dataset import data_roots
+from denoisebench.execution.forecast import COSTS, COSTS_COLUMNS, measured, trained
+from denoisebench.plugins.lookup import parse_datasets
+from denoisebench.results.store import Store
+from denoisebench.training.weights import read_folder, shipped_folder
 
 
 def costs(folders: list[Path]) -> Iterator[tuple[str, str, float, float]]:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from denoisebench.captures import CaptureSet
-from denoisebench.dataset import FolderSet, entry_of, write_manifest
-from denoisebench.registry import DATASETS
+from denoisebench.data.captures import CaptureSet
+from denoisebench.data.dataset import FolderSet
+from denoisebench.data.manifest import entry_of, write_manifest
+from denoisebench.plugins.registry import DATASETS
 
 NBR = "github.com/TaoHuang2018/Neighbor2Neighbor @ e66389ebef1e"
 DNCNN = "github.com/cszn/DnCNN @ e93b27812d3f"

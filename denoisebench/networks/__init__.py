@@ -12,9 +12,9 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.errors import UserError, unknown
-from denoisebench.lazy import torch
-from denoisebench.userfiles import load_user_file
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.lazy import torch
+from denoisebench.core.userfiles import load_user_file
 
 # On a CPU more pixels per pass only spill the caches: 16 copies of 4x128x128 one by one take 6.3 s, by eights 6.8 s.
 _CPU_PIXELS = 65536

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from denoisebench.files import write_text
+from denoisebench.core.files import write_text
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.reports.render import latex, markdown, scores_csv
-from denoisebench.reports.table import Table, build_table, current
-from denoisebench.results import Store, collection_paused
-from denoisebench.systemfiles import own_entries
+from denoisebench.reports.table import Table, build_table
+from denoisebench.results.store import Store, collection_paused
+from denoisebench.results.summary import current
 
 
 def outdated(store: Store) -> bool:

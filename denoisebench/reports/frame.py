@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from denoisebench.errors import UserError
+from denoisebench.core.errors import UserError
 from denoisebench.reports.render import scores_csv
-from denoisebench.reports.table import current
-from denoisebench.results import Store
+from denoisebench.results.store import Store
+from denoisebench.results.summary import current
 
 if TYPE_CHECKING:
     import pandas

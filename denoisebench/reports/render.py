@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from denoisebench.reports.published import beside
-from denoisebench.reports.table import Line, Score, Table
-from denoisebench.results import StoredCell
+from denoisebench.reports.paper.published import beside
+from denoisebench.reports.table import Table
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Line, Score
 
 if TYPE_CHECKING:
     import rich.table
+from denoisebench.reports.markup import md, plain, tex
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
@@ -27,15 +28,6 @@ _FIXED = ("Method", "Told", "Training")
 _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
 _LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underline]"}
-_TEX_SPECIAL = str.maketrans(
-    {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
-     "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
-     "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
-)  # fmt: skip
-
-_MD_SPECIAL = str.maketrans({"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
-# A bracket is a link only before one of these, and the target of one only where a text begins.
-_MD_LINK = re.compile(r"\]([(\[])")
 
 
 def markdown(table: Table) -> str:
@@ -172,19 +164,3 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
     psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}") + spread
     ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
     return f"{psnr}/{ssim}"
-
-
-def tex(text: str) -> str:
-    """Text with the characters escaped that mean something to LaTeX, on one line."""
-    return plain(text).translate(_TEX_SPECIAL)
-
-
-def md(text: str) -> str:
-    """Text that Markdown and HTML show as it is, on one line; marks, links, tags and column bars are escaped."""
-    shown = _MD_LINK.sub(r"]\\\1", plain(text).translate(_MD_SPECIAL))
-    return "\\" + shown if shown.startswith("[") else shown
-
-
-def plain(text: str) -> str:
-    """Text on one line, without characters that steer a terminal or turn the direction of writing."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text).split())

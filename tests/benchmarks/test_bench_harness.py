@@ -14,11 +14,12 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from denoisebench.evaluation import evaluate
-from denoisebench.experiment import find_dataset, parse_method
-from denoisebench.images import pad, to_uint8
-from denoisebench.metrics import psnr, ssim
-from denoisebench.noise import CounterDraws, parse_noise
+from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.plugins.lookup import find_dataset, parse_method
+from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.images import pad, to_uint8
+from denoisebench.protocol.metrics import psnr, ssim
+from denoisebench.protocol.noise import parse_noise
 
 IMAGE, NOISE = "astronaut", parse_noise("gauss25")
 

@@ -18,9 +18,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.flop_counter import FlopCounterMode
 
-from denoisebench.experiment import parse_method
-from denoisebench.memory import keep_freed_memory
-from denoisebench.method import Batch, Known, LearnedMethod, Need, PerImageMethod
+from denoisebench.core.memory import keep_freed_memory
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need, PerImageMethod
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")
 PRECISIONS = ("float32", *(("bfloat16",) if DEVICE == "cuda" else ()))

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from denoisebench.dataset import data_roots
-from denoisebench.evaluation import Row
-from denoisebench.experiment import Experiment, find_dataset, parse_methods, parse_noises
+from denoisebench.data.dataset import data_roots
+from denoisebench.execution.plan import plan
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
+from denoisebench.plugins.lookup import find_dataset, parse_methods
+from denoisebench.protocol.protocol import Row
 from denoisebench.reports.files import write_reports
-from denoisebench.results import Store, StoredCell
-from denoisebench.runner import plan
-from denoisebench.training import recipe_from
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.recipe import recipe_from
 
 CELLS, ROWS = 10_000, 100_000
 

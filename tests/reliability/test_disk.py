@@ -15,7 +15,7 @@ Command = Callable[..., Any]
 LEARNED = """
 from dataclasses import dataclass
 import torch
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 @dataclass(frozen=True)
 class Small(LearnedMethod):

@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench.files import unsealed
-from denoisebench.results import Store
+from denoisebench.core.files import unsealed
+from denoisebench.results.store import Store
 
 LONG = os.environ.get("DENOISEBENCH_LONG") == "1"
 KILLS, STOPS = (50, 10) if LONG else (3, 2)
@@ -35,7 +35,7 @@ METHOD = """
 import os, time
 from dataclasses import dataclass
 import torch
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 def log(text):
     with open(os.environ["LOG"], "a") as stream:
@@ -64,9 +64,13 @@ class Logged(LearnedMethod):
 #: A process that has imported the libraries; for every line of arguments it forks the command, and says how it ended.
 NURSERY = f"""
 import os, signal, sys, filelock, psutil, torch, torch._dynamo, safetensors.torch, tabulate
-from denoisebench import training
+from denoisebench.training import loop as training
 training.CHECKPOINT_SECONDS = {INTERVAL}
-from denoisebench import evaluation, experiment, fitting, publish, reports, runner, weights
+from denoisebench.evaluation import evaluate, fit
+from denoisebench.experiment import cells as experiment
+from denoisebench.publishing import weights as publish
+from denoisebench.execution import runner
+from denoisebench.training import weights
 import denoisebench.reports.files
 from denoisebench.cli import main
 # A background job of a shell ignores Ctrl-C.

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from denoisebench.dataset import AnyFolder
-from denoisebench.executors import Options, make_executor
-from denoisebench.experiment import Experiment, parse_methods, parse_noises
-from denoisebench.progress import Quiet
-from denoisebench.registry import METHODS
-from denoisebench.results import Store
-from denoisebench.runner import Outcome, run
-from denoisebench.training import Budget, Recipe
+from denoisebench.core.progress import Quiet
+from denoisebench.data.dataset import AnyFolder
+from denoisebench.execution.executors import Options, make_executor
+from denoisebench.execution.runner import Outcome, run
+from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.options import parse_noises
+from denoisebench.plugins.lookup import parse_methods
+from denoisebench.plugins.registry import METHODS
+from denoisebench.results.store import Store
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("DENOISEBENCH_LONG"), reason="set DENOISEBENCH_LONG=1"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from denoisebench.results import Store
+from denoisebench.results.store import Store
 
 pytestmark = pytest.mark.skipif(not os.environ.get("DENOISEBENCH_LONG"), reason="set DENOISEBENCH_LONG=1")
 
@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.method import Info, LearnedMethod
+from denoisebench.plugins.method import Info, LearnedMethod
 
 
 @dataclass(frozen=True)

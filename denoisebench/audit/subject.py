@@ -1,0 +1,227 @@
+"""Stored cells made runnable again: their method, noise, images and network, and what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.provenance import (
+    EVALUATION,
+    FITTING,
+    NETWORKS,
+    code_digest,
+    full_digest,
+    plugin_digest,
+    versions,
+)
+from denoisebench.core.systemfiles import own_entries
+from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.experiment.options import resolve_device
+from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.plugins.method import Method
+from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.protocol.noise import Noise, parse_noise
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import current
+from denoisebench.training.recipe import Budget
+from denoisebench.training.records import read_record
+from denoisebench.training.weights import Shelf, Weights
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which cells of a results folder, and where their parts are.
+
+    Parameters
+    ----------
+    methods, noises : texts as in the table; empty for all, then without the lines that are in every table
+    datasets : the only sets wanted, or empty for all; a folder of the user's own must be given here
+    roots : folders searched for data
+    shelf : weights
+    device : instead of that of the run, or None
+    """
+
+    methods: Sequence[str] = ()
+    noises: Sequence[str] = ()
+    datasets: Sequence[DataSet] = ()
+    roots: Sequence[Path] = ()
+    shelf: Shelf = field(default_factory=lambda: Shelf([]))
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A stored cell with everything it takes to compute it again.
+
+    Parameters
+    ----------
+    stored : the cell
+    method, noise, dataset : as run
+    device : torch device to use now
+    fit : of a per-image method, else None
+    network : where the trained network is, or None
+    changes : sentences about what is not as it was when the cell was computed
+    """
+
+    stored: StoredCell
+    method: Method
+    noise: Noise
+    dataset: DataSet
+    device: str
+    fit: FitRecipe | None
+    network: Weights | None
+    changes: Sequence[str]
+
+    @property
+    def protocol(self) -> Mapping[str, str]:
+        """Draws, padding and the rest, as stored."""
+        protocol: Mapping[str, str] = self.stored.identity["protocol"]
+        return protocol
+
+    @property
+    def title(self) -> str:
+        """Method as in the table, data and noise."""
+        about = self.stored.about
+        _, bracket, settings = str(about["text"]).partition("[")
+        name = f"{about['label']}{' [' if bracket else ''}{settings}"
+        return f"{name} on {about['dataset_title']}, {about['noise_title']}"
+
+    @property
+    def seed(self) -> int:
+        """Of the method's own draws."""
+        return int(self.stored.identity["seed"])
+
+
+def subjects(store: Store, choice: Choice) -> list[Subject]:
+    """The newest cell of every line and column that was chosen, ready to be computed again.
+
+    Raises
+    ------
+    UserError
+        Nothing is stored or chosen, or a plugin, data or a network is missing.
+    """
+    stored = store.all()
+    if store.damaged:
+        raise UserError(" ".join(store.damaged))
+    cells = current(sorted(stored, key=lambda cell: str(cell.about["written"])))[0]
+    if not cells:
+        raise UserError(f"Folder {store.folder} holds no finished results.")
+    chosen = _chosen(cells, choice)
+    return [_subject(cell, store, choice) for cell in chosen]
+
+
+def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
+    texts = {str(cell.about["text"]) for cell in cells}
+    noises = {cell.identity["protocol"]["noise"] for cell in cells}
+    sets = {cell.identity["protocol"]["dataset"] for cell in cells}
+    for text in choice.methods:
+        if text not in texts and text not in {known.partition("[")[0] for known in texts}:
+            raise unknown("method of this run", text, texts)
+    for text in choice.noises:
+        if text not in noises:
+            raise unknown("noise of this run", text, noises)
+    for dataset in choice.datasets:
+        if dataset.name not in sets:
+            raise unknown("data set of this run", dataset.name, sets)
+    found = [cell for cell in cells if _wanted(cell, choice)]
+    if not found:
+        raise UserError("No cell of this run is left by --methods, --noise and --datasets; drop one of them.")
+    return found
+
+
+def _wanted(cell: StoredCell, choice: Choice) -> bool:
+    text, protocol = str(cell.about["text"]), cell.identity["protocol"]
+    if choice.methods:
+        method = text in choice.methods or text.partition("[")[0] in choice.methods
+    else:
+        method = not cell.about["baseline"]
+    noise = not choice.noises or protocol["noise"] in choice.noises
+    return method and noise and (not choice.datasets or protocol["dataset"] in {d.name for d in choice.datasets})
+
+
+def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+    identity = cell.identity
+    name, protocol = str(identity["method"]), identity["protocol"]
+    method = _method(name, identity["settings"], str(cell.about["text"]))
+    dataset = _dataset(protocol["dataset"], choice)
+    dataset.verify()
+    lost = sorted({image for image, _ in cell.rows} - set(dataset.images))
+    if lost:
+        raise UserError(f"The run scored {lost[0]!r} of data set {dataset.name!r}, which is not in it any more.")
+    network, fit = None, None
+    training = identity["training"] or {}
+    if "fit" in training:
+        fit = FitRecipe(**{**training["fit"], "budget": Budget(**training["fit"]["budget"])})
+    elif training:
+        network = _network(cell, store, choice.shelf)
+    device = choice.device or resolve_device(identity["device"])
+    plain = not training
+    changes = _changes(cell, method, dataset, "cpu" if plain else device)
+    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes)
+
+
+def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
+    if name not in METHODS.names():
+        raise UserError(
+            f"The run used the method {name!r}, which is not here; give its file with --plugin, or choose others with "
+            f"--methods. Here are: {', '.join(METHODS.names())}."
+        )
+    try:
+        return METHODS.get(name)(**settings)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"Method {name!r} does not take the settings of {text} any more ({error}).") from None
+
+
+def _dataset(name: str, choice: Choice) -> DataSet:
+    given = {dataset.name: dataset for dataset in choice.datasets}
+    if name in given:
+        return given[name]
+    if name in DATASETS.names():
+        return find_dataset(name, choice.roots)
+    raise UserError(f"The run used a folder of images called {name!r}; say where it is with --datasets PATH.")
+
+
+def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Weights:
+    training, text = cell.identity["training"], cell.about["text"]
+    if "weights" in training:
+        weights = shelf.with_hash(training["weights"])
+        if weights is None:
+            raise UserError(
+                f"The network of {text} (SHA-256 {training['weights'][:16]}...) is not among the shipped weights; "
+                "name the folder that the run had with --weights."
+            )
+        return weights
+    key = full_digest(training)[:16]
+    path = next(own_entries(store.models, f"*-{key}.safetensors"), None)
+    if path is None:
+        raise UserError(f"The network of {text} (key {key}) is not in {store.models} any more; run it again.")
+    record = read_record(path.with_suffix(".json"), key)
+    return Weights(path, record["network_sha256"], record)
+
+
+def _changes(cell: StoredCell, method: Method, dataset: DataSet, device: str) -> list[str]:
+    """What decides a score and is not as it was."""
+    identity = cell.identity
+    changes = []
+    code, training = identity["code"], identity["training"] or {}
+    if code["evaluation"] != code_digest(EVALUATION):
+        changes.append("the code of noise, evaluation or metrics has changed since the run")
+    if code["plugin"] != plugin_digest(source_of(method)):
+        changes.append(f"the code of {method.name} has changed since the run")
+    if training.get("networks", code_digest(NETWORKS)) != code_digest(NETWORKS):
+        changes.append("the code of the networks has changed since the run")
+    if "fit" in training and training["code"] != code_digest(FITTING):
+        changes.append("the code that fits a network to an image has changed since the run")
+    if identity["protocol"]["data_hash"] != dataset.data_hash:
+        changes.append(f"the images of {dataset.name} are not those of the run")
+    for package, was in identity["versions"].items():
+        now = versions((package,))[package]
+        if now != was:
+            changes.append(f"{package} is {now}, it was {was}")
+    if identity["device"] != device:
+        changes.append(f"computed on {device}, the run on {identity['device']}")
+    return changes

@@ -1,0 +1,81 @@
+"""Limits on what a plugin may take: seconds per image, memory per process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from denoisebench.core.errors import UserError
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?)", re.ASCII)
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|MiB|GB|GiB)", re.ASCII | re.IGNORECASE)
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES = {"mb": 10**6, "mib": 2**20, "gb": 10**9, "gib": 2**30}
+
+
+class TimeLimit(BaseException):
+    """An image took longer than allowed; no Exception, so that a plugin's own handlers let it pass."""
+
+
+def parse_time_limit(text: str) -> float:
+    """Seconds of ``30s``, ``10min`` or ``2h``.
+
+    Raises
+    ------
+    UserError
+        Naming the text and the allowed forms.
+    """
+    match = _TIME.fullmatch(text.strip().lower())
+    seconds = float(match[1]) * _SECONDS[match[2][0]] if match else 0.0
+    if not 0 < seconds < 10**8:
+        raise UserError(f"--time-limit {text!r} cannot be read. Allowed: 30s, 10min, 2h (per image).")
+    return seconds
+
+
+def parse_memory_limit(text: str) -> int:
+    """Bytes of ``800MB``, ``4GB`` or ``4GiB``.
+
+    Raises
+    ------
+    UserError
+        Naming the text and the allowed forms.
+    """
+    match = _MEMORY.fullmatch(text.strip())
+    size = int(float(match[1]) * _BYTES[match[2].lower()]) if match else 0
+    if not 0 < size < 2**60:
+        raise UserError(f"--memory-limit {text!r} cannot be read. Allowed: 800MB, 4GB, 4GiB (per process).")
+    return size
+
+
+@contextmanager
+def limited(seconds: float | None, pair: tuple[str, int]) -> Iterator[None]:
+    """Raise `TimeLimit` if the block runs longer; in the main thread of a Unix process, between two lines of Python.
+
+    Code that never comes back to Python is not reached by this: an executor with processes of its own ends those.
+    """
+    usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if seconds is None or not usable:
+        yield
+        return
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise TimeLimit(time_text(seconds, pair))
+
+    before = signal.signal(signal.SIGALRM, ring)
+    # It rings again, because a plugin may catch whatever is raised.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def time_text(seconds: float, pair: tuple[str, int] | None) -> str:
+    """Why something was stopped."""
+    where = f" at image {pair[0]}, repeat {pair[1]}" if pair else ""
+    return f"not done within the time limit of {seconds:g} s{where}"

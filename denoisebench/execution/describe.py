@@ -1,0 +1,69 @@
+"""What is written beside the rows of a cell: labels, how its network was trained, on what it was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from denoisebench.data.dataset import DataSet, FolderSet, OwnFolder
+from denoisebench.evaluation.fit import fit_text
+from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.plugins.method import PerImageMethod
+from denoisebench.plugins.registry import DATASETS
+from denoisebench.training.records import training_text
+
+
+def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, written: datetime) -> dict[str, Any]:
+    """What explains the rows of a cell.
+
+    Parameters
+    ----------
+    record : of its network, if it has one
+    written : reports list cells in this order, so those of one run must differ
+    """
+    method = cell.method
+    found: dict[str, Any] = {
+        "text": method.text,
+        "label": method.info.label,
+        "told": method.told_in_words(cell.noise),
+        "baseline": method.info.baseline,
+        "protocol": cell.protocol.fingerprint,
+        "noise_title": cell.noise.title,
+        "dataset_title": cell.dataset.title,
+        "training": "",
+        "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
+        "machine": {},
+        "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
+    if cell.fit is not None and isinstance(method, PerImageMethod):
+        found["training"] = fit_text(method, cell.fit)
+    if record is not None:
+        found["training"] = cell.weights.text if cell.weights else training_text(record)
+        found["training_record"] = {
+            name: record[name] for name in ("steps", "images_seen", "seconds", "parameters") if name in record
+        }
+        found["training_record"]["draws"] = record.get("recipe", {}).get("draws", "")
+        found["warnings"] += record.get("warnings", [])
+        training = _training_set(record, experiment)
+        if isinstance(training, OwnFolder) and training.note:
+            found["warnings"].append(f"training: {training.note.rstrip('.')}")
+        shared = shared_images(training, cell.dataset)
+        found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
+    return found
+
+
+def shared_images(training: DataSet | None, test: DataSet) -> int:
+    """How many images two data sets have in common, by pixels."""
+    if not isinstance(training, FolderSet) or not isinstance(test, FolderSet):
+        return 0
+    # A set that is listed without being decoded has no pixel hashes.
+    return len({entry.pixels for entry in training.entries} & {entry.pixels for entry in test.entries} - {""})
+
+
+def _training_set(record: Mapping[str, Any], experiment: Experiment) -> DataSet | None:
+    """The images a network was trained on, if they are a data set of this machine."""
+    name = record.get("data", {}).get("name")
+    own = experiment.train_data
+    known = name in DATASETS.names() or (own is not None and own.name == name)
+    return experiment.training_data(name) if known else None

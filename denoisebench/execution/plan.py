@@ -1,0 +1,58 @@
+"""What a run will do: every cell of an experiment, what is stored of it and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from denoisebench.evaluation.fit import fit_text
+from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.plugins.method import PerImageMethod
+from denoisebench.results.store import Store, StoredCell, collection_paused
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run will do for one cell.
+
+    Parameters
+    ----------
+    cell : the cell
+    stored : what is stored of it
+    missing : (image, repeat) pairs to compute
+    """
+
+    cell: Cell
+    stored: StoredCell
+    missing: Sequence[tuple[str, int]]
+
+    @property
+    def state(self) -> str:
+        """One phrase: stored, skipped, or what is to be computed, and with which network."""
+        cell = self.cell
+        if cell.skip:
+            return f"skipped: {cell.skip}"
+        if not self.missing:
+            return "stored"
+        images = f"{len(self.missing)} of {len(cell.wanted)} images"
+        if cell.weights is not None:
+            return f"{images}, trained network {cell.weights.path.stem}"
+        if cell.fit is not None and isinstance(cell.method, PerImageMethod):
+            return f"{images}, {fit_text(cell.method, cell.fit)}"
+        if cell.job is None:
+            return images
+        return f"{images}, training {cell.job.recipe.text}, seed {cell.job.recipe.seed}"
+
+
+def plan(experiment: Experiment, store: Store) -> list[Planned]:
+    """Every cell of an experiment and what is missing of it; computes nothing."""
+    planned = []
+    with collection_paused():
+        for cell in experiment.cells():
+            stored = StoredCell(dict(cell.identity)) if cell.skip else store.read(cell.identity)
+            planned.append(Planned(cell, stored, [] if cell.skip else missing_of(cell, stored)))
+    return planned
+
+
+def missing_of(cell: Cell, stored: StoredCell) -> list[tuple[str, int]]:
+    return [pair for pair in cell.wanted if pair not in stored.rows]

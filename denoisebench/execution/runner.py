@@ -1,0 +1,139 @@
+"""All cells of an experiment: stored ones are read, missing ones handed to an executor, failed ones noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from denoisebench.core.progress import Progress
+from denoisebench.data.dataset import OwnFolder
+from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
+from denoisebench.execution.plan import Planned, plan
+from denoisebench.execution.scheduler import CellProgress, Scheduler, TrainingProgress
+from denoisebench.experiment.cells import Experiment
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.records import record_of
+from denoisebench.training.weights import Weights
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Parameters
+    ----------
+    cells : the stored cell of every planned cell that has rows, in order
+    skipped, failed : title and reason
+    computed : rows that were computed now
+    """
+
+    cells: list[StoredCell] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    computed: int = 0
+
+
+def run(experiment: Experiment, store: Store, progress: Progress, executor: Executor | None = None) -> Outcome:
+    """Run every cell of an experiment and store it; stored rows are not computed again.
+
+    Parameters
+    ----------
+    executor : where tasks run; this process by default. It is closed at the end.
+
+    Raises
+    ------
+    UserError
+        The data of a set are missing or damaged; raised before any work starts.
+    """
+    for dataset in experiment.datasets:
+        dataset.verify()
+    planned = plan(experiment, store)
+    for moved in store.moved:
+        progress.say(moved)
+    _announce(planned, store, progress)
+    works = [CellProgress(number, len(planned), entry) for number, entry in enumerate(planned, 1)]
+    for work in works:
+        if work.cell.skip:
+            progress.say(f"skipped: {work.cell.title}: {work.cell.skip}")
+    if any(entry.missing for entry in planned):
+        with _executor(executor, experiment) as ready:
+            Scheduler(experiment, store, progress, ready).all([work for work in works if work.missing])
+    outcome = Outcome(computed=sum(work.computed for work in works))
+    for work in works:
+        if work.cell.skip:
+            outcome.skipped.append((work.cell.title, work.cell.skip))
+        if work.failure:
+            outcome.failed.append((work.cell.title, work.failure))
+        if work.stored.rows:
+            outcome.cells.append(work.stored)
+    return outcome
+
+
+def _executor(executor: Executor | None, experiment: Experiment) -> Executor:
+    return executor or make_executor("serial", Options(experiment.device, default_threads()))
+
+
+def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> None:
+    jobs: dict[str, TrainingJob] = {}
+    used: dict[str, Weights] = {}
+    to_compute = [entry.cell for entry in planned if entry.missing]
+    for cell in to_compute:
+        if cell.weights is not None:
+            used.setdefault(cell.weights.path.name, cell.weights)
+        if cell.job is not None and record_of(cell.job, store.models, progress.say) is None:
+            jobs.setdefault(cell.job.key, cell.job)
+    progress.say(
+        f"{len(planned)} cells: {len(to_compute)} to compute, {len(planned) - len(to_compute)} stored or skipped. "
+        f"Results go to {store.folder}"
+    )
+    for weights in used.values():
+        progress.say(f"trained network: {weights.path.name}, {weights.text}; give --budget to train anew")
+    for job in jobs.values():
+        progress.say(
+            f"no trained network for {job.method.text} on {job.noise.id}: training it now, {job.recipe.text}, "
+            f"learning rate {job.recipe.lr:g}, on {job.data['name']} (change with --budget and --train-data; "
+            "the paper trains 1.1 million steps)"
+        )
+
+
+def train_only(
+    experiment: Experiment,
+    channels: int,
+    store: Store,
+    progress: Progress,
+    until: float | None = None,
+    executor: Executor | None = None,
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Train every learned method of an experiment for its noises, without evaluating.
+
+    Returns
+    -------
+    weights file by title, and (title, reason) of those that failed or ran out of time at ``until``
+    """
+    if experiment.train_data is not None and experiment.train_data.real:
+        channels = experiment.train_data.channels
+    jobs = {
+        f"{method.text} on {noise.id}": experiment.job(method, noise, channels)
+        for noise in experiment.noises
+        for method in experiment.methods
+        if isinstance(method, LearnedMethod)
+    }
+    if isinstance(experiment.train_data, OwnFolder) and experiment.train_data.note:
+        progress.say(f"WARNING: {experiment.train_data.note}")
+    if all(record_of(job, store.models, progress.say) for job in jobs.values()):
+        nets = [TrainingProgress(job) for job in jobs.values()]
+    else:
+        with _executor(executor, experiment) as ready:
+            scheduler = Scheduler(experiment, store, progress, ready, until, measured=True)
+            nets = scheduler.train(list(jobs.values()))
+    done: dict[str, str] = {}
+    failed: list[tuple[str, str]] = []
+    for title, net in zip(jobs, nets, strict=True):
+        if net.failure:
+            failed.append((title, net.failure))
+        else:
+            done[title] = str(Path(store.models) / f"{net.job.stem}.safetensors")
+    return done, failed

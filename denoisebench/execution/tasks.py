@@ -1,0 +1,350 @@
+"""What a process can be asked to do: train one network, or evaluate some images of one cell.
+
+A task is a plain value that can be pickled; a `Bench` is what a process keeps from one task to the next (the last
+network, the training images, the state of the noise streams). `perform` is all there is to computing: every executor
+calls it, in this process or in another, so where a task runs cannot change its numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError
+from denoisebench.core.limits import TimeLimit
+from denoisebench.core.progress import Task as ProgressTask
+from denoisebench.core.provenance import machine
+from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.evaluate import Clock, Fitting, evaluate
+from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.plugins.method import LearnedMethod, Method
+from denoisebench.protocol.draws import Draws
+from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.noise import Noise
+from denoisebench.protocol.protocol import Row
+from denoisebench.training.crops import TrainingImages, decoded
+from denoisebench.training.heldout import HeldOut
+from denoisebench.training.job import Trained, TrainingJob
+from denoisebench.training.loop import OutOfTime
+from denoisebench.training.records import load_trained
+from denoisebench.training.train import train
+from denoisebench.training.weights import Weights
+
+ADVANCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class CellOrder:
+    """Everything a process must know to evaluate images of a cell.
+
+    Parameters
+    ----------
+    key : of the cell
+    title : for messages
+    method, noise, dataset, draws, padding, seed, device : see `denoisebench.evaluation.evaluate.evaluate`
+    network : weights, or a training whose result lies in ``models``; None for a method without a network
+    models : folder of the trained networks of this run
+    tile : see `denoisebench.evaluation.evaluate.evaluate`
+    fit, fits : how a per-image method is fitted, and where long fits leave their checkpoints
+    """
+
+    key: str
+    title: str
+    method: Method
+    noise: Noise
+    dataset: DataSet
+    draws: Draws
+    padding: str
+    seed: int
+    device: str
+    network: Weights | TrainingJob | None
+    models: Path
+    fit: FitRecipe | None
+    fits: Path
+    tile: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Evaluate some (image, repeat) pairs of a cell; ``limit`` is in seconds per image."""
+
+    order: CellOrder
+    pairs: tuple[tuple[str, int], ...]
+    threads: int
+    limit: float | None = None
+
+    @property
+    def title(self) -> str:
+        """One phrase for messages."""
+        return self.order.title
+
+
+@dataclass(frozen=True)
+class Training:
+    """Train one network and store it in ``models``.
+
+    Parameters
+    ----------
+    until : float or None
+        Value of ``time.monotonic()`` at which to stop.
+    heldout : DataSet or None
+        Photographs on which the training is measured.
+    """
+
+    job: TrainingJob
+    images: DataSet
+    models: Path
+    threads: int
+    until: float | None = None
+    heldout: DataSet | None = None
+
+    @property
+    def title(self) -> str:
+        """One phrase for messages."""
+        return f"{self.job.method.text} on {self.job.noise.id}"
+
+
+Task = Evaluation | Training
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A process begins a task; what it runs on, threads included."""
+
+    machine: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Started:
+    """An image is begun."""
+
+    pair: tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image is done."""
+
+    row: Row
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How far the training, or the fit of the image at hand, is."""
+
+    fraction: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task is done.
+
+    Parameters
+    ----------
+    busy, method, metrics : seconds in all, in method and network (or training), in scoring
+    """
+
+    busy: float
+    method: float
+    metrics: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task went wrong, and would again.
+
+    Parameters
+    ----------
+    reason : one sentence
+    trace : the traceback of what nobody foresaw
+    broken : the process was interrupted anywhere, in an import say, and should do nothing else
+    """
+
+    reason: str
+    trace: str = ""
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The process that had a task is gone; another may have more luck."""
+
+    reason: str
+
+
+Event = Begun | Started | Scored | Advance | Done | Failed | Lost
+Tell = Callable[[Event], None]
+
+
+@dataclass
+class Bench:
+    """What a process keeps from task to task."""
+
+    network: tuple[object, Trained] | None = None
+    images: dict[str, list[UIntImage]] = field(default_factory=dict)
+    draws: dict[str, Draws] = field(default_factory=dict)
+
+    def network_of(self, order: CellOrder) -> Trained | None:
+        """The network of a cell, loaded once for tasks in a row."""
+        wanted = order.network
+        if wanted is None:
+            return None
+        assert isinstance(order.method, LearnedMethod)
+        # Weights are loaded as the method at hand: settings that matter for inference only may differ.
+        key = wanted.key if isinstance(wanted, TrainingJob) else (wanted.sha256, order.device)
+        if self.network is None or self.network[0] != key:
+            if isinstance(wanted, TrainingJob):
+                trained = load_trained(wanted, order.models, order.device)
+                if trained is None:
+                    raise UserError(f"No network {wanted.stem} in {order.models}: deleted, or on another machine?")
+            else:
+                network = wanted.load(order.method, order.dataset.channels, order.device)
+                trained = Trained(network, wanted.record)
+            self.network = (key, trained)
+        return self.network[1]
+
+    def training_images(self, data: DataSet, job: TrainingJob) -> TrainingImages:
+        """The images of a training set, checked and decoded once; for real noise the set itself."""
+        channels = job.channels
+        if job.noise.real:
+            data.verify()
+            return data
+        key = f"{data.name}-{channels}"
+        if key not in self.images:
+            self.images[key] = decoded(data, channels)
+        return self.images[key]
+
+    def draws_of(self, order: CellOrder) -> Draws:
+        """The source of noise; one for all cells, because a long stream remembers where it is."""
+        return self.draws.setdefault(order.draws.id, order.draws)
+
+
+def attempt(task: Task, bench: Bench, tell: Tell) -> None:
+    """`perform`, with whatever a plugin may raise turned into `Failed`; only an interrupt passes through."""
+    try:
+        tell(perform(task, bench, tell))
+    except (ContractError, TrainingFailed, UserError, OutOfTime, TimeLimit) as error:
+        tell(Failed(str(error), broken=isinstance(error, TimeLimit)))
+    except SystemExit as error:
+        tell(Failed(f"it tried to end the program (SystemExit: {error.code})"))
+    except MemoryError as error:
+        tell(Failed(f"out of memory: {error}" if str(error) else "out of memory", broken=True))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        tell(Failed(reason, "".join(traceback.format_exception(error))))
+
+
+def perform(task: Task, bench: Bench, tell: Tell) -> Done:
+    """Do a task here, telling of every image and step."""
+    start = time.perf_counter()
+    clock = Clock()
+    with _threads(task):
+        device = task.job.device if isinstance(task, Training) else task.order.device
+        tell(Begun(environment(device, task.threads)))
+        if isinstance(task, Training):
+            inner = _Teller(tell)
+            images = bench.training_images(task.images, task.job)
+            heldout = HeldOut.of(task.heldout, task.job.channels) if task.heldout else None
+            begun = time.perf_counter()
+            trained = train(task.job, images, task.models, device, inner, task.until, heldout)
+            bench.network = (task.job.key, trained)
+            clock.method = time.perf_counter() - begun
+        else:
+            _evaluate(task, bench, tell, clock)
+    return Done(time.perf_counter() - start, clock.method, clock.metrics)
+
+
+def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
+    order = task.order
+    trained = bench.network_of(order)
+    fitting = None
+    if order.fit is not None:
+        inner = _Teller(tell)
+        fitting = Fitting(order.fit, order.fits / order.key, inner.update)
+    rows = evaluate(
+        order.method, trained.network if trained else None, order.dataset, order.noise, bench.draws_of(order),
+        task.pairs, padding=order.padding, seed=order.seed, device=order.device, fitting=fitting, clock=clock,
+        limit=task.limit, tile=order.tile,
+    )  # fmt: skip
+    for pair in task.pairs:
+        tell(Started(pair))
+        tell(Scored(next(rows)))
+
+
+@contextmanager
+def _threads(task: Task) -> Iterator[None]:
+    """Have torch use so many threads as the run says: sums depend on it in the last digits."""
+    plain = isinstance(task, Evaluation) and task.order.network is None and task.order.fit is None
+    if plain and "torch" not in sys.modules:
+        # Enough for a plugin that imports torch now, and costs nothing for one that does not.
+        before_text = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = str(task.threads)
+        try:
+            yield
+        finally:
+            if before_text is None:
+                del os.environ["OMP_NUM_THREADS"]
+            else:
+                os.environ["OMP_NUM_THREADS"] = before_text
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(task.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def environment(device: str, threads: int) -> dict[str, Any]:
+    """What numbers depend on beyond the code: machine, threads, GPU."""
+    found = {**machine(), "threads": threads}
+    if device == "cuda":
+        import torch
+
+        found |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    return found
+
+
+class _Teller:
+    """Progress of a training or a fit as events."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+
+    def say(self, text: str) -> None:
+        """Nothing is said below a task's own progress."""
+
+    def task(self, title: str) -> contextlib.AbstractContextManager[ProgressTask]:
+        """Everything is one piece of work."""
+        return contextlib.nullcontext(self)
+
+    def update(self, fraction: float, text: str = "") -> None:
+        """Report the finished fraction."""
+        self._tell(Advance(fraction, text))
+
+
+def seldom(tell: Tell) -> Tell:
+    """The same, but of all reports of progress only some each second: for events that travel."""
+    last = 0.0
+
+    def told(event: Event) -> None:
+        nonlocal last
+        if isinstance(event, Advance):
+            now = time.monotonic()
+            if now - last < ADVANCE_SECONDS:
+                return
+            last = now
+        tell(event)
+
+    return told

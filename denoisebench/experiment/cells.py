@@ -1,0 +1,362 @@
+"""From the text of an experiment to its cells: what is to be run, and under which content address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.provenance import (
+    EVALUATION,
+    FITTING,
+    NETWORKS,
+    TRAINING,
+    code_digest,
+    plugin_digest,
+    source_digest,
+    versions,
+)
+from denoisebench.data.dataset import DataSet, FolderSet, MissingData
+from denoisebench.evaluation.fit import FitRecipe, fit_recipe
+from denoisebench.networks import user_network
+from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet
+from denoisebench.protocol.metrics import SCORINGS
+from denoisebench.protocol.noise import Noise
+from denoisebench.protocol.protocol import PADDINGS, Protocol
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Recipe
+from denoisebench.training.weights import Shelf, Weights
+
+DRAWS = ("counter", "legacy")
+#: Official order of the legacy stream.
+LEGACY_ORDER = ("kodak", "bsd300", "set14")
+#: Data set on which trainings are measured.
+HELD_OUT = "heldout"
+#: Training sets tried in turn under ``--train-data auto``; the last is inside scikit-image's wheel.
+AUTO_TRAINING = {3: ("bsd400_color", "samples_train"), 1: ("bsd400", "samples_train")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (method with its settings, noise, test set): the unit of work, of storage and of resuming.
+
+    Parameters
+    ----------
+    method, noise, dataset : what is run
+    protocol : how it is scored
+    job : the training of a learned method that has no weights yet, else None
+    weights : the trained network of a learned method, if there is one already
+    fit : how a per-image method is fitted
+    seed : of the method's own draws while denoising
+    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.evaluate`
+    wanted : (image, repeat) pairs
+    identity : everything that decides the rows
+    skip : why this cell cannot run, or ''
+    """
+
+    method: Method
+    noise: Noise
+    dataset: DataSet
+    protocol: Protocol
+    job: TrainingJob | None
+    weights: Weights | None
+    fit: FitRecipe | None
+    seed: int
+    wanted: Sequence[tuple[str, int]]
+    identity: Mapping[str, Any]
+    skip: str = ""
+    tile: int | None = None
+
+    @property
+    def title(self) -> str:
+        """One phrase for messages."""
+        text = f"{self.method.text} on {self.dataset.name} with {self.noise.id}"
+        seed = self.job.recipe.seed if self.job else self.seed
+        return text if seed == self.seed else f"{text}, trained from seed {seed}"
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What stands behind a method under a noise: a training, weights or a fit, its description, why there is none."""
+
+    job: TrainingJob | None
+    weights: Weights | None
+    fit: FitRecipe | None
+    training: Mapping[str, Any] | None
+    skip: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A whole experiment, as the command line gives it.
+
+    Parameters
+    ----------
+    methods, noises, datasets : every combination is a cell
+    repeats : draws of noise per image; None for the paper's number of each set
+    recipe : training of the learned methods
+    image_budget, image_precision : of the per-image methods, as `denoisebench.evaluation.fit.fit_recipe` reads them
+    train_data : the training images, or None to choose by `AUTO_TRAINING`
+    draws : 'counter' or 'legacy'
+    seed : of noise, training and methods
+    trainings : of each learned method that has no weights, from seeds ``seed``, ``seed + 1`` and so on
+    padding : 'side' or 'square'
+    device : 'cpu', 'cuda' or 'mps'
+    roots : folders searched for data
+    tile : side of the tiles large images are denoised in, 0 for none, None to choose by size
+    shelf : weights that are used where they fit; None to train every learned method by `recipe`
+    scored : results are compared with references; not so for a file that is sent to a server
+    """
+
+    methods: Sequence[Method]
+    noises: Sequence[Noise]
+    datasets: Sequence[DataSet]
+    recipe: Recipe
+    image_budget: str | None = None
+    image_precision: str = "float32"
+    repeats: int | None = 1
+    train_data: DataSet | None = None
+    draws: str = "counter"
+    seed: int = 0
+    trainings: int = 1
+    padding: str = "side"
+    device: str = "cpu"
+    roots: Sequence[Path] = ()
+    shelf: Shelf | None = None
+    scored: bool = True
+    tile: int | None = None
+    # Every cell asks for them, and finding them reads manifests.
+    _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.draws not in DRAWS:
+            raise unknown("source of noise", self.draws, DRAWS)
+        if self.padding not in PADDINGS:
+            raise unknown("padding", self.padding, PADDINGS)
+        if self.repeats is not None and self.repeats < 1:
+            raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+        if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
+            raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
+        if self.draws == "legacy":
+            self._check_legacy()
+
+    def _check_legacy(self) -> None:
+        for dataset in self.datasets:
+            if dataset.name not in LEGACY_ORDER:
+                raise UserError(
+                    f"Legacy draws are defined for {', '.join(LEGACY_ORDER)}, not for {dataset.name!r}. "
+                    "Use --noise-draws counter there."
+                )
+            if (self.repeats or 0) > dataset.paper_repeats:
+                raise UserError(
+                    f"Legacy draws hold {dataset.paper_repeats} repeats of {dataset.name}, not {self.repeats}. "
+                    "Lower --repeats or use --noise-draws counter."
+                )
+
+    def draws_source(self) -> Draws:
+        """The source of evaluation noise."""
+        if self.draws == "counter":
+            return CounterDraws(self.seed)
+        sets = [find_dataset(name, self.roots) for name in LEGACY_ORDER]
+        return LegacyDraws([LegacySet(s.name, s.paper_repeats, s.images, s.load) for s in sets])
+
+    def training_set(self, channels: int, noise: Noise, test: DataSet | None = None) -> DataSet:
+        """The images that learned methods are trained on.
+
+        Parameters
+        ----------
+        channels : of a set for synthetic noise
+        noise : real noise needs a set with captures
+        test : a test set of real captures may name the one that belongs to it
+
+        Raises
+        ------
+        UserError
+            The set that was asked for does not go with the noise, or none is known.
+        """
+        if self.train_data is not None:
+            if self.train_data.real != noise.real:
+                raise UserError(f"--train-data {self.train_data.name} {_mismatch(noise, self.train_data)}.")
+            return self.train_data
+        if noise.real and (test is None or not test.training):
+            known = f" for {test.name}" if test else ""
+            raise UserError(f"no training set of real captures is known{known}; name one with --train-data")
+        key = test.training if noise.real and test is not None else channels
+        if key not in self._training_sets:
+            found = find_dataset(key, self.roots) if isinstance(key, str) else self._find_training_set(key)
+            self._training_sets[key] = found
+        return self._training_sets[key]
+
+    def training_data(self, name: str) -> DataSet:
+        """The training set of that name: the one given, or a built-in one."""
+        own = self.train_data
+        return own if own is not None and own.name == name else find_dataset(name, self.roots)
+
+    def heldout(self, job: TrainingJob) -> DataSet | None:
+        """The photographs that a training is measured on, if they are on this machine and of its kind."""
+        if job.noise.real or job.channels not in (1, 3):
+            return None
+        found = find_dataset(HELD_OUT, self.roots)
+        try:
+            return found if isinstance(found, FolderSet) and found.folder else None
+        except MissingData:
+            return None
+
+    def _find_training_set(self, channels: int) -> DataSet:
+        *preferred, embedded = AUTO_TRAINING[channels]
+        for name in preferred:
+            candidate = find_dataset(name, self.roots)
+            try:
+                if isinstance(candidate, FolderSet) and candidate.folder:
+                    return candidate
+            except MissingData:
+                continue
+        return find_dataset(embedded, self.roots)
+
+    def cells(self) -> list[Cell]:
+        """Every cell, data set by data set, noise by noise, methods in the order given."""
+        known: dict[tuple[int, str, int, str], list[_Network]] = {}
+        cells = []
+        for dataset in self.datasets:
+            count = dataset.paper_repeats if self.repeats is None else self.repeats
+            images = dataset.images
+            wanted = [(image, repeat) for repeat in range(count) for image in images]
+            for noise in self.noises:
+                protocol = self._protocol(noise, dataset)
+                described = asdict(protocol)
+                unfit = _mismatch(noise, dataset, count, self.scored)
+                for place, method in enumerate(self.methods):
+                    # Networks for real noise belong to a test set, others serve all of them.
+                    key = (place, noise.id, dataset.channels, dataset.name if dataset.real else "")
+                    if key not in known and not unfit:
+                        known[key] = self._networks(method, noise, dataset)
+                    for network in [_Network(None, None, None, None, unfit)] if unfit else known[key]:
+                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, network))
+        return cells
+
+    def job(
+        self, method: LearnedMethod, noise: Noise, channels: int, number: int = 0, test: DataSet | None = None
+    ) -> TrainingJob:
+        """The training a learned method needs for a noise and a channel count, the first one or a later one."""
+        data = self.training_set(channels, noise, test)
+        code = {
+            "training": code_digest(TRAINING),
+            "plugin": plugin_digest(source_of(method)),
+            **versions(("torch", "numpy")),
+        }
+        own = user_network(method.network)
+        if own is not None:
+            code["network"] = source_digest(own)
+        described = {"name": data.name, "sha256": data.data_hash}
+        described |= {"extent": data.extent} if data.extent else {}
+        recipe = replace(self.recipe, seed=self.recipe.seed + number)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
+
+    def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
+        draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
+        scoring = SCORINGS[dataset.scoring]
+        return Protocol(
+            dataset.name, dataset.data_hash, noise.id, "captures" if noise.real else draws_id, self.padding,
+            scoring.rounding, scoring.metrics,
+        )  # fmt: skip
+
+    def _networks(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Network]:
+        first = self._network(method, noise, dataset)
+        if first.job is None or first.skip:
+            return [first]
+        assert isinstance(method, LearnedMethod)
+        jobs = [self.job(method, noise, dataset.channels, number, dataset) for number in range(1, self.trainings)]
+        return [first, *(replace(first, job=job, training=job.identity) for job in jobs)]
+
+    def _network(self, method: Method, noise: Noise, dataset: DataSet) -> _Network:
+        job, weights, fit, training = None, None, None, None
+        skip = _reason_to_skip(method, noise, dataset.channels)
+        if isinstance(method, LearnedMethod) and not (skip and noise.real):
+            try:
+                weights, job = self._trained(method, noise, dataset)
+                training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+            except _Unsuited as error:
+                skip = str(error)
+        elif isinstance(method, PerImageMethod):
+            try:
+                fit = fit_recipe(method, self.image_budget, self.image_precision)
+                training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
+            except UserError as error:
+                skip = skip or str(error)
+        return _Network(job, weights, fit, training, skip)
+
+    def _trained(
+        self, method: LearnedMethod, noise: Noise, dataset: DataSet
+    ) -> tuple[Weights, None] | tuple[None, TrainingJob]:
+        """The weights of a learned method that fit a test set, or else the training that it needs."""
+        if not noise.real:
+            weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
+            return (weights, None) if weights else (None, self.job(method, noise, dataset.channels))
+        try:
+            # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
+            data = self.training_set(dataset.channels, noise, dataset)
+            weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
+            if weights:
+                return weights, None
+            if data.channels != dataset.channels:
+                raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
+            if Need.SECOND in method.told(noise.family) and min(map(data.captures, data.images)) < 2:
+                raise UserError(f"needs two captures of one view, and {data.name} has views with only one")
+            return None, self.job(method, noise, dataset.channels, test=dataset)
+        except UserError as error:
+            raise _Unsuited(str(error)) from None
+
+    def _cell(
+        self,
+        method: Method,
+        noise: Noise,
+        dataset: DataSet,
+        protocol: Protocol,
+        described: Mapping[str, Any],
+        wanted: Sequence[tuple[str, int]],
+        network: _Network,
+    ) -> Cell:
+        plain = isinstance(method, PlainMethod)
+        identity = {
+            "method": method.name,
+            "settings": method.settings(),
+            "protocol": dict(described),
+            "training": network.training,
+            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
+            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
+            "device": "cpu" if plain else self.device,
+            "seed": self.seed,
+        }
+        return Cell(
+            method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
+            network.skip, self.tile,
+        )  # fmt: skip
+
+
+class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
+    """Nothing that this learned method could be trained on for real noise."""
+
+
+def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:
+    """Why a data set cannot be used with a noise, or ''."""
+    if noise.real and not dataset.real:
+        return "holds clean images only; the noise 'real' needs a set of real captures"
+    if dataset.real and not noise.real:
+        return "holds real noisy captures, which go with --noise real only"
+    if scored and not dataset.referenced:
+        return "has no public references, so nothing can be scored here; denoisebench submit writes the file to send"
+    fewest = min(dataset.images, key=dataset.captures) if noise.real else ""
+    if noise.real and dataset.captures(fewest) < count:
+        return f"holds {dataset.captures(fewest)} captures of image {fewest}, and --repeats asks for {count}"
+    return ""
+
+
+def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
+    try:
+        return method.unsuitable(noise, channels) or ""
+    except Exception as error:  # a plugin may raise anything, and must not cost the others their results
+        return f"its unsuitable() raised {type(error).__name__}: {error}"

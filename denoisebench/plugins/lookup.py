@@ -1,0 +1,123 @@
+"""Plugins by the texts of the command line: methods with their settings, data sets, and the file of each."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.data.captures import AnyPairs
+from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
+from denoisebench.networks import check_network
+from denoisebench.plugins.method import LearnedMethod, Method
+from denoisebench.plugins.registry import DATASETS, METHODS
+
+#: Every method that a list does not name itself.
+ALL = "all"
+_METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
+# Finding the file of a class walks through modules.
+_file_of_class: Callable[[type], str] = cache(inspect.getfile)
+
+
+def source_of(method: Method) -> Path:
+    """The plugin file of a method."""
+    return Path(_file_of_class(type(method)))
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas that are not inside brackets: ``b2u[a=1,b=2],n2v`` has two parts."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if depth not in (0, 1):
+            raise UserError(f"Brackets do not match in {text!r}. Write settings as name[key=value,key=value].")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth:
+        raise UserError(f"A bracket is not closed in {text!r}. Write settings as name[key=value,key=value].")
+    parts = [part.strip() for part in parts]
+    if not all(parts):
+        raise UserError(f"There is an empty entry in {text!r}; separate names with single commas.")
+    return parts
+
+
+def parse_method(text: str, network: str | None = None) -> Method:
+    """Read ``name`` or ``name[key=value,...]``.
+
+    Parameters
+    ----------
+    text : with or without settings
+    network : of a learned method that names none and has none of its own, such as a blind-spot network
+    """
+    match = _METHOD.fullmatch(text)
+    if match is None:
+        raise UserError(f"Method {text!r} cannot be read. Write name or name[key=value,key=value].")
+    name, inside = match.groups()
+    settings: dict[str, str] = {}
+    for part in split_list(inside) if inside else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise UserError(f"Setting {part!r} of {name} cannot be read. Write key=value.")
+        if key in settings:
+            raise UserError(f"Setting {key!r} of {name} is given twice.")
+        settings[key] = value
+    plugin = METHODS.get(name)
+    if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
+        settings.setdefault("network", network)
+    method = plugin.from_settings(settings)
+    if isinstance(method, LearnedMethod):
+        check_network(method.network)
+    return method
+
+
+def parse_methods(text: str, network: str | None = None) -> list[Method]:
+    """Read a list of methods; those that are in every table (the noisy input) come first.
+
+    Parameters
+    ----------
+    text : ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once
+    network : see `parse_method`
+    """
+    if network is not None:
+        check_network(network)
+    parts = split_list(text)
+    named = {part.partition("[")[0].strip() for part in parts}
+    if ALL not in METHODS.names():
+        others = [name for name in METHODS.names() if name not in named]
+        parts = [name for part in parts for name in (others if part == ALL else [part])]
+    given = [parse_method(part, network) for part in parts]
+    baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
+    return list(dict.fromkeys([*baselines, *given]))
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a built-in method belongs into every table."""
+    return METHODS.origin(name) == "built in" and METHODS.get(name).info.baseline
+
+
+def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
+    """A data set by name, or any folder of images by path."""
+    if text in DATASETS.names():
+        plugin = DATASETS.get(text)
+        return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
+    if path.is_file():
+        raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
+    raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
+
+
+def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
+    """Read a list of data sets and folders."""
+    found = [find_dataset(part, roots) for part in dict.fromkeys(split_list(text))]
+    names = [dataset.name for dataset in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"Two data sets are named {twice!r}; rename one of the folders.")
+    return found

@@ -1,0 +1,372 @@
+"""What a method is: one frozen dataclass in one file, and what the harness hands to it.
+
+A method's fields are its hyper-parameters, so ``b2u[stride=2,eta=0]`` on the command line, a row of an
+ablation table and a Python call are one thing. A plugin derives from one of
+
+`PlainMethod`
+    ``denoise(noisy, known, rng)``, no training: BM3D, NLM, the identity.
+`LearnedMethod`
+    a network, ``loss(network, batch, progress)`` and ``denoise(network, noisy, known, generator)``.
+`PerImageMethod`
+    a network fitted on the one image it is given: ZS-N2N, Self2Self, DIP.
+
+and declares in its `Info` what it needs to be told. It gets exactly that: a `Batch` or `Known` raises
+`ContractError` when asked for anything else, because the harness never put it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from denoisebench.core.errors import ContractError, UserError, unknown
+from denoisebench.core.lazy import torch
+from denoisebench.protocol.noise import FloatImage, Noise
+
+
+class Need(enum.StrEnum):
+    """Something a method must be told. The value is what the table prints."""
+
+    CLEAN = "clean images"
+    SECOND = "second noisy copy"
+    FAMILY = "noise model"
+    LEVEL = "noise level"
+    RANGED = "single or ranged level"
+
+
+@dataclass(frozen=True)
+class Info:
+    """Metadata of a method.
+
+    Parameters
+    ----------
+    label : name in tables
+    paper : authors, title, venue, year
+    bibtex : one entry, or ''
+    licence : licence of the origin code, and what it means for users if it restricts them
+    needs : what the method may be told, at most
+    channels : channel counts it accepts
+    multiple : image sides are padded to a multiple of this before `denoise`
+    baseline : shown in every table, as the line to beat
+    packages : distributions whose version decides the result, beyond numpy and torch
+    """
+
+    label: str
+    paper: str = ""
+    bibtex: str = ""
+    licence: str = ""
+    needs: frozenset[Need] = frozenset()
+    channels: tuple[int, ...] = (1, 3, 4)
+    multiple: int = 1
+    baseline: bool = False
+    packages: tuple[str, ...] = ()
+
+
+class Told:
+    """Holds only what a method declared; asking for the rest raises `ContractError`."""
+
+    def __init__(self, method: str, told: frozenset[Need], values: Mapping[Need, Any]) -> None:
+        self._method = method
+        self._values = {need: value for need, value in values.items() if need in told}
+
+    def _get(self, need: Need) -> Any:
+        if need not in self._values:
+            raise ContractError(
+                f"Method {self._method!r} asked for the {need.value!r} without declaring it; "
+                f"add Need.{need.name} to the needs of its Info."
+            )
+        return self._values[need]
+
+
+class Known(Told):
+    """What a method is told about the noise of the image or batch before it."""
+
+    @property
+    def family(self) -> str:
+        """'gauss' or 'poisson'; 'real' for captures, of whose noise nobody knows the model."""
+        return str(self._get(Need.FAMILY))
+
+    @property
+    def level(self) -> Any:
+        """Standard deviation on the 0..1 scale, or lambda; a float, or (N, 1, 1, 1) for a batch."""
+        return self._get(Need.LEVEL)
+
+    @property
+    def ranged(self) -> bool:
+        """Whether each image has a level of its own."""
+        return bool(self._get(Need.RANGED))
+
+
+class Batch(Told):
+    """One training batch: noisy crops, what is known of them, and a generator for the method's own draws."""
+
+    def __init__(
+        self,
+        noisy: torch.Tensor,
+        known: Known,
+        generator: torch.Generator,
+        method: str,
+        told: frozenset[Need],
+        values: Mapping[Need, Any],
+    ) -> None:
+        super().__init__(method, told, values)
+        self.noisy = noisy
+        self.known = known
+        self.generator = generator
+
+    @property
+    def clean(self) -> torch.Tensor:
+        """Clean targets (N, C, H, W), for methods that declared Need.CLEAN."""
+        return typing.cast("torch.Tensor", self._get(Need.CLEAN))
+
+    @property
+    def second(self) -> torch.Tensor:
+        """A second, independent noisy copy (N, C, H, W), for methods that declared Need.SECOND."""
+        return typing.cast("torch.Tensor", self._get(Need.SECOND))
+
+
+@dataclass(frozen=True)
+class Method:
+    """Base of all methods: metadata, settings, and what it is told.
+
+    Subclasses are frozen dataclasses whose fields have defaults and are int, float, bool, str or Literal.
+    """
+
+    name: ClassVar[str]
+    info: ClassVar[Info]
+    # Fields that change only how a trained network is used: one training serves all their values.
+    inference_only: ClassVar[frozenset[str]] = frozenset()
+
+    def told(self, family: str) -> frozenset[Need]:
+        """What this method, with these settings, is told for a noise family; a subset of ``info.needs``."""
+        return self.info.needs
+
+    def told_in_words(self, noise: Noise) -> list[str]:
+        """What a table says it was told: of real noise there is no model to tell, only that it is real."""
+        return sorted(need.value for need in self.told(noise.family) if not (noise.real and need is Need.FAMILY))
+
+    def unsuitable(self, noise: Noise, channels: int) -> str | None:
+        """Why this method cannot do this noise or channel count, or None."""
+        if channels not in self.info.channels:
+            allowed = " or ".join(map(str, self.info.channels))
+            return f"takes images of {allowed} channels, not {channels}"
+        if noise.real and Need.LEVEL in self.told(noise.family):
+            return "must be told the noise level, which nobody knows of real captures"
+        return None
+
+    @property
+    def text(self) -> str:
+        """Canonical text: the name, and in brackets each setting that is not at its default."""
+        changed = [
+            f"{field.name}={show_value(getattr(self, field.name))}"
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        ]
+        return self.name + (f"[{','.join(changed)}]" if changed else "")
+
+    def settings(self, training_only: bool = False) -> dict[str, Any]:
+        """All settings, defaults included; optionally without those that only matter at inference."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if not (training_only and field.name in self.inference_only)
+        }
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str]) -> Self:
+        """Build from the texts of a bracket.
+
+        Raises
+        ------
+        UserError
+            For an unknown setting or a value that its type does not allow.
+        """
+        hints = typing.get_type_hints(cls)
+        known = {field.name for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for key, text in settings.items():
+            if key not in known:
+                if not known:
+                    raise UserError(f"Method {cls.name!r} has no settings, but {key}={text} was given.")
+                raise unknown(f"setting of {cls.name}", key, known)
+            values[key] = _parse(f"{cls.name}[{key}={text}]", text, hints[key])
+        try:
+            return cls(**values)
+        except ValueError as error:  # a plugin's own way to refuse a value
+            raise UserError(f"Method {cls.name!r} refuses its settings: {error}") from error
+
+
+def show_value(value: Any) -> str:
+    """A setting as it is written in brackets."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        short = f"{value:.10g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def _parse(where: str, text: str, kind: Any) -> Any:
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        for choice in choices:
+            if text == str(choice):
+                return choice
+        raise UserError(f"{where}: allowed values are {', '.join(map(str, choices))}.")
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        return None if text == "none" else _parse(where, text, options[0])
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise UserError(f"{where}: allowed values are true and false.")
+        return text.lower() in ("true", "1", "yes")
+    try:
+        value = kind(text)
+        if isinstance(value, float) and not np.isfinite(value):
+            raise ValueError
+    except ValueError:
+        wanted = {int: "a whole number", float: "a finite number"}.get(kind, "text")
+        raise UserError(f"{where}: the value must be {wanted}.") from None
+    return value
+
+
+@dataclass(frozen=True)
+class PlainMethod(Method):
+    """A denoiser that works on one image and needs no training."""
+
+    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        """Denoise one image.
+
+        Parameters
+        ----------
+        noisy : (H, W, C) float32, white = 1.0, neither clipped nor quantised; read-only
+        known : what the method declared it needs to be told
+        rng : for methods that draw; seeded by image, so results repeat
+
+        Returns
+        -------
+        (H, W, C) float; clipped and rounded to 8 bits by the harness
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LearnedMethod(Method):
+    """A network trained on a set of images, one training for all images of a noise."""
+
+    network: str = "unet"
+
+    #: Coupled L2 weight decay of Adam.
+    weight_decay: ClassVar[float] = 0.0
+    #: Gradients with a larger Euclidean norm are scaled down to it before the step; None leaves all as they are.
+    gradient_norm: ClassVar[float | None] = None
+    #: Sides of training crops must be multiples of this.
+    crop_multiple: ClassVar[int] = 32
+
+    def build(self, channels: int) -> torch.nn.Module:
+        """A new network for images of that many channels, freshly initialised from torch's generator."""
+        from denoisebench.networks import build_network
+
+        return build_network(self.network, channels, channels)
+
+    def loss(
+        self, network: torch.nn.Module, batch: Batch, progress: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of one batch, and named quantities to monitor.
+
+        Parameters
+        ----------
+        network : in training mode
+        batch : ``batch.noisy`` (N, C, H, W), ``batch.known``, ``batch.generator`` and what was declared
+        progress : (step + 1) / steps, in (0, 1]; drives every schedule
+
+        Returns
+        -------
+        loss : scalar with gradient
+        monitors : detached scalars, kept in the learning curve
+        """
+        raise NotImplementedError
+
+    def backward(
+        self, network: torch.nn.Module, batch: Batch, progress: float
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Accumulate the gradient of `loss`; override where the same gradient can be had more cheaply."""
+        loss, monitors = self.loss(network, batch, progress)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), monitors
+
+    def denoise(
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Denoise padded images under no-grad; by default one pass.
+
+        Parameters
+        ----------
+        network : in evaluation mode
+        noisy : (N, C, H, W), sides padded to ``info.multiple``
+        known : what the method declared
+        generator : for methods that draw
+
+        Returns
+        -------
+        (N, C, H, W), not yet clipped
+        """
+        return typing.cast("torch.Tensor", network(noisy))
+
+    def outputs(self) -> Mapping[str, Self]:
+        """What is measured along a training, by name: this method with settings that matter for denoising only.
+
+        A training is measured ten times; a method whose output takes many passes names a cheaper one here.
+        """
+        return {"psnr": self}
+
+    def diagnose(self, curve: Sequence[Mapping[str, float]]) -> list[str]:
+        """Sentences about what went wrong in a training, read off its learning curve; empty if nothing."""
+        return []
+
+
+@dataclass(frozen=True)
+class PerImageMethod(Method):
+    """A network fitted by Adam on the one noisy image that it then denoises.
+
+    `build`, `loss` and `denoise` draw from torch's own generator, which is seeded by image. What must outlive a step
+    (a fixed input, a running average) is a buffer of the network, so that a fit that was stopped can go on.
+    """
+
+    #: Steps where no budget is given: what a laptop can do.
+    steps: ClassVar[int]
+    #: Steps of the paper, or of its released code.
+    paper_steps: ClassVar[int]
+
+    def build(self, noisy: torch.Tensor) -> torch.nn.Module:
+        """A new network for one image (1, C, H, W), freshly initialised."""
+        raise NotImplementedError
+
+    def rate(self, progress: float) -> float:
+        """Learning rate of Adam at ``progress``, in (0, 1]."""
+        raise NotImplementedError
+
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+        """The loss of one step, a scalar with gradient.
+
+        Parameters
+        ----------
+        network : in training mode
+        noisy : (1, C, H, W), white = 1.0, sides padded to ``info.multiple``
+        known : what the method declared
+        progress : finished part of the budget after this step, in (0, 1]
+        """
+        raise NotImplementedError
+
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+        """The denoised image (1, C, H, W) from the fitted network, under no-grad; not yet clipped."""
+        return typing.cast("torch.Tensor", network(noisy))

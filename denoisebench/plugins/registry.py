@@ -1,0 +1,171 @@
+"""Finding plugins without importing any of them by name.
+
+A built-in plugin is a file in ``methods/`` or ``datasets/`` whose name is the plugin's name; a third-party one
+is an entry point of the group ``denoisebench.methods`` or ``denoisebench.datasets``, or a file given by
+``--plugin``. Names are known without importing anything; a plugin is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar
+
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.userfiles import load_user_file
+from denoisebench.data.dataset import DataSet, FolderSet
+from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Plugins of one kind, by name.
+
+    Parameters
+    ----------
+    kind : 'method' or 'data set', for messages
+    package : the package whose modules are the built-in plugins
+    base : the class a plugin derives from
+    abstract : classes of the contract itself, never plugins
+    group : of the entry points of third parties; named like the package unless given
+    """
+
+    def __init__(
+        self, kind: str, package: str, base: type[T], abstract: tuple[type, ...], group: str | None = None
+    ) -> None:
+        self.kind = kind
+        self._package = package
+        self._group = group or package
+        self._base = base
+        self._abstract = abstract
+        self._loaders: dict[str, Callable[[], type[T]]] | None = None
+        self._origins: dict[str, str] = {}
+        self._classes: dict[str, type[T]] = {}
+        #: Plugin files that were loaded, absolute.
+        self.files: list[Path] = []
+
+    def names(self) -> list[str]:
+        """All known names, sorted."""
+        return sorted(self._known())
+
+    def origin(self, name: str) -> str:
+        """Where a plugin comes from, for listings and messages."""
+        self._known()
+        return self._origins[name]
+
+    def get(self, name: str) -> type[T]:
+        """The class of that name, imported now if it was not yet.
+
+        Raises
+        ------
+        UserError
+            With the nearest name, if there is no such plugin, or with the reason why it does not import.
+        """
+        if name not in self._classes:
+            loaders = self._known()
+            if name not in loaders:
+                raise unknown(self.kind, name, loaders)
+            self._classes[name] = loaders[name]()
+        return self._classes[name]
+
+    def add_file(self, path: Path) -> str:
+        """Load one plugin file given by the user and return the plugin's name."""
+        module = load_user_file(path, "Plugin")
+        plugin = self._only_plugin(module, str(path))
+        name = str(getattr(plugin, "name", ""))
+        self._register(name, lambda: plugin, f"file {path}")
+        self.files.append(path.resolve())
+        return name
+
+    def _known(self) -> dict[str, Callable[[], type[T]]]:
+        if self._loaders is None:
+            self._loaders = {}
+            try:
+                self._discover()
+            except UserError:
+                self._loaders = None
+                self._origins.clear()
+                raise
+        return self._loaders
+
+    def _discover(self) -> None:
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                self._register(module.name, self._builtin(module.name), "built in")
+        for point in entry_points(group=self._group):
+            self._register(point.name, self._from_entry_point(point), f"entry point {point.value}")
+
+    def _register(self, name: str, loader: Callable[[], type[T]], origin: str) -> None:
+        loaders = self._known() if self._loaders is None else self._loaders
+        if name in loaders:
+            raise UserError(
+                f"The {self.kind} name {name!r} is taken twice: {self._origins[name]} and {origin}. Rename one of them."
+            )
+        loaders[name] = loader
+        self._origins[name] = origin
+
+    def _builtin(self, name: str) -> Callable[[], type[T]]:
+        def load() -> type[T]:
+            plugin = self._only_plugin(importlib.import_module(f"{self._package}.{name}"), name)
+            if getattr(plugin, "name", None) != name:
+                raise UserError(f"The plugin file {name}.py must define a {self.kind} named {name!r}.")
+            return plugin
+
+        return load
+
+    def _from_entry_point(self, point: EntryPoint) -> Callable[[], type[T]]:
+        def load() -> type[T]:
+            where = f"{point.name} (entry point {point.value})"
+            try:
+                plugin = self._checked(point.load(), where)
+            except UserError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise UserError(f"Plugin {where} fails on import: {type(error).__name__}: {error}") from error
+            name = getattr(plugin, "name", None)
+            if name != point.name:
+                raise UserError(f"Plugin {where} must be a {self.kind} named {point.name!r}, not {name!r}.")
+            return plugin
+
+        return load
+
+    def _only_plugin(self, module: ModuleType, where: str) -> type[T]:
+        found = [
+            value
+            for value in vars(module).values()
+            if inspect.isclass(value)
+            and issubclass(value, self._base)
+            and value not in self._abstract
+            and value.__module__ == module.__name__
+            and getattr(value, "name", None)
+        ]
+        if len(found) != 1:
+            raise UserError(
+                f"Plugin {where} must define exactly one {self.kind} (a subclass of "
+                f"denoisebench.{self._base.__name__} with a name), not {len(found)}."
+            )
+        return self._checked(found[0], where)
+
+    def _checked(self, plugin: object, where: str) -> type[T]:
+        if not inspect.isclass(plugin) or not issubclass(plugin, self._base):
+            raise UserError(f"Plugin {where} is not a subclass of denoisebench.{self._base.__name__}.")
+        if issubclass(plugin, Method) and not isinstance(getattr(plugin, "info", None), Info):
+            raise UserError(f"Method plugin {where} lacks its metadata: set `info = Info(label=...)`.")
+        for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
+            if setting.init and setting.default is dataclasses.MISSING:
+                raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
+        return plugin
+
+
+_SHAPES = (Method, PlainMethod, LearnedMethod, PerImageMethod)
+METHODS: Registry[Method] = Registry("method", "denoisebench.methods", Method, _SHAPES)
+DATASETS: Registry[DataSet] = Registry("data set", "denoisebench.datasets", DataSet, (DataSet, FolderSet))

@@ -1,0 +1,61 @@
+"""What makes scores comparable: how images are made noisy, padded and scored, and the row that is kept of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from denoisebench.core.provenance import fingerprint
+from denoisebench.protocol.metrics import UINT8
+
+PADDINGS = ("side", "square")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How images are made noisy, padded and scored; rows are comparable only under equal protocols.
+
+    Parameters
+    ----------
+    dataset, data_hash : the images
+    noise : noise id
+    draws : id of the source of noise; 'captures' for real noise
+    padding : 'side' pads each side for a network, 'square' both to one square, as the released tests do
+    rounding, metrics : ids of how results become 8-bit and are scored
+    """
+
+    dataset: str
+    data_hash: str
+    noise: str
+    draws: str
+    padding: str = "side"
+    rounding: str = UINT8.rounding
+    metrics: str = UINT8.metrics
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that go with every row."""
+        return fingerprint(asdict(self))
+
+
+@dataclass(frozen=True)
+class Row:
+    """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps.
+
+    ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once.
+    """
+
+    image: str
+    repeat: int
+    psnr: float
+    ssim: float
+    seconds: float
+    level: float | None
+    steps: int = 0
+    tile: int = 0
+
+
+def row_of(values: Mapping[str, Any]) -> Row:
+    """A row read back from storage."""
+    return Row(**values)

@@ -1,0 +1,1 @@
+"""What leaves this machine: weights that ship, and files for the servers of test sets."""

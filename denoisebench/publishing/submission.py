@@ -1,0 +1,117 @@
+"""Results on a test set whose references are not public, written as the file that its server takes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Progress
+from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.execution.tasks import Bench
+from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.plugins.method import LearnedMethod, PerImageMethod
+from denoisebench.protocol.images import checked, to_float
+from denoisebench.protocol.noise import Draw
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.train import train
+
+FILE = "SubmitRaw.mat"
+
+
+def write_submissions(
+    experiment: Experiment, store: Store, progress: Progress
+) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Denoise every image of every cell and write one file per cell; a call that was stopped goes on where it was.
+
+    Parameters
+    ----------
+    experiment : with ``scored=False``
+    store : results folder; files go to ``submissions/METHOD-DATA-KEY/`` there
+
+    Returns
+    -------
+    the files, and (title, reason) of the cells that cannot run
+
+    Raises
+    ------
+    UserError
+        Data are missing or damaged, or no server takes results on one of the sets.
+    """
+    for dataset in experiment.datasets:
+        if not dataset.submittable:
+            raise UserError(f"Data set {dataset.name!r} has no server to send results to; use run.")
+        dataset.verify()
+    bench = Bench()
+    written: list[Path] = []
+    refused: list[tuple[str, str]] = []
+    for cell in experiment.cells():
+        if cell.skip or cell.method.info.baseline:
+            refused += [(cell.title, cell.skip)] if cell.skip else []
+            continue
+        key = StoredCell(dict(cell.identity)).key
+        folder = store.folder / "submissions" / f"{cell.method.name}-{cell.dataset.name}-{key}"
+        if not (folder / FILE).is_file():
+            _write(cell, _network(cell, experiment, store, bench, progress), folder, progress)
+        written.append(folder / FILE)
+    return written, refused
+
+
+def _network(
+    cell: Cell, experiment: Experiment, store: Store, bench: Bench, progress: Progress
+) -> torch.nn.Module | None:
+    """The network of a cell, trained now if it is not stored; None for a method without one."""
+    job, device = cell.job, str(cell.identity["device"])
+    if cell.weights is not None:
+        assert isinstance(cell.method, LearnedMethod)
+        return cell.weights.load(cell.method, cell.dataset.channels, device)
+    if job is None:
+        return None
+    images = bench.training_images(experiment.training_data(job.data["name"]), job)
+    return train(job, images, store.models, device, progress).network
+
+
+def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, progress: Progress) -> None:
+    from scipy.io import savemat
+
+    folder.mkdir(parents=True, exist_ok=True)
+    images, dataset = list(cell.dataset.images), cell.dataset
+    results = _resumable(folder / "results.part.npy", (len(images), *dataset.capture(images[0], 0).shape), np.float32)
+    seconds = _resumable(folder / "seconds.part.npy", (len(images),), np.float64)
+    fitting = Fitting(cell.fit) if cell.fit is not None and isinstance(cell.method, PerImageMethod) else None
+    with progress.task(f"denoise {cell.title}") as task:
+        for number in np.flatnonzero(np.isnan(seconds)):
+            image = images[number]
+            noisy = checked(dataset.capture(image, 0), f"Image {image!r} of data set {dataset.name!r}")
+            draw = Draw(to_float(noisy), None)
+            axes = ("denoising", cell.seed, dataset.name, image, 0, cell.noise.id)
+            start = time.perf_counter()
+            results[number], _, _ = denoise(
+                cell.method, network, draw, known_of(cell.method, cell.noise, draw),
+                cell.protocol.padding, axes, str(cell.identity["device"]), fitting,
+            )  # fmt: skip
+            # Last, because it marks the image as done.
+            seconds[number] = time.perf_counter() - start
+            task.update((number + 1) / len(images), f"{number + 1}/{len(images)}")
+    contents = dataset.submission(np.asarray(results), float(np.sum(seconds)), cell.method.info.label)
+    temporary = folder / f"{FILE}.part"
+    with temporary.open("wb") as stream:
+        savemat(stream, contents, do_compression=True)
+    temporary.replace(folder / FILE)
+    for part in folder.glob("*.part.npy"):
+        part.unlink()
+
+
+def _resumable(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:  # type: ignore[type-arg]
+    """An array in a file, not-a-number where nothing was written yet."""
+    if path.is_file():
+        try:
+            return np.lib.format.open_memmap(path, mode="r+")  # type: ignore[no-untyped-call, no-any-return]
+        except ValueError:  # cut off while it was made
+            path.unlink()
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)  # type: ignore[no-untyped-call]
+    array[:] = np.nan
+    return array  # type: ignore[no-any-return]

@@ -1,0 +1,231 @@
+"""The store: one file per cell, content-addressed by everything that decides its rows, written atomically."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import Damaged, clear_stale, sealed, set_aside, unsealed, write_text
+from denoisebench.core.provenance import full_digest
+from denoisebench.core.systemfiles import own_entries
+from denoisebench.protocol.protocol import Row, row_of
+
+FORMAT = 2
+# What reports read, and of what type.
+_ABOUT: Mapping[str, type] = {
+    "text": str, "label": str, "told": list, "baseline": bool, "protocol": str, "noise_title": str,
+    "dataset_title": str, "training": str, "warnings": list, "written": str,
+}  # fmt: skip
+_PROTOCOL = ("dataset", "noise", "draws", "padding")
+# The types that a value of a row may have in JSON, where 20.0 may have become 20; type() tells True from 1.
+_ROW_TYPES = {
+    name: frozenset(
+        number
+        for option in typing.get_args(kind) or (kind,)
+        for number in ((int, float) if option is float else (option,))
+    )
+    for name, kind in typing.get_type_hints(Row).items()
+}
+
+
+@dataclass
+class StoredCell:
+    """What is known of one cell.
+
+    Parameters
+    ----------
+    identity : everything that decides the rows, never changed once made; the key is its hash
+    about : what only explains them: label, told, training, warnings, machine
+    rows : by (image, repeat)
+    """
+
+    identity: dict[str, Any]
+    about: dict[str, Any] = field(default_factory=dict)
+    rows: dict[tuple[str, int], Row] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """Content address."""
+        return full_digest(self.identity)[:16]
+
+
+class Store:
+    """A results folder: ``cells/KEY.json``, ``models/``, and the tables made from them.
+
+    Parameters
+    ----------
+    folder : made if it does not exist
+
+    Raises
+    ------
+    UserError
+        The folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path, create: bool = True) -> None:
+        self.folder = folder
+        #: What `read` moved away, and what the last `all` left out; a sentence each.
+        self.moved: list[str] = []
+        self.damaged: list[str] = []
+        if not create:
+            if not self.cells.is_dir():
+                raise UserError(f"Folder {folder} holds no results (no cells/ in it).")
+            return
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            probe = self.cells / f".write-test-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"Cannot write results to {folder} ({error.strerror}). Choose a writable folder with --out."
+            ) from None
+        for place in (self.folder, self.cells, self.models):
+            clear_stale(place)
+
+    @property
+    def cells(self) -> Path:
+        """Folder of the cell files."""
+        return self.folder / "cells"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the trained networks."""
+        return self.folder / "models"
+
+    def read(self, identity: Mapping[str, Any]) -> StoredCell:
+        """The cell of that identity, empty if it was never written or its file is damaged.
+
+        A damaged file is moved into ``cells/damaged/``; `moved` says so.
+        """
+        cell = StoredCell(dict(identity))
+        path = self.cells / f"{cell.key}.json"
+        if not path.is_file():
+            return cell
+        try:
+            return _cell_of(path, _content(path), cell)
+        except Damaged as error:
+            self.moved.append(f"{error} Moved into {set_aside(path).parent}; it is computed again.")
+            return cell
+
+    def write(self, cell: StoredCell) -> None:
+        """Write a cell whole; a crash leaves the previous file.
+
+        Raises
+        ------
+        CannotWrite
+            The disk is full, ...
+        """
+        data = {
+            "identity": cell.identity,
+            "about": cell.about,
+            "rows": [_finite(asdict(row)) for row in cell.rows.values()],
+        }
+        write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
+
+    def all(self) -> list[StoredCell]:
+        """Every intact cell with at least one row; `damaged` names the other files."""
+        self.damaged = []
+        cells = []
+        with collection_paused():
+            for path in own_entries(self.cells, "*.json"):
+                try:
+                    cell = _cell_of(path, _content(path))
+                    _check_reportable(path, cell)
+                except Damaged as error:
+                    self.damaged.append(f"{error} It is left out.")
+                    continue
+                if cell.rows:
+                    cells.append(cell)
+        return cells
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Without the search for cyclic garbage, which finds none in cells and takes a third of the time to read many."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The JSON of a cell file, its checksum compared; raises `Damaged`."""
+    data = unsealed(path, (FORMAT,))
+    if data.keys() != {"format", "identity", "about", "rows"}:
+        raise Damaged(f"{path} is damaged: it has the parts {', '.join(sorted(data))}.")
+    return data
+
+
+def _cell_of(path: Path, data: Mapping[str, Any], wanted: StoredCell | None = None) -> StoredCell:
+    """The cell of a file's content, if it is complete, of the right types and of the identity in the file's name.
+
+    The cell that is ``wanted`` tells that identity without another hash.
+    """
+
+    def need(holds: bool, what: str) -> None:
+        if not holds:
+            raise Damaged(f"{path} is damaged: {what}.")
+
+    identity, about, rows = data["identity"], data["about"], data["rows"]
+    need(isinstance(identity, dict) and isinstance(about, dict) and isinstance(rows, list), "its parts are no objects")
+    cell = StoredCell(identity, about)
+    if wanted is not None and wanted.identity == identity:
+        cell.key = wanted.key
+    need(cell.key == path.stem, f"it is the result of another cell ({cell.key})")
+    for values in rows:
+        row = _row_of(values)
+        if row is None:
+            raise Damaged(f"{path} is damaged: row {len(cell.rows) + 1} is no score.")
+        cell.rows[row.image, row.repeat] = row
+    need(len(cell.rows) == len(rows), "it has several rows of one image")
+    return cell
+
+
+def _check_reportable(path: Path, cell: StoredCell) -> None:
+    """Raise `Damaged` unless what a report says of a cell is there."""
+    identity, about = cell.identity, cell.about
+    protocol = identity.get("protocol")
+    if not isinstance(protocol, dict) or not all(isinstance(protocol.get(name), str) for name in _PROTOCOL):
+        raise Damaged(f"{path} is damaged: its protocol lacks one of {', '.join(_PROTOCOL)}.")
+    if not isinstance(identity.get("training"), dict | None):
+        raise Damaged(f"{path} is damaged: its training is no object.")
+    lost = [name for name, kind in _ABOUT.items() if not isinstance(about.get(name), kind)]
+    if lost:
+        raise Damaged(f"{path} is damaged: its {lost[0]} is missing.")
+    if not all(isinstance(text, str) for text in (*about["told"], *about["warnings"])):
+        raise Damaged(f"{path} is damaged: told or warnings are no text.")
+    if not isinstance(about.get("training_record", {}), dict):
+        raise Damaged(f"{path} is damaged: its training record is no object.")
+
+
+def _row_of(values: Any) -> Row | None:
+    """A row, or None if a value is missing, unknown, or of a wrong type."""
+    if not isinstance(values, dict):
+        return None
+    if values.get("psnr") == "inf":
+        values = {**values, "psnr": math.inf}
+    for name, value in values.items():
+        if type(value) not in _ROW_TYPES.get(name, ()) or value != value:  # only NaN differs from itself
+            return None
+    try:
+        return row_of(values)
+    except TypeError:
+        return None
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    # JSON has no infinity; a perfect result is stored as text.
+    return {**row, "psnr": "inf"} if math.isinf(row["psnr"]) else row

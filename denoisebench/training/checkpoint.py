@@ -1,0 +1,91 @@
+"""The state of an unfinished training in one file: tensors as safetensors, values as JSON, behind a checksum.
+
+Nothing is pickled. A file that is damaged, or belongs to another training, is no checkpoint: the training begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from denoisebench.core.files import make_folder, write_bytes
+from denoisebench.core.lazy import torch
+
+_HEAD = b"denoisebench checkpoint "
+
+
+def save_checkpoint(
+    path: Path,
+    owner: str,
+    network: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    tensors: Mapping[str, torch.Tensor],
+    values: Mapping[str, Any],
+) -> None:
+    """Write network, optimiser and what else makes up the state.
+
+    Parameters
+    ----------
+    owner : what the state belongs to; `load_checkpoint` reads it for no other
+    tensors, values : the rest; values must be what JSON can hold
+
+    Raises
+    ------
+    CannotWrite
+        The old checkpoint, if there was one, is untouched.
+    """
+    from safetensors.torch import save
+
+    parts = {f"network.{name}": value for name, value in network.state_dict().items()}
+    adam = optimiser.state_dict()
+    for number, state in adam["state"].items():
+        parts |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
+    parts |= {f"own.{name}": value for name, value in tensors.items()}
+    whole = {name: value.detach().contiguous().cpu() for name, value in parts.items()}
+    text = json.dumps({"values": dict(values), "groups": adam["param_groups"]})
+    data = save(whole, {"state": text})
+    make_folder(path.parent)
+    write_bytes(path, _HEAD + _digest(owner, data) + b"\n" + data)
+
+
+def load_checkpoint(
+    path: Path, owner: str, network: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Put network and optimiser back into their state.
+
+    Returns
+    -------
+    The other tensors (on the CPU) and values, or None if there is no intact checkpoint of that owner
+    """
+    from safetensors.torch import load
+
+    try:
+        head, _, data = path.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if head != _HEAD + _digest(owner, data):
+        return None
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    state = json.loads(header["__metadata__"]["state"])
+    parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimiser": {}, "own": {}}
+    for name, value in load(data).items():
+        kind, _, rest = name.partition(".")
+        parts[kind][rest] = value
+    network.load_state_dict(parts["network"])
+    parameters = list(network.parameters())
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in parts["optimiser"].items():
+        number, _, kind = name.partition(".")
+        like = parameters[int(number)]
+        # In the parameter's own memory order, as it was: sums over another order differ in the last bit.
+        kept = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
+        moments.setdefault(int(number), {})[kind] = kept
+    optimiser.load_state_dict({"state": moments, "param_groups": state["groups"]})
+    return parts["own"], state["values"]
+
+
+def _digest(owner: str, data: bytes) -> bytes:
+    return hashlib.sha256(owner.encode() + b"\n" + data).hexdigest().encode()
