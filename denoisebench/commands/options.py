@@ -204,8 +204,13 @@ def make_choice(
 
     _check_root(data_root)
     roots = data_roots(data_root)
+    texts = lookup.split_list(methods) if methods else []
+    for text in texts:
+        # Whoever names a network of his own here lets it be run; the run's own settings may be a stranger's.
+        if ".py:" in text:
+            lookup.parse_method(text)
     return Choice(
-        methods=lookup.split_list(methods) if methods else [],
+        methods=texts,
         noises=[found.id for found in options.parse_noises(noise)] if noise else [],
         datasets=lookup.parse_datasets(datasets, roots) if datasets else [],
         roots=roots,

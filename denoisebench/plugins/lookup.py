@@ -9,7 +9,7 @@ from pathlib import Path
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.data.captures import AnyPairs
 from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
-from denoisebench.networks import check_network
+from denoisebench.networks import allow_network, check_network
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.plugins.registry import DATASETS, METHODS
 
@@ -44,6 +44,8 @@ def parse_method(text: str, network: str | None = None) -> Method:
     ----------
     text : with or without settings
     network : of a learned method that names none and has none of its own, such as a blind-spot network
+
+    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
     """
     match = _METHOD.fullmatch(text)
     if match is None:
@@ -63,6 +65,9 @@ def parse_method(text: str, network: str | None = None) -> Method:
     method = plugin.from_settings(settings)
     if isinstance(method, LearnedMethod):
         check_network(method.network)
+    for value in method.settings().values():
+        if isinstance(value, str):
+            allow_network(value)
     return method
 
 
