@@ -6,13 +6,14 @@ import atexit
 import contextlib
 import io
 import signal
+import sys
 
 import typer
 
 from denoisebench import __version__
 from denoisebench.commands import audit, data, methods, run, tables, train, weights
 from denoisebench.core.errors import UserError
-from denoisebench.core.printing import line, message, prepare_streams
+from denoisebench.core.printing import line, lost_output, message, prepare_streams
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -21,6 +22,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+# Commands that leave nothing behind but what they print.
+_PRINTED = ("version", "paper", "list", "check-method")
 
 
 @app.callback()
@@ -71,8 +75,22 @@ def main() -> None:
         for text in shown.getvalue().splitlines():
             message(text)
         code = getattr(error, "exit_code", 2)
+    code = _truthful(code)
     if code:
         raise SystemExit(code)
+
+
+def _truthful(code: object) -> object:
+    """The exit code, unless what was asked for was only to be printed and could not be."""
+    lost = lost_output()
+    sys.stderr.flush()
+    if not lost:
+        return code
+    if sys.argv[1:2] and sys.argv[1] in _PRINTED and not code:
+        message(f"Error: Standard output cannot be written to ({lost}).")
+        return 1
+    message(f"Standard output cannot be written to ({lost}); everything else was done.")
+    return code
 
 
 if __name__ == "__main__":
