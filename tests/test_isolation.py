@@ -20,6 +20,7 @@ import torch
 from denoisebench.core.errors import ContractError, UserError, explain
 from denoisebench.core.isolation import isolated
 from denoisebench.core.userfiles import load_user_file
+from denoisebench.results.store import Store
 
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
@@ -112,3 +113,78 @@ def test_an_exception_without_a_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.py").write_text("class Odd(BaseException): pass\nraise Odd('no')\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"fails on import: Odd: no"):
         load_user_file(tmp_path / "p.py", "Plugin")
+
+
+HOOKS = {
+    "told": "def told(self, family): raise Odd('told')",
+    "words": "def told_in_words(self, noise): raise Odd('words')",
+    "text": "text = property(lambda self: 1 / 0)",
+    "hash": "def __hash__(self): raise Odd('hash')",
+    "settings": "def settings(self, training_only=False): raise Odd('settings')",
+    "silent": "def denoise(self, noisy, known, rng): raise Silent",
+    "odd": "def denoise(self, noisy, known, rng): raise Odd('denoise')",
+    "chdir": "def denoise(self, noisy, known, rng): os.chdir('/'); return noisy * 0.99",
+    "stderr": "def denoise(self, noisy, known, rng): sys.stderr.close(); os.close(2); sys.stderr = None; return noisy",
+    "fork": "def denoise(self, noisy, known, rng): os.fork(); return noisy",
+    "patch": "def denoise(self, noisy, known, rng): np.mean = lambda *a, **k: 0; return noisy",
+    "l" * 300: "def denoise(self, noisy, known, rng): raise Odd('long')",
+}
+FINE = {"chdir", "stderr", "fork"}
+HOOKED = """
+from dataclasses import dataclass
+import os, sys
+import numpy as np
+from denoisebench.method import Info, PlainMethod
+
+class Odd(BaseException): pass
+
+class Silent(BaseException):
+    def __str__(self): raise Odd
+
+@dataclass(frozen=True)
+class P(PlainMethod):
+    name = "{name}"
+    info = Info(label="{name}", licence="x")
+    def denoise(self, noisy, known, rng): return noisy
+    {hook}
+"""
+
+
+def test_each_fails_alone(
+    command: Callable[..., Any], image_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = []
+    for number, (name, hook) in enumerate(HOOKS.items()):
+        path = tmp_path / str(number) / "my.method.py"
+        path.parent.mkdir()
+        path.write_text(HOOKED.format(name=name, hook=hook), encoding="utf-8")
+        plugins += ["--plugin", path]
+    monkeypatch.chdir(tmp_path)
+    ran = command("run", *plugins, "--methods", ",".join(HOOKS), "--datasets", image_folder(), "--out", "o")
+    assert ran.code == 1, ran.err
+    assert "Traceback" not in ran.err
+    failed = {line.split()[2]: line for line in ran.out.splitlines() if line.startswith("- FAILED")}
+    assert set(failed) == set(HOOKS) - FINE
+    for name, reason in {
+        "told": "told() of P raised Odd: told", "text": "the text of P raised ZeroDivisionError",
+        "words": "Odd: words", "silent": "Silent: its message cannot be shown",
+        "patch": "it replaced numpy.mean, which all methods share", "l" * 300: "Odd: long",
+    }.items():  # fmt: skip
+        assert reason in failed[name]
+    rows = {cell.about["text"]: len(cell.rows) for cell in Store(tmp_path / "o").all()}
+    assert {name: rows[name] for name in (*FINE, "identity")} == dict.fromkeys((*FINE, "identity"), 2)
+
+
+def test_settings_that_cannot_be_sent_fail_alone(
+    command: Callable[..., Any], image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "stays.py"
+    hook = "def __reduce__(self): raise TypeError('stays here')"
+    path.write_text(HOOKED.format(name="stays", hook=hook), encoding="utf-8")
+    ran = command(
+        "run", "--plugin", path, "--methods", "stays", "--datasets", image_folder(count=1), "--workers", 1,
+        "--executor", "local", "--out", tmp_path / "o",
+    )  # fmt: skip
+    assert ran.code == 1
+    assert "its settings cannot be sent to another process: TypeError: stays here" in ran.out
+    assert [cell.about["text"] for cell in Store(tmp_path / "o").all()] == ["identity"]

@@ -18,6 +18,7 @@ from typing import Any
 from denoisebench.core.files import write_text
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.progress import Task as ProgressTask
+from denoisebench.core.text import file_part
 from denoisebench.execution.claims import Claims
 from denoisebench.execution.describe import about
 from denoisebench.execution.executors import Executor
@@ -427,7 +428,7 @@ class Scheduler:
         """One sentence; an error that nobody foresaw leaves its traceback in the results folder."""
         if not event.trace:
             return event.reason
-        path = self._store.folder / f"error-{method}-{key}.txt"
+        path = self._store.folder / f"error-{file_part(method)}-{key}.txt"
         write_text(path, event.trace)
         return f"{event.reason} (traceback in {path})"
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from denoisebench.core import limits
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.isolation import isolated
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.fit import FitRecipe, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
+from denoisebench.plugins.broken import broken
 from denoisebench.plugins.identity import is_registered
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
@@ -236,10 +238,19 @@ class Experiment:
                 for place, method in enumerate(self.methods):
                     # Networks for real noise belong to a test set, others serve all of them.
                     key = (place, noise.id, dataset.channels, dataset.name if dataset.real else "")
-                    if key not in known and not unfit:
-                        known[key] = self._networks(method, noise, dataset)
-                    for network in [_Network(None, None, None, None, unfit)] if unfit else known[key]:
-                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, network))
+                    none = _Network(None, None, None, None, unfit)
+                    common = (noise, dataset, protocol, described, wanted)
+                    try:
+                        if key not in known and not unfit:
+                            with isolated():
+                                known[key] = self._networks(method, noise, dataset)
+                        networks = [none] if unfit else known[key]
+                        made = [self._cell(method, *common, network) for network in networks]
+                    except (UserError, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # a plugin may raise anything, and must not cost others their rows
+                        made = [self._cell(broken(method, method.text, error), *common, none)]
+                    cells += made
         return cells
 
     def job(
@@ -328,6 +339,7 @@ class Experiment:
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
+        method.told_in_words(noise)
         return Cell(
             method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
             network.skip, self.tile,

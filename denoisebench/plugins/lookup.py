@@ -6,10 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import UserError, explain, unknown
+from denoisebench.core.isolation import isolated
+from denoisebench.core.userfiles import FLAWS
 from denoisebench.data.captures import AnyPairs
 from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
 from denoisebench.networks import allow_network, check_network
+from denoisebench.plugins.broken import BrokenMethod, usable
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.plugins.registry import DATASETS, METHODS
 
@@ -62,10 +65,21 @@ def parse_method(text: str, network: str | None = None) -> Method:
     plugin = METHODS.get(name)
     if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
         settings.setdefault("network", network)
-    method = plugin.from_settings(settings)
+    flaw = FLAWS.get(plugin.__module__)
+    if flaw:
+        return BrokenMethod(text, f"the file of {name!r}: {flaw}")
+    try:
+        with isolated():
+            method = plugin.from_settings(settings)
+            values = list(method.settings().values())
+            method = usable(method, text)
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin's own code, which must not cost the others their results
+        return BrokenMethod(text, f"{name!r} fails on its settings: {explain(error)}")
     if isinstance(method, LearnedMethod):
         check_network(method.network)
-    for value in method.settings().values():
+    for value in values:
         if isinstance(value, str):
             allow_network(value)
     return method

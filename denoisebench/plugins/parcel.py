@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core.errors import ContractError, explain
 from denoisebench.networks import allow_files, allowed_networks
 from denoisebench.plugins.registry import METHODS
 
@@ -28,8 +29,20 @@ class Parcel:
 
     @classmethod
     def of(cls, value: Any) -> Parcel:
-        """Pack a value, here."""
-        return cls(tuple(METHODS.files), allowed_networks(), pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+        """Pack a value, here.
+
+        Raises
+        ------
+        ContractError
+            It cannot be pickled.
+        """
+        try:
+            data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ContractError(f"its settings cannot be sent to another process: {explain(error)}") from error
+        return cls(tuple(METHODS.files), allowed_networks(), data)
 
     def open(self) -> Any:
         """Unpack it, there."""

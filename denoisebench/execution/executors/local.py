@@ -19,7 +19,7 @@ from collections import deque
 from typing import Any
 
 from denoisebench.core.descendants import MARK, descendants, end, end_marked
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.limits import time_text
 from denoisebench.execution.executors import Executor, Handle, Options, cores, process_environment
 from denoisebench.execution.executors._worker import read_message, write_message
@@ -64,9 +64,14 @@ class _Worker:
         self.number, self.task, self.pair = number, task, None
         if self.ready:  # what one that does not start has printed is the reason
             self._tail.clear()
+        try:
+            parcel = Parcel.of(task)
+        except ContractError as error:
+            self._inbox.put((self, (number, Failed(str(error)))))
+            return
         with contextlib.suppress(OSError):  # its end is noticed by the thread that reads
             assert self._process.stdin is not None
-            write_message(self._process.stdin, (number, Parcel.of(task)))
+            write_message(self._process.stdin, (number, parcel))
 
     def memory(self) -> int:
         """Bytes of it and its children in memory."""
