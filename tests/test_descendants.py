@@ -33,10 +33,15 @@ def test_children_with_a_session_of_their_own_end_with_a_time_limit() -> None:
     before = subprocess.Popen(SLEEP)
     time.sleep(0.1)
     try:
-        with pytest.raises(TimeLimit, match="not done within"), limited(0.3, PAIR):
-            child = subprocess.Popen(SLEEP, start_new_session=True)
+        children = []
+
+        def plugin() -> None:
+            children.append(subprocess.Popen(SLEEP, start_new_session=True))
             time.sleep(30)
-        assert not runs(child.pid)
+
+        with pytest.raises(TimeLimit, match="not done within"), limited(0.3, PAIR):
+            plugin()
+        assert not runs(children[0].pid)
         assert runs(before.pid), "what was started before is not the plugin's"
     finally:
         before.kill()
@@ -61,12 +66,16 @@ def test_a_time_limit_waits_for_an_import(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "slow_library.py").write_text("import time\ntime.sleep(0.5)\nwhole = True\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(limits, "AGAIN", 0.05)
-    with pytest.raises(TimeLimit), limited(0.1, PAIR):
-        import slow_library  # type: ignore[import-not-found]
+
+    def plugin() -> None:
+        import slow_library  # type: ignore[import-not-found]  # noqa: F401
 
         time.sleep(30)
+
+    with pytest.raises(TimeLimit), limited(0.1, PAIR):
+        plugin()
     assert sys.modules["slow_library"].whole
-    del sys.modules["slow_library"], slow_library
+    del sys.modules["slow_library"]
     monkeypatch.setattr(limits, "IMPORT_SECONDS", 0.0)
     with pytest.raises(TimeLimit), limited(0.1, PAIR):
         pass

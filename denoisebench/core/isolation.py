@@ -144,8 +144,9 @@ class _TorchState:
             if get() != value:
                 put(value)
         device = torch.get_default_device()
-        if device.type != "cpu" and self._device is None or self._device is not None and device != self._device:
-            torch.set_default_device(None if self._device is None or self._device.type == "cpu" else self._device)
+        wanted = self._device or torch.device("cpu")
+        if device != wanted:
+            torch.set_default_device(None if wanted.type == "cpu" else wanted)
         if self._random is not None:
             torch.set_rng_state(self._random)
         if self._threads is not None and torch.get_num_threads() != self._threads:

@@ -31,7 +31,32 @@ TABLES = (1, 2, 3, 4, 5, 6, 7, 8)
 LARGEST = 2**20
 #: Options of ``denoisebench run`` that a file may set: what is computed, never by which code or on which machine.
 KEYS = frozenset(
-    ["methods", "network", "noise", "datasets", "repeats", "weights", "train_data", "budget", "image_budget", "batch", "crop", "lr", "training_noise", "precision", "recipe", "noise_draws", "padding", "tile", "seed", "trainings", "device", "out", "threads", "time_limit"]
+    [
+        "methods",
+        "network",
+        "noise",
+        "datasets",
+        "repeats",
+        "weights",
+        "train_data",
+        "budget",
+        "image_budget",
+        "batch",
+        "crop",
+        "lr",
+        "training_noise",
+        "precision",
+        "recipe",
+        "noise_draws",
+        "padding",
+        "tile",
+        "seed",
+        "trainings",
+        "device",
+        "out",
+        "threads",
+        "time_limit",
+    ]
 )
 _REPEATED = ("weights",)
 # A network of one's own, network=file.py:Class.

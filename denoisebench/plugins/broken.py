@@ -52,7 +52,7 @@ def usable(method: Method, given: str) -> Method:
             raise TypeError(f"it is a {type(method.text).__name__}")
         hook = "the hash or comparison"
         hash(method)
-        if method != method:  # noqa: PLR0124 - a plugin's own comparison
+        if method != method:
             raise TypeError("it differs from itself")
         hook = "told()"
         for family in FAMILIES:

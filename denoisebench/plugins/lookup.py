@@ -54,14 +54,7 @@ def parse_method(text: str, network: str | None = None) -> Method:
     if match is None:
         raise UserError(f"Method {text!r} cannot be read. Write name or name[key=value,key=value].")
     name, inside = match.groups()
-    settings: dict[str, str] = {}
-    for part in split_list(inside) if inside else []:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not value:
-            raise UserError(f"Setting {part!r} of {name} cannot be read. Write key=value.")
-        if key in settings:
-            raise UserError(f"Setting {key!r} of {name} is given twice.")
-        settings[key] = value
+    settings = _read_settings(name, inside or "")
     plugin = METHODS.get(name)
     if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
         settings.setdefault("network", network)
@@ -83,6 +76,19 @@ def parse_method(text: str, network: str | None = None) -> Method:
         if isinstance(value, str):
             allow_network(value)
     return method
+
+
+def _read_settings(name: str, inside: str) -> dict[str, str]:
+    """The settings within a bracket, as texts."""
+    settings: dict[str, str] = {}
+    for part in split_list(inside) if inside else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise UserError(f"Setting {part!r} of {name} cannot be read. Write key=value.")
+        if key in settings:
+            raise UserError(f"Setting {key!r} of {name} is given twice.")
+        settings[key] = value
+    return settings
 
 
 def parse_methods(text: str, network: str | None = None) -> list[Method]:

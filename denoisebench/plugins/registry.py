@@ -177,7 +177,9 @@ def _info_flaw(info: Info) -> str:
     """What of the metadata is of another type than `Info` says, or ''."""
     texts = (info.label, info.paper, info.bibtex, info.licence)
     if not all(isinstance(text, str) for text in texts) or not info.label.strip() or len(info.label) > LONGEST_LABEL:
-        return f"label, paper, bibtex and licence of its Info must be texts, the label of 1 to {LONGEST_LABEL} characters"
+        return (
+            f"label, paper, bibtex and licence of its Info must be texts, the label of 1 to {LONGEST_LABEL} characters"
+        )
     if not isinstance(info.needs, frozenset) or not all(isinstance(need, Need) for need in info.needs):
         return "needs of its Info must be a frozenset of Need"
     if type(info.multiple) is not int or not 1 <= info.multiple <= 4096:
