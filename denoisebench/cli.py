@@ -103,7 +103,9 @@ ConfigFile = Annotated[
 Literature = Annotated[
     bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
 ]
-PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
+PluginFile = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with one method, or a TOML file of a data set.")
+]
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
 ]
@@ -487,11 +489,13 @@ def data_where(data_root: DataRoot = None) -> None:
 @data_app.command("status")
 def data_status(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
+    plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Say of each data set whether it is here, complete and unaltered."""
+    """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
     from denoisebench import listing
 
+    _load_plugins(plugin)
     print(listing.data_status(names or [], data_root))
 
 
@@ -506,6 +510,22 @@ def data_fetch(
     from denoisebench.listing import fetch_dataset, fetch_facts
 
     print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+
+
+@data_app.command("manifest")
+def data_manifest(
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or one with noisy/ and clean/ in it.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set; that of the folder if none is given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write NAME.toml; beside the folder if not given.")] = None,
+) -> None:
+    """Make a folder of images a data set: NAME.toml, and a manifest with the SHA-256 of every image."""
+    from denoisebench.plugins.dataset_template import write_dataset
+
+    written = write_dataset(folder, name, out)
+    print(
+        f"Wrote {written.path} and {written.manifest} ({written.count} images). Fill in its source and licence, and "
+        f"try:\n  denoisebench {written.command}"
+    )
 
 
 @weights_app.command("list")
@@ -838,10 +858,13 @@ def _print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], sto
 
 
 def _load_plugins(files: list[Path] | None) -> None:
-    from denoisebench.plugins.registry import METHODS
+    from denoisebench.plugins.registry import DATASETS, METHODS, TOML
 
     for path in files or []:
-        METHODS.add_file(path)
+        if path.suffix == TOML:
+            DATASETS.add_file(path)
+        else:
+            METHODS.add_file(path)
 
 
 def _print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-arg]
