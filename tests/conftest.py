@@ -144,7 +144,7 @@ def fitted_gain() -> Callable[[str, int], float]:
     from denoisebench.evaluation.fit import FitRecipe, fit
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.plugins.method import Known, Need, PerImageMethod
-    from denoisebench.training import Budget
+    from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
         clean = astronaut()[64:128, 176:240] / 255.0  # type: ignore[no-untyped-call]

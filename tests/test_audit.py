@@ -180,10 +180,13 @@ def test_lists_of_the_same_images_are_compared_with_stored_scores(
     for name, count in (("few", 3), ("many", 5)):
         (tmp_path / f"{name}.py").write_text(SET.format(name=name, count=count), encoding="utf-8")
         write_manifest(tmp_path / f"{name}.tsv", [entry_of(pictures / f"im{i}.png") for i in range(count)])
-    monkeypatch.setattr(
-        "denoisebench.cli._load_plugins",
-        lambda files: [DATASETS.add_file(tmp_path / f"{n}.py") for n in ("few", "many")],
-    )
+
+    def load(files: object) -> None:
+        for name in ("few", "many"):
+            DATASETS.add_file(tmp_path / f"{name}.py")
+
+    for module in ("run", "audit"):
+        monkeypatch.setattr(f"denoisebench.commands.{module}.load_plugins", load)
     common = ("--data-root", tmp_path)
     for name in ("few", "many"):
         ran = command("run", "--methods", "identity", "--datasets", name, "--out", out / name, *common)

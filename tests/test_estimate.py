@@ -18,7 +18,7 @@ from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import recipe_from
+from denoisebench.training.recipe import recipe_from
 
 
 def experiment(*methods: str, noise: str = "gauss25", datasets: tuple[Any, ...] = (), **changes: Any) -> Experiment:

@@ -22,7 +22,7 @@ from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.draws import LegacyDraws
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
-from denoisebench.training import Budget, Recipe
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from denoisebench import weights as module
 from denoisebench.core.errors import UserError
 from denoisebench.networks import build_network
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.publishing.released import _b2u_names, _nbr_names
-from denoisebench.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
+from denoisebench.training import weights as module
+from denoisebench.training.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry", "nothing_shipped")
 

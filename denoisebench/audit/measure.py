@@ -38,7 +38,6 @@ from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
-from denoisebench.execution.tasks import decoded
 from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import LearnedMethod
@@ -47,7 +46,11 @@ from denoisebench.protocol.images import padded_size
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import Budget, Recipe, TrainingJob, record_of, train
+from denoisebench.training.crops import decoded
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Budget, Recipe
+from denoisebench.training.records import record_of
+from denoisebench.training.train import train
 
 FOLDER = "audit"
 SAVE_SECONDS = 1.0

@@ -26,8 +26,9 @@ from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import current
-from denoisebench.training import Budget, read_record
-from denoisebench.weights import Shelf, Weights
+from denoisebench.training.recipe import Budget
+from denoisebench.training.records import read_record
+from denoisebench.training.weights import Shelf, Weights
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from denoisebench.protocol.draws import LegacyDraws
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS
 from denoisebench.protocol.seeds import seed_from
-from denoisebench.training import Budget, Recipe, TrainingJob
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Budget, Recipe
 
 DEFAULT_IMAGES = "4"
 RETRAIN = ("noise", "seed")

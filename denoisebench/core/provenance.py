@@ -21,7 +21,19 @@ EVALUATION = (
     "evaluation/evaluate",
 )  # fmt: skip
 NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
-TRAINING = ("protocol/noise", "protocol/seeds", "training", "parallel", *NETWORKS)
+TRAINING = (
+    "protocol/noise",
+    "protocol/seeds",
+    "training/recipe",
+    "training/job",
+    "training/records",
+    "training/crops",
+    "training/loop",
+    "training/train",
+    "training/distributed",
+    "training/optimiser",
+    *NETWORKS,
+)
 FITTING = ("evaluation/fit",)
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 # What a plugin imports from here is the contract, or is in one of the two lists already.

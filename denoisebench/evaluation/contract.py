@@ -19,7 +19,7 @@ from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.protocol.noise import REAL, Draw, Noise, add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
-from denoisebench.training import Budget
+from denoisebench.training.recipe import Budget
 
 NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50")
 _SIDE = 96

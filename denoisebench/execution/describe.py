@@ -11,7 +11,7 @@ from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import DATASETS
-from denoisebench.training import Recipe
+from denoisebench.training.records import training_text
 
 
 def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, written: datetime) -> dict[str, Any]:
@@ -48,17 +48,6 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         shared = shared_images(_training_set(record, experiment), cell.dataset)
         found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
     return found
-
-
-def training_text(record: Mapping[str, Any]) -> str:
-    """One phrase for a table: length, crops and data, and what differs from the usual recipe."""
-    recipe = Recipe.from_record(record["recipe"])
-    usual = Recipe(recipe.budget)
-    data = record["data"]
-    parts = [recipe.text, data["name"] + (f" ({data['extent']})" if data.get("extent") else "")]
-    parts += [f"lr {recipe.lr:g}"] if recipe.lr != usual.lr else []
-    parts += [f"seed {recipe.seed}"] if recipe.seed != usual.seed else []
-    return ", ".join(parts)
 
 
 def shared_images(training: DataSet | None, test: DataSet) -> int:

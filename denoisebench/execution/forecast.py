@@ -24,8 +24,9 @@ from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import Budget, TrainingJob
-from denoisebench.weights import read_folder, weights_folders
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Budget
+from denoisebench.training.weights import read_folder, weights_folders
 
 COSTS = Path(__file__).with_name("costs.csv")
 COSTS_COLUMNS = ("method", "kind", "megapixels", "seconds")

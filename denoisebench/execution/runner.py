@@ -13,8 +13,9 @@ from denoisebench.execution.scheduler import CellProgress, Scheduler, TrainingPr
 from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import TrainingJob, record_of
-from denoisebench.weights import Weights
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.records import record_of
+from denoisebench.training.weights import Weights
 
 
 @dataclass

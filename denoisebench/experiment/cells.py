@@ -27,8 +27,9 @@ from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, Legacy
 from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS, Protocol
-from denoisebench.training import Recipe, TrainingJob
-from denoisebench.weights import Shelf, Weights
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Recipe
+from denoisebench.training.weights import Shelf, Weights
 
 DRAWS = ("counter", "legacy")
 #: Official order of the legacy stream.

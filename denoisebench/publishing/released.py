@@ -12,7 +12,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.noise import REAL, parse_noise
-from denoisebench.weights import Weights, network_from, stem_of, write_weights
+from denoisebench.training.weights import Weights, network_from, stem_of, write_weights
 
 
 def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "") -> Weights:

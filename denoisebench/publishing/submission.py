@@ -17,7 +17,7 @@ from denoisebench.plugins.method import LearnedMethod, PerImageMethod
 from denoisebench.protocol.images import to_float
 from denoisebench.protocol.noise import Draw
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import train
+from denoisebench.training.train import train
 
 FILE = "SubmitRaw.mat"
 

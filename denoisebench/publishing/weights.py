@@ -17,7 +17,6 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.evaluate import evaluate
-from denoisebench.execution.describe import training_text
 from denoisebench.execution.runner import train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
@@ -27,8 +26,16 @@ from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import Store
-from denoisebench.training import read_record
-from denoisebench.weights import Weights, is_plain_name, network_from, read_folder, read_tensors, stem_of, write_weights
+from denoisebench.training.records import read_record, training_text
+from denoisebench.training.weights import (
+    Weights,
+    is_plain_name,
+    network_from,
+    read_folder,
+    read_tensors,
+    stem_of,
+    write_weights,
+)
 
 # Half precision is stored where it costs less than this, in dB, on a few training photographs.
 HALF_LIMIT = 0.01
