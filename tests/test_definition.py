@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -185,8 +186,8 @@ def test_a_built_in_set_is_pickled_by_its_place_in_the_package(tmp_path: Path) -
         ("count = 3", 'count = "3"', "zoo.toml: count must be a whole number, not '3'."),
         ("count = 3", "count = true", "zoo.toml: count must be a whole number, not True."),
         ("count = 3", "count = 3.0", "zoo.toml: count must be a whole number, not 3.0."),
-        ("count = 3", "count = 0", "zoo.toml: count must be 1 or more."),
-        ("repeats = 2", "repeats = -1", "zoo.toml: repeats must be 1 or more."),
+        ("count = 3", "count = 0", "zoo.toml: count must be from 1 to 10,000,000."),
+        ("repeats = 2", "repeats = -1", "zoo.toml: repeats must be from 1 to 10,000."),
         ("channels = 3", "channels = 4", "zoo.toml: channels must be 1 (gray) or 3 (colour)."),
         ('title = "Zoo"', "title = 1", "zoo.toml: title must be text, not 1."),
         ('title = "Zoo"', 'title = ""', "zoo.toml: title must not be empty."),
@@ -266,9 +267,18 @@ def test_a_name_must_fit_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "zoo.toml").write_bytes(b"title = '\xff'")
-    with pytest.raises(UserError, match=r"Data set file .*zoo\.toml cannot be read"):
-        define(tmp_path / "zoo.toml")
+    for data, words in ((b"title = '\xff'", "is damaged: 'utf-8' codec"), (b"#" * 2**21, "")):
+        (tmp_path / "zoo.toml").write_bytes(data)
+        with pytest.raises(UserError, match=rf"^Data set file .*zoo\.toml {words}"):
+            define(tmp_path / "zoo.toml")
+    for kind in (Path.mkdir, os.mkfifo) if hasattr(os, "mkfifo") else (Path.mkdir,):
+        kind(tmp_path / f"{kind.__name__}.toml")
+        with pytest.raises(UserError, match=rf"^Data set file .*{kind.__name__}\.toml"):
+            define(tmp_path / f"{kind.__name__}.toml")
+
+
+def test_a_table_without_end_is_no_traceback() -> None:
+    assert "zoo.toml is no TOML" in refused("a = " + "[" * 100_000)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -36,9 +36,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import Damaged, read_text
 from denoisebench.core.places import package_places
 from denoisebench.data.dataset import Archive, FolderSet
 
+#: Most bytes of such a file.
+LARGEST = 2**20
 #: What a data set may be called on the command line.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _TYPES = {str: "text", int: "a whole number", bool: "true or false", list: "a list of texts", dict: "a table"}
@@ -80,8 +83,8 @@ def _empty(value: Any) -> str:
     return "" if value else "must not be empty"
 
 
-def _small(value: int) -> str:
-    return "" if value > 0 else "must be 1 or more"
+def _up_to(most: int) -> Callable[[int], str]:
+    return lambda value: "" if 0 < value <= most else f"must be from 1 to {most:,}"
 
 
 def _outside(value: str) -> str:
@@ -126,8 +129,8 @@ _KEYS: Mapping[str, Key] = {
     "kind": Key(str),
     "folders": Key(list, _all(_outside)),
     "manifest": Key(str, _outside),
-    "count": Key(int, _small),
-    "repeats": Key(int, _small, "paper_repeats"),
+    "count": Key(int, _up_to(10**7)),
+    "repeats": Key(int, _up_to(10_000), "paper_repeats"),
     "source": Key(str, _empty),
     "licence": Key(str, _empty),
     "how": Key(str),
@@ -176,12 +179,9 @@ def define(path: Path) -> type[FolderSet]:
         The file cannot be read, or a key or value is not allowed; names file and key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"Data set file {path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Data set file {path} cannot be read ({error}).") from None
-    return parse(path, text)
+        return parse(path, read_text(path, LARGEST))
+    except Damaged as error:
+        raise UserError(f"Data set file {error}") from None
 
 
 def parse(path: Path, text: str) -> type[FolderSet]:
@@ -196,7 +196,7 @@ def parse(path: Path, text: str) -> type[FolderSet]:
         raise UserError(f"Data set name {path.stem!r} is not allowed: use letters, digits, _ and -.")
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"Data set file {path} is no TOML: {error}.") from None
     kind = table.pop("kind", None)
     if kind is None:
