@@ -390,7 +390,7 @@ def test_changed_code_data_and_versions_are_said(command: Command, image_folder:
     ran = command("audit", out, *common)
     assert ran.code == 0, ran.err
     for text in (
-        "WARNING: the code of noise, evaluation or metrics has changed since the run",
+        "WARNING: scores are computed by version 1 of the protocol, the run's by a version before 1",
         "WARNING: the code of identity has changed since the run",
         "WARNING: the images of pictures are not those of the run",
         "it was 1.0",

@@ -10,6 +10,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.experiment.revisions import PROTOCOL, code_digest
 from denoisebench.plugins.identity import class_name
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import DATASETS
@@ -37,6 +38,7 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         "training": "",
         "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
         "machine": {},
+        "harness": [code_digest(PROTOCOL)],
         "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     if cell.fit is not None and isinstance(method, PerImageMethod):
