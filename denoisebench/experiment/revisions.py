@@ -30,11 +30,15 @@ from denoisebench.core import (
     interrupts,
     lazy,
     limits,
+    locks,
     memory,
     moved,
+    ownfiles,
     places,
+    printing,
     progress,
     provenance,
+    text,
     userfiles,
 )
 from denoisebench.core.closure import PACKAGE, Code
@@ -68,13 +72,17 @@ _NOT_DECIDING: dict[ModuleType, str] = {
     interrupts: "decides when a step ends, not what is in it",
     lazy: "imports torch later",
     limits: "ends what takes too long",
+    locks: "decides who may write",
     memory: "returns memory to the system",
     moved: "finds old names of modules",
+    ownfiles: "tells the program's files from the user's",
     parcel: "carries values to another process as they are",
     places: "finds files of the package",
+    printing: "shows text",
     progress: "shows how far the work is",
     provenance: "describes",
     registry: "finds plugins, whose own digests are in the keys",
+    text: "makes text safe to show",
     userfiles: "runs files of the user, whose own digests are in the keys",
 }
 
