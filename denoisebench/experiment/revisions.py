@@ -38,7 +38,6 @@ from denoisebench.core import (
     printing,
     progress,
     provenance,
-    text,
     userfiles,
 )
 from denoisebench.core.closure import PACKAGE, Code
@@ -82,7 +81,6 @@ _NOT_DECIDING: dict[ModuleType, str] = {
     progress: "shows how far the work is",
     provenance: "describes",
     registry: "finds plugins, whose own digests are in the keys",
-    text: "makes text safe to show",
     userfiles: "runs files of the user, whose own digests are in the keys",
 }
 
