@@ -9,7 +9,7 @@ from typing import Any
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
-from denoisebench.plugins.method import PerImageMethod
+from denoisebench.experiment.preparation import FitToEachImage, TrainedNetwork
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
 
@@ -36,10 +36,11 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         "machine": {},
         "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
-    if cell.fit is not None and isinstance(method, PerImageMethod):
-        found["training"] = fit_text(method, cell.fit)
+    if isinstance(cell.preparation, FitToEachImage):
+        found["training"] = fit_text(cell.preparation.method, cell.preparation.recipe)
     if record is not None:
-        found["training"] = cell.weights.text if cell.weights else training_text(record)
+        given = cell.preparation.weights if isinstance(cell.preparation, TrainedNetwork) else None
+        found["training"] = given.text if given else training_text(record)
         found["training_record"] = {
             name: record[name] for name in ("steps", "images_seen", "seconds", "parameters") if name in record
         }

@@ -22,7 +22,7 @@ from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
-from denoisebench.plugins.method import PerImageMethod
+from denoisebench.experiment.preparation import FitToEachImage
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.job import TrainingJob
 from denoisebench.training.recipe import Budget
@@ -195,10 +195,11 @@ def _denoising(cell: Cell, sizes: Sequence[float], known: Timings) -> tuple[floa
     size, device = sum(sizes) / len(sizes), str(cell.identity["device"])
     if not size:
         return None
-    if cell.fit is not None and isinstance(cell.method, PerImageMethod):
-        steps = cell.fit.budget.steps(1, 1)
+    if isinstance(cell.preparation, FitToEachImage):
+        budget = cell.preparation.recipe.budget
+        steps = budget.steps(1, 1)
         if steps is None:
-            return 60 * cell.fit.budget.amount * len(sizes), "budget"
+            return 60 * budget.amount * len(sizes), "budget"
         found = known.seconds(cell.method.text, FIT, size, device)
         return (found[0] * steps * len(sizes), found[1]) if found else None
     found = known.seconds(cell.method.text, IMAGE, size, device)
