@@ -6,39 +6,43 @@ from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import DataRoot
+from denoisebench.commands.grouping import GroupedCommand, grouped
+from denoisebench.commands.options import DataOptions
 
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@data_app.command("where")
-def data_where(data_root: DataRoot = None) -> None:
+@data_app.command("where", cls=GroupedCommand)
+@grouped
+def data_where(data: DataOptions) -> None:
     """Print the folders that are searched for data sets."""
     from denoisebench.data.dataset import data_roots
 
-    for root in data_roots(data_root):
+    for root in data_roots(data.data_root):
         print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 
 
-@data_app.command("status")
+@data_app.command("status", cls=GroupedCommand)
+@grouped
 def data_status(
+    data: DataOptions,
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
-    data_root: DataRoot = None,
 ) -> None:
     """Say of each data set whether it is here, complete and unaltered."""
     from denoisebench.commands import listing
 
-    print(listing.data_status(names or [], data_root))
+    print(listing.data_status(names or [], data.data_root))
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", cls=GroupedCommand)
+@grouped
 def data_fetch(
     name: Annotated[str, typer.Argument(help="A data set.")],
+    data: DataOptions,
     plan: Annotated[bool, typer.Option("--plan", help="Only say source, size, licence, checksum and place.")] = False,
-    data_root: DataRoot = None,
 ) -> None:
     """Download a data set from its official source and check every image; goes on where it was interrupted."""
     from denoisebench.commands.listing import fetch_dataset, fetch_facts
     from denoisebench.core.progress import for_stderr
 
-    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+    print(fetch_facts(name, data.data_root) if plan else fetch_dataset(name, data.data_root, for_stderr()))

@@ -1,16 +1,36 @@
-"""What commands print: plans, tables, ledgers."""
+"""What commands print: plans, tables, ledgers, and where to go on."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from denoisebench.audit.measure import Audit
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
     from denoisebench.results.store import Store
+
+
+@contextmanager
+def resumable(saved: str) -> Iterator[None]:
+    """Say where an interrupted command goes on, instead of showing a traceback.
+
+    Parameters
+    ----------
+    saved : str
+        What is where, such as "The checkpoint is in FOLDER".
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Stopped. {saved}; the same command goes on there.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def print_plan(experiment: Experiment, out: Path) -> None:

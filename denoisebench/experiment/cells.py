@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.provenance import (
     EVALUATION,
     FITTING,
@@ -139,16 +139,19 @@ class Experiment:
     _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        mistakes = Mistakes()
         if self.draws not in DRAWS:
-            raise unknown("source of noise", self.draws, DRAWS)
+            mistakes.note(unknown("source of noise", self.draws, DRAWS))
         if self.padding not in PADDINGS:
-            raise unknown("padding", self.padding, PADDINGS)
+            mistakes.note(unknown("padding", self.padding, PADDINGS))
         if self.repeats is not None and self.repeats < 1:
-            raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+            mistakes.note(UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper."))
         if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
-            raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
+            text = "--training-noise fixed: the captures of real noise are what they are; leave it out."
+            mistakes.note(UserError(text))
         if self.draws == "legacy":
-            self._check_legacy()
+            mistakes.read(None, self._check_legacy)
+        mistakes.check()
 
     def _check_legacy(self) -> None:
         for dataset in self.datasets:
