@@ -15,7 +15,7 @@ from denoisebench.commands.output import print_ledgers, resumable
 from denoisebench.core.errors import Mistakes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CellOptions(OptionGroup):
     """Which cells of a run."""
 
@@ -29,7 +29,7 @@ class CellOptions(OptionGroup):
     images: Annotated[str, typer.Option(help="Images per test set, the same for every detail, or all.")] = "4"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DetailOptions(OptionGroup):
     """Which details are toggled."""
 

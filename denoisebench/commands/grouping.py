@@ -10,6 +10,9 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hint
 
 from typer.core import TyperCommand
 
+# Every command asks for them, most for the same ones.
+_OPTIONS: dict[type[OptionGroup], Sequence[inspect.Parameter]] = {}
+
 
 class OptionGroup:
     """Base of groups of options: dataclasses whose fields are ``Annotated[type, typer.Option(...)]``.
@@ -53,6 +56,12 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 def options_of(group: type[OptionGroup]) -> Sequence[inspect.Parameter]:
     """The options of a group as parameters of a function."""
+    if group not in _OPTIONS:
+        _OPTIONS[group] = _parameters_of(group)
+    return _OPTIONS[group]
+
+
+def _parameters_of(group: type[OptionGroup]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     options = []
     for field in dataclasses.fields(group):  # type: ignore[arg-type]

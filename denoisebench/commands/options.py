@@ -1,6 +1,8 @@
-"""The options of the command line and of experiment files, in groups of what they are about."""
+"""The options of the command line and of experiment files, in groups of what they are about.
 
-from __future__ import annotations
+Annotations are evaluated here as they are read (no ``from __future__ import annotations``): evaluating their texts
+later takes longer than all the rest of the start of the program.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,7 @@ WeightFolders = Annotated[
 WeightsOut = Annotated[Path, typer.Option(help="Folder of weights, made if it does not exist.")]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Selection(OptionGroup):
     """Which methods, under which noises, on which test sets."""
 
@@ -40,7 +42,7 @@ class Selection(OptionGroup):
     datasets: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NoiseSelection(Selection):
     """Methods and noises."""
 
@@ -58,7 +60,7 @@ class NoiseSelection(Selection):
     ] = "gauss25"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RunSelection(NoiseSelection):
     """Methods, noises and test sets of a run."""
 
@@ -66,7 +68,7 @@ class RunSelection(NoiseSelection):
     datasets: Datasets = "samples"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SubmitSelection(Selection):
     """Methods and test sets without public references."""
 
@@ -74,7 +76,7 @@ class SubmitSelection(Selection):
     datasets: Datasets = "sidd_raw_benchmark"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ProtocolOptions(OptionGroup):
     """How noisy images are made and scored."""
 
@@ -88,7 +90,7 @@ class ProtocolOptions(OptionGroup):
     ] = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingOptions(OptionGroup):
     """How networks are trained, and which trained ones are used."""
 
@@ -122,7 +124,7 @@ class TrainingOptions(OptionGroup):
     trainings: int = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkTraining(TrainingOptions):
     """Trainings for synthetic noise."""
 
@@ -131,7 +133,7 @@ class NetworkTraining(TrainingOptions):
     ] = "fresh"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SubmitTraining(TrainingOptions):
     """Trainings for real noise, or weights, and fits to single images."""
 
@@ -142,7 +144,7 @@ class SubmitTraining(TrainingOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RunTraining(SubmitTraining, NetworkTraining):
     """Everything about the trainings of a run."""
 
@@ -151,7 +153,7 @@ class RunTraining(SubmitTraining, NetworkTraining):
     ] = 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ExecutionOptions(OptionGroup):
     """Where tasks run."""
 
@@ -170,7 +172,7 @@ class ExecutionOptions(OptionGroup):
     address: Annotated[str | None, typer.Option(help="Ray cluster; auto for the one of this machine.")] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LimitedExecution(ExecutionOptions):
     """Where tasks run, and what they may use."""
 
@@ -180,7 +182,7 @@ class LimitedExecution(ExecutionOptions):
     memory_limit: Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PluginOptions(OptionGroup):
     """Methods of one's own."""
 
@@ -189,7 +191,7 @@ class PluginOptions(OptionGroup):
     plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DataOptions(OptionGroup):
     """Where data are."""
 
@@ -198,12 +200,12 @@ class DataOptions(OptionGroup):
     data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SourceOptions(PluginOptions, DataOptions):
     """Where data and methods of one's own are."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OutputOptions(OptionGroup):
     """What a run writes and shows."""
 
