@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import io
 import signal
-import sys
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from denoisebench import __version__
 from denoisebench.commands import audit, data, methods, run, tables, train, weights
 from denoisebench.commands.grouping import GroupedCommand
 from denoisebench.core.errors import UserError, UserErrors
+from denoisebench.core.printing import line, message, prepare_streams
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -42,7 +44,7 @@ def _root(
 @app.command(cls=GroupedCommand)
 def version() -> None:
     """Print the version."""
-    print(f"denoisebench {__version__}")
+    line(f"denoisebench {__version__}")
 
 
 for _name, _command in (
@@ -66,23 +68,25 @@ def main() -> None:
     """Entry point of the `denoisebench` command."""
     # Once everything is done and said, Ctrl-C has nothing to stop.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    prepare_streams()
     try:
         code = app(standalone_mode=False)
     except UserError as error:
         for mistake in error.errors if isinstance(error, UserErrors) else (error,):
-            print(f"Error: {mistake}", file=sys.stderr)
+            message(f"Error: {mistake}")
         code = 2
     except typer.Abort:
-        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        message("Stopped. The same command goes on where it was.")
         code = 130
     except Exception as error:
         # A mistake on the command line, of a class that typer carries under names that change.
         show = getattr(error, "show", None)
         if show is None:
             raise
-        show()
-        for mistake in getattr(error, "__notes__", ()):
-            print(f"Error: {mistake}", file=sys.stderr)
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            show()
+        for text in [*shown.getvalue().splitlines(), *(f"Error: {text}" for text in getattr(error, "__notes__", ()))]:
+            message(text)
         code = getattr(error, "exit_code", 2)
     if code:
         raise SystemExit(code)

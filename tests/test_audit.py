@@ -491,7 +491,8 @@ def test_the_yardstick_is_the_spread_of_a_mean_between_draws() -> None:
 
 def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short") -> Ledger:
     about = {"text": method, "label": "B2U", "dataset_title": "Kodak", "noise_title": "σ", "training": training}
-    stored = SimpleNamespace(about=about, identity={"protocol": {}}, key="k")
+    protocol = {"dataset": "kodak", "data_hash": DATASETS.get("kodak")([]).data_hash}  # type: ignore[call-arg]
+    stored = SimpleNamespace(about=about, identity={"protocol": protocol}, key="k")
     parts = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
     kind = cast(Method, SimpleNamespace(name=method))
     subject = Subject(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)  # type: ignore[arg-type]
@@ -555,7 +556,7 @@ def test_every_format_has_the_same_lines() -> None:
     assert "+0.123 ± 0.010" in text
     assert "FAILED: Mine on Kodak: it broke" in text
     assert re.search(r"Beside the paper", text)
-    assert r"pad | ding & a\_b & to one square & +0.123 $\pm$ 0.010 & +0.5000 & 2" in ledgers.latex(found)
+    assert r"pad $|$ ding & a\_b & to one square & +0.123 $\pm$ 0.010 & +0.5000 & 2" in ledgers.latex(found)
     assert "b2u,gauss25,kodak,pad | ding,a_b,to one square,x,0.123450,0.010000,0.50000000,,2" in ledgers.csv_text(found)
     assert len(ledgers.terminal(found, paper=True)) == 4
 

@@ -11,8 +11,9 @@ import typer
 from denoisebench.commands.grouping import OptionGroup, grouped
 from denoisebench.commands.making import load_plugins, make_choice
 from denoisebench.commands.options import SourceOptions, WeightFolders
-from denoisebench.commands.output import print_ledgers, resumable
+from denoisebench.commands.output import print_ledgers, resumable, say_all
 from denoisebench.core.errors import Mistakes
+from denoisebench.core.printing import line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,8 +88,9 @@ def audit(
     store = Store(results, create=False)
     with resumable(f"What was computed is in {results / FOLDER}"):
         found = audit_cells(store, subjects(store, choice), order, for_stderr())
-    write_ledgers(found, results / FOLDER, details.paper)
+    say_all(write_ledgers(found, results / FOLDER, details.paper))
     print_ledgers(found, details.paper)
-    print(f"\naudit.md, audit.csv and audit.tex: {results / FOLDER}")
+    line("")
+    line(f"audit.md, audit.csv and audit.tex: {results / FOLDER}")
     if found.failed:
         raise typer.Exit(1)

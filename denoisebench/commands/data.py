@@ -8,6 +8,8 @@ import typer
 
 from denoisebench.commands.grouping import GroupedCommand, grouped
 from denoisebench.commands.options import DataOptions
+from denoisebench.core.errors import UserError
+from denoisebench.core.printing import document, line, message
 
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -16,10 +18,14 @@ data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=
 @grouped
 def data_where(data: DataOptions) -> None:
     """Print the folders that are searched for data sets."""
-    from denoisebench.data.dataset import data_roots
+    from denoisebench.data.dataset import cache_root, data_roots
 
+    try:
+        cache_root()
+    except UserError as error:
+        message(error)
     for root in data_roots(data.data_root):
-        print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
+        line(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 
 
 @data_app.command("status", cls=GroupedCommand)
@@ -31,7 +37,7 @@ def data_status(
     """Say of each data set whether it is here, complete and unaltered."""
     from denoisebench.commands import listing
 
-    print(listing.data_status(names or [], data.data_root))
+    document(listing.data_status(names or [], data.data_root))
 
 
 @data_app.command("fetch", cls=GroupedCommand)
@@ -45,4 +51,4 @@ def data_fetch(
     from denoisebench.commands.listing import fetch_dataset, fetch_facts
     from denoisebench.core.progress import for_stderr
 
-    print(fetch_facts(name, data.data_root) if plan else fetch_dataset(name, data.data_root, for_stderr()))
+    document(fetch_facts(name, data.data_root) if plan else fetch_dataset(name, data.data_root, for_stderr()))

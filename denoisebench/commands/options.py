@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from denoisebench.commands.grouping import OptionGroup
+from denoisebench.core import limits
 
 DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
@@ -105,8 +106,12 @@ class TrainingOptions(OptionGroup):
         typer.Option(help=f"Training length: 300steps, 5epochs, 10min, or paper; {DEFAULT_BUDGET} if none is given."),
     ] = None
     image_budget: str | None = None
-    batch: Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 4).")] = None
-    crop: Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")] = None
+    batch: Annotated[int | None, typer.Option(min=1, max=limits.BATCH, help="Crops per training step (default 4).")] = (
+        None
+    )
+    crop: Annotated[
+        int | None, typer.Option(min=32, max=limits.CROP, help="Side of training crops (default 64; paper 128).")
+    ] = None
     lr: Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")] = None
     training_noise: str = "fresh"
     precision: Annotated[
@@ -119,8 +124,10 @@ class TrainingOptions(OptionGroup):
         str | None,
         typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
     ] = None
-    devices: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that share each training batch.")] = 1
-    seed: Annotated[int, typer.Option(help="Seed of noise, training and methods.")] = 0
+    devices: Annotated[
+        int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")
+    ] = 1
+    seed: Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of noise, training and methods.")] = 0
     trainings: int = 1
 
 
@@ -149,7 +156,12 @@ class RunTraining(SubmitTraining, NetworkTraining):
     """Everything about the trainings of a run."""
 
     trainings: Annotated[
-        int, typer.Option(min=1, help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.")
+        int,
+        typer.Option(
+            min=1,
+            max=limits.TRAININGS,
+            help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.",
+        ),
     ] = 1
 
 
@@ -163,9 +175,14 @@ class ExecutionOptions(OptionGroup):
     executor: Annotated[
         str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
     ] = "auto"
-    workers: Annotated[int | None, typer.Option(help="Processes on this machine; they give the same numbers.")] = None
+    workers: Annotated[
+        int | None, typer.Option(max=limits.WORKERS, help="Processes on this machine; they give the same numbers.")
+    ] = None
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8.")
+        int | None,
+        typer.Option(
+            min=1, max=limits.THREADS, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8."
+        ),
     ] = None
     time_limit: str | None = None
     memory_limit: str | None = None

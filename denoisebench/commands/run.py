@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +18,9 @@ from denoisebench.commands.options import (
     RunTraining,
     SourceOptions,
 )
-from denoisebench.commands.output import print_paper_table, print_plan, print_table, resumable
+from denoisebench.commands.output import print_paper_table, print_plan, print_table, resumable, say_all
 from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.core.printing import line, message
 
 if TYPE_CHECKING:
     from denoisebench.execution.runner import Outcome
@@ -127,17 +127,18 @@ def _show(
 
     if outcome.cells or absent:
         if outcome.cells and (outcome.computed or outdated(store)):
-            write_reports(store)
+            say_all(write_reports(store)[1])
         notes = absent + [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
         notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
         if asked is None or asked.paper is None:
             print_table(outcome.cells, notes)
-            print(f"\nScores, table.md and table.tex: {output.out}")
+            line("")
+            line(f"Scores, table.md and table.tex: {output.out}")
         else:
             print_paper_table(asked, outcome.cells, notes, store, output.literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
-            print(f"{title}: {reason}", file=sys.stderr)
+            message(f"{title}: {reason}")
         raise typer.Exit(1)
 
 
@@ -153,7 +154,7 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
                 raise UserError("its references are not public; denoisebench submit writes the file for its server.")
             present.append(dataset)
         except MissingData as error:
-            print(f"Not measured: {dataset.title}: {error}", file=sys.stderr)
+            message(f"Not measured: {dataset.title}: {error}")
             reasons.append(
                 f"Not measured: {dataset.title}: its data are not on this machine, see denoisebench data status "
                 f"{dataset.name}"

@@ -17,9 +17,10 @@ from denoisebench.commands.options import (
     RunTraining,
     SourceOptions,
 )
-from denoisebench.commands.output import print_paper_table, print_table
+from denoisebench.commands.output import print_paper_table, print_table, say_all
 from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import UserError
+from denoisebench.core.printing import document
 
 
 def read_table(context: typer.Context, value: str) -> str:
@@ -57,7 +58,7 @@ def paper(
     """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
     from denoisebench.reports.paper.printed import printed_table, text_of
 
-    print(text_of(printed_table(which), form), end="")
+    document(text_of(printed_table(which), form), end="")
 
 
 def report(
@@ -79,7 +80,7 @@ def report(
     cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
-    write_reports(store)
+    say_all(write_reports(store)[1])
     notes = flaws(store)
     cells.sort(key=lambda cell: str(cell.about["written"]))
     if asked is None:

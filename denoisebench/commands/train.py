@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from denoisebench.commands.grouping import grouped
@@ -22,6 +20,8 @@ from denoisebench.commands.options import (
 )
 from denoisebench.commands.output import resumable
 from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.core.printing import document, line, message
+from denoisebench.core.text import one_line
 
 
 @grouped
@@ -47,9 +47,9 @@ def train(
     with resumable(f"The checkpoint is in {out}"):
         done, failed = train_only(experiment, channels, Store(out), for_stderr(), executor=where)
     for title, path in done.items():
-        print(f"{title}: {path}")
+        line(f"{title}: {path}")
     for title, reason in failed:
-        print(f"FAILED: {title}: {reason}", file=sys.stderr)
+        message(f"FAILED: {title}: {reason}")
     if failed:
         raise typer.Exit(1)
     if not done:
@@ -75,8 +75,8 @@ def submit(
     experiment = make_experiment(selection, training, sources.data_root, device, mistakes, shipped=True, scored=False)
     with resumable(f"What was computed is in {out}"):
         written, refused = write_submissions(experiment, Store(out), for_stderr())
-    print("\n".join(map(str, written)))
+    document("\n".join(one_line(str(path)) for path in written))
     for title, reason in refused:
-        print(f"{title}: {reason}", file=sys.stderr)
+        message(f"{title}: {reason}")
     if not written:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, Tr
 from denoisebench.execution.tasks import Advance, Done
 
 if TYPE_CHECKING:
-    from denoisebench.execution.claims import Owner
+    from denoisebench.core.locks import Owner
     from denoisebench.execution.executors import Executor
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from denoisebench.execution.claims import Claims, Owner
+from denoisebench.core.locks import Owner
+from denoisebench.execution.claims import Claims
 
 # How often we look whether another run has finished what it claimed.
 POLL_SECONDS = 1.0

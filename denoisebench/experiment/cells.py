@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.provenance import (
     EVALUATION,
@@ -28,6 +29,7 @@ from denoisebench.experiment.preparation import (
     TrainedNetwork,
 )
 from denoisebench.networks import user_network
+from denoisebench.plugins.identity import is_registered
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet
@@ -35,8 +37,8 @@ from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS, Protocol
 from denoisebench.training.job import TrainingJob
-from denoisebench.training.recipe import Recipe
-from denoisebench.training.weights import Shelf
+from denoisebench.training.recipe import Budget, Recipe, parse_budget
+from denoisebench.training.weights import Shelf, Weights
 
 DRAWS = ("counter", "legacy")
 #: Official order of the legacy stream.
@@ -144,8 +146,14 @@ class Experiment:
             mistakes.note(unknown("source of noise", self.draws, DRAWS))
         if self.padding not in PADDINGS:
             mistakes.note(unknown("padding", self.padding, PADDINGS))
-        if self.repeats is not None and self.repeats < 1:
-            mistakes.note(UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper."))
+        if self.repeats is not None and not 1 <= self.repeats <= limits.REPEATS:
+            text = f"--repeats {self.repeats}: allowed are whole numbers from 1 to {limits.REPEATS:,}, or paper."
+            mistakes.note(UserError(text))
+        mistakes.read(None, _check_budget, "--budget", self.recipe.budget)
+        if self.image_budget not in (None, "paper"):
+            budget = mistakes.read(None, parse_budget, str(self.image_budget))
+            if budget is not None:
+                mistakes.read(None, _check_budget, "--image-budget", budget)
         if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
             text = "--training-noise fixed: the captures of real noise are what they are; leave it out."
             mistakes.note(UserError(text))
@@ -155,9 +163,10 @@ class Experiment:
 
     def _check_legacy(self) -> None:
         for dataset in self.datasets:
-            if dataset.name not in LEGACY_ORDER:
+            if not has_legacy_draws(dataset):
+                own = f"the folder {dataset.name!r}" if dataset.name in LEGACY_ORDER else repr(dataset.name)
                 raise UserError(
-                    f"Legacy draws are defined for {', '.join(LEGACY_ORDER)}, not for {dataset.name!r}. "
+                    f"Legacy draws are defined for the data sets {', '.join(LEGACY_ORDER)}, not for {own}. "
                     "Use --noise-draws counter there."
                 )
             if (self.repeats or 0) > dataset.paper_repeats:
@@ -233,6 +242,11 @@ class Experiment:
         for dataset in self.datasets:
             count = dataset.paper_repeats if self.repeats is None else self.repeats
             images = dataset.images
+            if count * len(images) > limits.PAIRS:
+                raise UserError(
+                    f"--repeats {count}: data set {dataset.name!r} has {len(images):,} images, and {limits.PAIRS:,} "
+                    "noisy images of one set are allowed."
+                )
             wanted = [(image, repeat) for repeat in range(count) for image in images]
             for noise in self.noises:
                 protocol = self._protocol(noise, dataset)
@@ -308,7 +322,7 @@ class Experiment:
             # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
             data = self.training_set(dataset.channels, noise, dataset)
             weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
-            if weights:
+            if weights and _trained_on(weights, data):
                 return TrainedNetwork(method, weights)
             if data.channels != dataset.channels:
                 raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
@@ -353,6 +367,18 @@ class Experiment:
         )
 
 
+def _check_budget(option: str, budget: Budget) -> None:
+    """Raise a `UserError` for a training of more than a lifetime."""
+    most = {"steps": limits.STEPS, "epochs": limits.EPOCHS, "minutes": limits.MINUTES}[budget.unit]
+    if budget.amount > most:
+        raise UserError(f"{option} of {budget.amount:.3g} {budget.unit}: allowed are at most {most:,} {budget.unit}.")
+
+
+def has_legacy_draws(dataset: DataSet) -> bool:
+    """Whether a data set is one of those that the released tests drew noise for, rather than called like one."""
+    return dataset.name in LEGACY_ORDER and is_registered(dataset)
+
+
 class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
     """Nothing that this learned method could be trained on for real noise."""
 
@@ -368,6 +394,18 @@ def _identity_of(preparation: Preparation) -> Mapping[str, Any] | None:
             return {"fit": asdict(recipe), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
         case NothingToPrepare():
             return None
+
+
+def _trained_on(weights: Weights, data: DataSet) -> bool:
+    """Whether weights are of these images, not of others of one name, as far as record and data can tell."""
+    listed = weights.record.get("data", {}).get("sha256")
+    # Of a built-in set without a manifest a part may be here, or nothing.
+    if not listed or (is_registered(data) and getattr(data, "manifest", None) is None):
+        return True
+    try:
+        return bool(listed == data.data_hash)
+    except UserError:
+        return True
 
 
 def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:

@@ -107,7 +107,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
     if text in DATASETS.names():
         plugin = DATASETS.get(text)
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.is_dir():
         return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
     if path.is_file():
@@ -115,10 +115,39 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
 
 
+def _path(text: str) -> Path:
+    """A path with the user's home folder in it, if there is one."""
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, KeyError):
+        raise UserError(f"{text!r} begins with a home folder that is not known; give the whole path.") from None
+
+
+def split_datasets(text: str) -> list[str]:
+    """Split a list of data sets and folders at its commas; a folder whose path has commas of its own stays whole."""
+    pieces, parts = text.split(","), []
+    while pieces:
+        lengths = range(len(pieces), 1, -1)
+        long = (count for count in lengths if _is_folder(",".join(pieces[:count]).strip()))
+        count = next(long, 1)
+        parts.append(",".join(pieces[:count]).strip())
+        del pieces[:count]
+    if not all(parts):
+        raise UserError(f"There is an empty entry in {text!r}; separate data sets with single commas.")
+    return parts
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return _path(text).is_dir()
+    except (OSError, ValueError, UserError):
+        return False
+
+
 def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
     """Read a list of data sets and folders."""
     mistakes = Mistakes()
-    parts = dict.fromkeys(split_list(text))
+    parts = dict.fromkeys(split_datasets(text))
     found = [dataset for part in parts if (dataset := mistakes.read(None, find_dataset, part, roots)) is not None]
     mistakes.check()
     names = [dataset.name for dataset in found]
