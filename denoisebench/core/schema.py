@@ -101,7 +101,8 @@ IDENTITY = {
 }  # fmt: skip
 #: What explains them, as reports read it.
 ABOUT = {
-    "text": str, "label": str, "told": [str], "baseline": bool, "protocol": str, "noise_title": str,
+    "text": str, "changed?": {"*": SCALAR}, "label": str, "told": [str], "baseline": bool, "protocol": str,
+    "noise_title": str,
     "dataset_title": str, "dataset_class?": str, "training": str, "warnings": [str], "written": str,
     "machine?": dict, "machines?": [dict], "training_record?": _TRAINED,
 }  # fmt: skip

@@ -27,6 +27,7 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
     method = cell.method
     found: dict[str, Any] = {
         "text": method.text,
+        "changed": method.changed(),
         "label": method.info.label,
         "told": method.told_in_words(cell.noise),
         "baseline": method.info.baseline,

@@ -87,7 +87,7 @@ def parse_methods(text: str, network: str | None = None) -> list[Method]:
         check_network(network)
     mistakes = Mistakes()
     parts = split_list(text)
-    named = {part.partition("[")[0].strip() for part in parts}
+    named = {match[1] for part in parts if (match := _METHOD.fullmatch(part))}
     if ALL not in METHODS.names():
         others = [name for name in METHODS.names() if name not in named]
         parts = [name for part in parts for name in (others if part == ALL else [part])]
