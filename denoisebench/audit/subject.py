@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.provenance import (
-    EVALUATION,
-    FITTING,
-    NETWORKS,
-    code_digest,
-    full_digest,
-    plugin_digest,
-    versions,
-)
+from denoisebench.core.provenance import full_digest, versions
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment.options import resolve_device
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of
 from denoisebench.plugins.identity import is_registered, is_registered_cell
-from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import Noise, parse_noise
@@ -208,7 +202,7 @@ def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Weights:
             )
         return weights
     key = full_digest(training)[:16]
-    path = next(store.models.glob(f"*-{key}.safetensors"), None)
+    path = next(own_entries(store.models, f"*-{key}.safetensors"), None)
     if path is None:
         raise UserError(f"The network of {text} (key {key}) is not in {store.models} any more; run it again.")
     record = read_record(path.with_suffix(".json"), key)
@@ -219,21 +213,19 @@ def _changes(cell: StoredCell, method: Method, dataset: DataSet, device: str) ->
     """What decides a score and is not as it was."""
     identity = cell.identity
     changes = []
-    code, training = identity["code"], identity["training"] or {}
-    if code["evaluation"] != code_digest(EVALUATION):
-        changes.append("the code of noise, evaluation or metrics has changed since the run")
-    if code["plugin"] != plugin_digest(source_of(method)):
-        changes.append(f"the code of {method.name} has changed since the run")
-    if training.get("networks", code_digest(NETWORKS)) != code_digest(NETWORKS):
-        changes.append("the code of the networks has changed since the run")
-    if "fit" in training and training["code"] != code_digest(FITTING):
-        changes.append("the code that fits a network to an image has changed since the run")
+    was, now = identity["code"], code_of(method, dataset)
+    version = was.get("protocol", "a version before 1")
+    if version != PROTOCOL_VERSION:
+        changes.append(f"scores are computed by version {PROTOCOL_VERSION} of the protocol, the run's by {version}")
+    for part, name in (("plugin", method.name), ("network", "the network"), ("data", dataset.name)):
+        if was.get(part) != now.get(part):
+            changes.append(f"the code of {name} has changed since the run")
     if identity["protocol"]["data_hash"] != dataset.data_hash:
         changes.append(f"the images of {dataset.name} are not those of the run")
-    for package, was in identity["versions"].items():
-        now = versions((package,))[package]
-        if now != was:
-            changes.append(f"{package} is {now}, it was {was}")
+    for package, before in identity["versions"].items():
+        installed = versions((package,))[package]
+        if installed != before:
+            changes.append(f"{package} is {installed}, it was {before}")
     if identity["device"] != device:
         changes.append(f"computed on {device}, the run on {identity['device']}")
     return changes

@@ -25,6 +25,7 @@ from denoisebench.commands.output import resumable
 from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.limits import MINUTES
 from denoisebench.core.printing import document, line, message
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import one_line
 
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
@@ -102,8 +103,7 @@ def weights_export(
     from denoisebench.publishing.weights import export
 
     load_plugins(sources.plugin)
-    # Names that begin with a dot are other programs' (._x of macOS).
-    records = sorted(path for path in (results / "models").glob("*.json") if not path.name.startswith("."))
+    records = list(own_entries(results / "models", "*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
     experiment = make_experiment(Selection(methods="identity"), TrainingOptions(), sources.data_root, "cpu", Mistakes())

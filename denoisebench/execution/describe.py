@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from denoisebench.core.errors import UserError
-from denoisebench.data.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet, OwnFolder
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.experiment.preparation import FitToEachImage, TrainedNetwork
+from denoisebench.experiment.revisions import PROTOCOL, code_digest
 from denoisebench.plugins.identity import class_name
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
@@ -38,6 +39,7 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         "training": "",
         "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
         "machine": {},
+        "harness": [code_digest(PROTOCOL)],
         "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     if isinstance(cell.preparation, FitToEachImage):
@@ -50,7 +52,10 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         }
         found["training_record"]["draws"] = record.get("recipe", {}).get("draws", "")
         found["warnings"] += record.get("warnings", [])
-        shared = shared_images(_training_set(record, experiment), cell.dataset)
+        training = _training_set(record, experiment)
+        if isinstance(training, OwnFolder) and training.note:
+            found["warnings"].append(f"training: {training.note.rstrip('.')}")
+        shared = shared_images(training, cell.dataset)
         found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
     return found
 

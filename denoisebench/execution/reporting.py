@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from denoisebench.core.progress import Bar, Progress, duration
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.tasks import Advance, Done
+from denoisebench.protocol.metrics import finite
 
 if TYPE_CHECKING:
     from denoisebench.core.locks import Owner
@@ -64,7 +66,7 @@ class Reporter:
     def scored(self, cell: OpenCell) -> None:
         """Show how many images are done, and their mean so far."""
         rows = cell.progress.stored.rows
-        self._show(cell, 0.0, f"mean {sum(row.psnr for row in rows.values()) / len(rows):.2f} dB")
+        self._show(cell, 0.0, f"mean {fmean(finite(row.psnr for row in rows.values())):.2f} dB")
 
     def advanced(self, cell: OpenCell, event: Advance) -> None:
         """Show how far the fit to an image is; once per cell, say how long they will take."""

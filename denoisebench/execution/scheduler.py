@@ -220,6 +220,8 @@ class Scheduler:
         work.stored.about = about(work.cell, self._record(work.cell), self._experiment, written)
         if work.stored.rows:
             work.stored.about["machine"] = earlier.get("machine", {})
+            codes = [*earlier.get("harness", []), *work.stored.about["harness"]]
+            work.stored.about["harness"] = list(dict.fromkeys(codes))
             work.stored.about |= {name: earlier[name] for name in ("machines",) if name in earlier}
 
     def _record(self, cell: Cell) -> Mapping[str, Any] | None:

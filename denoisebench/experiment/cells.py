@@ -9,16 +9,7 @@ from typing import Any
 
 from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
-from denoisebench.core.provenance import (
-    EVALUATION,
-    FITTING,
-    NETWORKS,
-    TRAINING,
-    code_digest,
-    plugin_digest,
-    source_digest,
-    versions,
-)
+from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.fit import fit_recipe
 from denoisebench.experiment.preparation import (
@@ -28,9 +19,9 @@ from denoisebench.experiment.preparation import (
     Preparation,
     TrainedNetwork,
 )
-from denoisebench.networks import user_network
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
 from denoisebench.plugins.identity import is_registered
-from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet
 from denoisebench.protocol.metrics import SCORINGS
@@ -266,18 +257,11 @@ class Experiment:
     ) -> TrainingJob:
         """The training a learned method needs for a noise and a channel count, the first one or a later one."""
         data = self.training_set(channels, noise, test)
-        code = {
-            "training": code_digest(TRAINING),
-            "plugin": plugin_digest(source_of(method)),
-            **versions(("torch", "numpy")),
-        }
-        own = user_network(method.network)
-        if own is not None:
-            code["network"] = source_digest(own)
+        code = {"training": TRAINING_VERSION, **code_of(method, data), **versions(("torch", "numpy"))}
         described = {"name": data.name, "sha256": data.data_hash}
         described |= {"extent": data.extent} if data.extent else {}
         recipe = replace(self.recipe, seed=self.recipe.seed + number)
-        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING))
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
@@ -348,8 +332,8 @@ class Experiment:
             "settings": method.settings(),
             "protocol": dict(described),
             "training": prepared.training,
-            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
-            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
+            "code": {"protocol": PROTOCOL_VERSION, **code_of(method, dataset)},
+            "versions": versions(("numpy", "scipy", *(() if plain else ("torch",)), *method.info.packages)),
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
@@ -389,9 +373,9 @@ def _identity_of(preparation: Preparation) -> Mapping[str, Any] | None:
         case NetworkToTrain(job):
             return job.identity
         case TrainedNetwork(weights=weights):
-            return {"weights": weights.sha256, "networks": code_digest(NETWORKS)}
+            return {"weights": weights.sha256}
         case FitToEachImage(recipe=recipe):
-            return {"fit": asdict(recipe), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
+            return {"fit": asdict(recipe)}
         case NothingToPrepare():
             return None
 

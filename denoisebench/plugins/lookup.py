@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 from denoisebench.core.errors import Mistakes, UserError, unknown
@@ -18,13 +16,6 @@ from denoisebench.plugins.registry import DATASETS, METHODS
 #: Every method that a list does not name itself.
 ALL = "all"
 _METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
-# Finding the file of a class walks through modules.
-_file_of_class: Callable[[type], str] = cache(inspect.getfile)
-
-
-def source_of(method: Method) -> Path:
-    """The plugin file of a method."""
-    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str) -> list[str]:

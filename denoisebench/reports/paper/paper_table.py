@@ -26,6 +26,7 @@ from denoisebench.results.summary import (
     current,
     line_of,
     method_of,
+    perfect_note,
     score_of,
     scoring_text,
 )
@@ -292,6 +293,8 @@ def notes_of(table: PaperTable) -> list[str]:
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
+    scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
+    told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]
 
 
