@@ -143,7 +143,7 @@ class Experiment:
         mistakes.read(None, _check_budget, "--budget", self.recipe.budget)
         if self.image_budget not in (None, "paper"):
             budget = mistakes.read(None, parse_budget, str(self.image_budget))
-            if budget is not None:
+            if budget not in (None, self.recipe.budget):  # one option may give both
                 mistakes.read(None, _check_budget, "--image-budget", budget)
         if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
             text = "--training-noise fixed: the captures of real noise are what they are; leave it out."
