@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def cell(
     written: str = "2025-01-01T00:00:00Z",
     warnings: Sequence[str] = (),
     code: str = "1",
+    settings: Mapping[str, Any] | None = None,
     **protocol: str,
 ) -> StoredCell:
     values = [psnr] if isinstance(psnr, float | int) else list(psnr)
@@ -61,7 +62,12 @@ def cell(
         "warnings": list(warnings),
         "written": written,
     }
-    identity = {"method": text, "protocol": settled.__dict__ | {}, "code": code}
+    identity = {
+        "method": text.partition("[")[0],
+        "settings": settings or {},
+        "protocol": settled.__dict__ | {},
+        "code": f"{code} {text}",
+    }
     return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})
 
 
@@ -419,3 +425,17 @@ def test_nothing_published_nothing_shown() -> None:
     table = build_table([cell("mine", 30.0)])
     assert "paper" not in markdown(table).lower()
     assert terminal_beside(table) is None
+
+
+def test_a_default_is_told_where_two_lines_differ_in_it() -> None:
+    cells = [
+        cell("b2u", settings={"stride": 4, "eta": 1.0, "network": "unet"}),
+        cell("b2u[stride=2]", settings={"stride": 2, "eta": 1.0, "network": "unet"}),
+        cell("n2v", settings={"ratio": 0.1}),
+    ]
+    expected = "B2U: stride=4 where a line does not name it."
+    assert expected in build_table(cells).notes
+    for one in cells:  # what newer versions store
+        one.about["changed"] = {"stride": 2} if one.about["text"] == "b2u[stride=2]" else {}
+    assert expected in build_table(cells).notes
+    assert not any("does not name" in note for note in build_table([cells[0], cells[2]]).notes)

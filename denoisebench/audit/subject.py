@@ -20,7 +20,7 @@ from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.results.summary import current
+from denoisebench.results.summary import current, line_of, method_of
 from denoisebench.training.recipe import Budget
 from denoisebench.training.records import read_record
 from denoisebench.training.weights import Shelf, Weights
@@ -80,9 +80,7 @@ class Subject:
     def title(self) -> str:
         """Method as in the table, data and noise."""
         about = self.stored.about
-        _, bracket, settings = str(about["text"]).partition("[")
-        name = f"{about['label']}{' [' if bracket else ''}{settings}"
-        return f"{name} on {about['dataset_title']}, {about['noise_title']}"
+        return f"{line_of(self.stored).title} on {about['dataset_title']}, {about['noise_title']}"
 
     @property
     def seed(self) -> int:
@@ -123,7 +121,7 @@ def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
     noises = {cell.identity["protocol"]["noise"] for cell in cells}
     sets = {cell.identity["protocol"]["dataset"] for cell in cells}
     for text in choice.methods:
-        if text not in texts and text not in {known.partition("[")[0] for known in texts}:
+        if text not in texts and text not in set(map(method_of, cells)):
             raise unknown("method of this run", text, texts)
     for text in choice.noises:
         if text not in noises:
@@ -140,7 +138,7 @@ def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
 def _wanted(cell: StoredCell, choice: Choice) -> bool:
     text, protocol = str(cell.about["text"]), cell.identity["protocol"]
     if choice.methods:
-        method = text in choice.methods or text.partition("[")[0] in choice.methods
+        method = text in choice.methods or method_of(cell) in choice.methods
     else:
         method = not cell.about["baseline"]
     noise = not choice.noises or protocol["noise"] in choice.noises

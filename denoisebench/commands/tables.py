@@ -7,14 +7,40 @@ from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import Literature
+from denoisebench.commands.grouping import grouped
+from denoisebench.commands.options import (
+    LimitedExecution,
+    Literature,
+    OutputOptions,
+    ProtocolOptions,
+    RunSelection,
+    RunTraining,
+    SourceOptions,
+)
 from denoisebench.commands.output import print_paper_table, print_table, say_all
-from denoisebench.commands.run import published_experiment
+from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import UserError
 from denoisebench.core.printing import document
 
 
-def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")]) -> None:
+def read_table(context: typer.Context, value: str) -> str:
+    """Make the options of a published table's experiment file the defaults of the command line."""
+    from denoisebench.experiment.file import table_file
+
+    read_config(context, table_file(value))
+    return value
+
+
+@grouped
+def table(
+    which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N", is_eager=True, callback=read_table)],
+    selection: RunSelection,
+    protocol: ProtocolOptions,
+    training: RunTraining,
+    execution: LimitedExecution,
+    sources: SourceOptions,
+    output: OutputOptions,
+) -> None:
     """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
 
     What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
@@ -22,11 +48,7 @@ def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 t
     """
     from denoisebench.experiment.file import table_file
 
-    code = context.find_root().command(
-        ["run", "--config", str(table_file(which)), *context.args], standalone_mode=False
-    )
-    if code:
-        raise typer.Exit(code)
+    measure(selection, protocol, training, execution, sources, output, experiment_file(table_file(which)))
 
 
 def paper(
@@ -53,6 +75,7 @@ def report(
 
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
+    asked = experiment_file(table_file(published)) if published else None
     store = Store(folder, create=False)
     cells = store.all()
     if not cells:
@@ -60,7 +83,6 @@ def report(
     say_all(write_reports(store)[1])
     notes = flaws(store)
     cells.sort(key=lambda cell: str(cell.about["written"]))
-    asked = published_experiment(table_file(published) if published else None)
     if asked is None:
         print_table(cells, notes)
     else:

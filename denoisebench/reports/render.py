@@ -39,7 +39,7 @@ def markdown(table: Table) -> str:
     heads = [*_FIXED, *(md(table.titles[c]) for c in table.columns), "s/image"]
     body = []
     for line in table.lines:
-        texts = [md(_name(line)), md(line.told), md(line.training)]
+        texts = [md(line.title), md(line.told), md(line.training)]
         body.append([*texts, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"])
     text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
     legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
@@ -65,7 +65,7 @@ def beside_rows(table: Table) -> list[list[str]]:
     return [
         [
             table.titles[b.column],
-            _name(b.line),
+            b.line.title,
             b.line.training,
             f"{b.score.psnr:.2f}/{b.score.ssim:.3f}",
             f"{b.paper.psnr:.2f}/{b.paper.ssim:.3f}" + (" (odd)" if b.paper.odd else ""),
@@ -89,7 +89,7 @@ def latex(table: Table) -> str:
         r"\midrule",
     ]
     for line in table.lines:
-        texts = [tex(_name(line)), tex(line.told), tex(line.training)]
+        texts = [tex(line.title), tex(line.told), tex(line.training)]
         texts += [*_cells(table, line, _LATEX), f"{table.seconds[line]:.2f}"]
         lines.append(" & ".join(texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
@@ -108,7 +108,7 @@ def terminal(table: Table) -> rich.table.Table:
     grid.add_column("s/image", justify="right")
     for line in table.lines:
         seconds = f"{table.seconds[line]:.2f}"
-        texts = (escape(plain(text)) for text in (_name(line), line.told, line.training))
+        texts = (escape(plain(text)) for text in (line.title, line.told, line.training))
         grid.add_row(*texts, *_cells(table, line, _RICH), seconds)
     return grid
 
@@ -155,12 +155,6 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
                 )
             )  # fmt: skip
     return out.getvalue()
-
-
-def _name(line: Line) -> str:
-    """The label, with the settings in brackets when they are not the defaults."""
-    _, bracket, settings = line.method.partition("[")
-    return line.label + (f" [{settings}" if bracket else "")
 
 
 def _cells(table: Table, line: Line, marks: dict[str, str]) -> list[str]:

@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from denoisebench.plugins.identity import is_registered_cell
-from denoisebench.plugins.method import Need
+from denoisebench.plugins.method import Need, show_value
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
     Column,
     Line,
     Score,
+    changed_settings,
     column_of,
     current,
     line_of,
+    method_of,
     perfect_note,
     score_of,
     scoring_text,
@@ -151,6 +153,28 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             sides = " or ".join(map(str, sorted(tiles)))
             notes.append(f"{cell.about['text']}: {count} large images were denoised in tiles of {sides} pixels.")
         notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
+    notes += _unnamed_settings(cells)
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
     return list(dict.fromkeys(notes))
+
+
+def _unnamed_settings(cells: Sequence[StoredCell]) -> list[str]:
+    """Where lines of one method differ in a setting, its value on those lines that do not name it."""
+    methods: dict[str, dict[str, StoredCell]] = {}
+    for cell in cells:
+        methods.setdefault(method_of(cell), {})[line_of(cell).method] = cell
+    notes = []
+    for lines in methods.values():
+        settings = {text: cell.identity.get("settings", {}) for text, cell in lines.items()}
+        shown: dict[str, set[str]] = {}
+        for text, cell in lines.items():
+            named = changed_settings(cell)
+            for name, value in settings[text].items():
+                if name not in named and any(other.get(name) != value for other in settings.values()):
+                    shown.setdefault(name, set()).add(show_value(value))
+        if shown:
+            values = ", ".join(f"{name}={' or '.join(sorted(texts))}" for name, texts in shown.items())
+            label = next(iter(lines.values())).about["label"]
+            notes.append(f"{label}: {values} where a line does not name it.")
+    return notes

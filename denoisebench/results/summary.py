@@ -23,12 +23,31 @@ class Column(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What distinguishes one line from another."""
+    """What distinguishes one line from another.
+
+    Parameters
+    ----------
+    method : str
+        The method with its settings, as on the command line.
+    label : str
+        Its printed name.
+    told, training : str
+        What it is told of an image, and how it was trained.
+    name, settings : str
+        The two parts of ``method``; ``settings`` in brackets, or '' where all are at their defaults.
+    """
 
     method: str
     label: str
     told: str
     training: str
+    name: str
+    settings: str
+
+    @property
+    def title(self) -> str:
+        """The label, with the settings in brackets when they are not the defaults."""
+        return f"{self.label} {self.settings}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -97,12 +116,27 @@ def training_seed(cell: StoredCell) -> int:
     return int(((cell.identity.get("training") or {}).get("recipe") or {}).get("seed", 0))
 
 
+def method_of(cell: StoredCell) -> str:
+    """The name of a cell's method, without its settings."""
+    return str(cell.identity.get("method", cell.about["text"]))
+
+
+def changed_settings(cell: StoredCell) -> Mapping[str, Any]:
+    """The settings of a cell's method that are not at their defaults."""
+    if "changed" in cell.about:
+        return dict(cell.about["changed"])
+    # Version 0.1 wrote them into the text alone.
+    shown, settings = line_of(cell).settings, cell.identity.get("settings", {})
+    return {name: value for name, value in settings.items() if f"[{name}=" in shown or f",{name}=" in shown}
+
+
 def line_of(cell: StoredCell) -> Line:
     """The line a cell belongs to."""
     about = cell.about
     told = ", ".join(about["told"]) or "nothing"
     training = about["training"].removesuffix(f", seed {training_seed(cell)}")
-    return Line(about["text"], about["label"], told, training or "none")
+    text, name = about["text"], method_of(cell)
+    return Line(text, about["label"], told, training or "none", name, text.removeprefix(name))
 
 
 def column_of(cell: StoredCell) -> Column:

@@ -25,6 +25,7 @@ from denoisebench.results.summary import (
     column_of,
     current,
     line_of,
+    method_of,
     perfect_note,
     score_of,
     scoring_text,
@@ -199,13 +200,13 @@ def _others(entries: Sequence[Entry], newest: _Measured) -> tuple[list[Entry], l
     added, outside = [], []
     for place, kind in newest.items():
         text, noise, dataset = place
-        column, label = columns.get((noise, dataset)), line_of(kind[0]).label
+        column, title = columns.get((noise, dataset)), line_of(kind[0]).title
         if place in used:
             continue
         if column is None or (column.noise, column.dataset, text) in taken:
-            outside.append(f"{label}, {noise}, {dataset}")
+            outside.append(f"{title}, {noise}, {dataset}")
         else:
-            added.append(Entry(column.noise, label, column.dataset, None, None, "", text, kind))
+            added.append(Entry(column.noise, title, column.dataset, None, None, "", text, kind))
     return added, outside
 
 
@@ -220,7 +221,8 @@ def _measured(
             for text in texts:
                 if (text, noise, dataset) in cells:
                     return cells[text, noise, dataset], text
-            bare = [key for key in cells if key[0].partition("[")[0] in texts and key[1:] == (noise, dataset)]
+            places = {key: method_of(kind[0]) for key, kind in cells.items() if key[1:] == (noise, dataset)}
+            bare = [key for key, name in places.items() if name in texts]
             if not part.variants and len(bare) == 1:
                 return cells[bare[0]], bare[0][0]
     return (), ", ".join(texts)
@@ -239,7 +241,9 @@ def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
             lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
     rows = []
     for (noise, method), entries in lines.items():
-        ours = {entry.ours for entry in entries.values() if entry.measured and "[" in entry.ours and "[" not in method}
+        measured = [(entry, line_of(entry.measured[0])) for entry in entries.values() if entry.measured]
+        # A published name does not tell our settings; other publications are there for comparison only.
+        ours = {e.ours for e, line in measured if line.settings and e.method != line.title and not e.evidence}
         row = [_noise_title(noise), " ".join([method, *(f"({text})" for text in sorted(ours))])]
         for name in datasets:
             row += _texts(entries.get(name))
