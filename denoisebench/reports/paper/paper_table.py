@@ -18,7 +18,17 @@ from denoisebench.experiment.file import PaperPart
 from denoisebench.plugins.identity import set_name
 from denoisebench.reports.paper.published import is_odd, literature, names_of, rows_of
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
+from denoisebench.results.summary import (
+    Column,
+    Line,
+    Score,
+    column_of,
+    current,
+    line_of,
+    perfect_note,
+    score_of,
+    scoring_text,
+)
 
 if TYPE_CHECKING:
     import rich.table
@@ -279,6 +289,8 @@ def notes_of(table: PaperTable) -> list[str]:
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
+    scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
+    told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]
 
 
