@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench import __version__
+from denoisebench.commands import compare
 from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=
 app.add_typer(data_app, name="data")
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(weights_app, name="weights")
+app.command()(compare.compare)
 
 
 def _read_config(context: typer.Context, value: Path | None) -> Path | None:
@@ -253,6 +255,9 @@ def report(
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
     literature: Literature = False,
+    versus: Annotated[
+        str | None, typer.Option(help="Add paired differences of every method to this one, with intervals.")
+    ] = None,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
@@ -265,14 +270,18 @@ def report(
     cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
+    cells.sort(key=lambda cell: str(cell.about["written"]))
+    differences = compare.differences(cells, [], versus) if versus else ""
     write_reports(store)
     notes = flaws(store)
-    cells.sort(key=lambda cell: str(cell.about["written"]))
     asked = _published(table_file(published) if published else None)
     if asked is None:
         _print_table(cells, notes)
     else:
         _print_paper_table(asked, cells, notes, store, literature)
+    if differences:
+        print()
+        compare.show(differences)
     if store.damaged:
         raise typer.Exit(1)
 

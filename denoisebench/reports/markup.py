@@ -7,8 +7,11 @@ import re
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
+     "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$",
      "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
+#: The symbols of `denoisebench.results.summary.FLAGS`.
+TEX_FLAGS = {ord(symbol): _TEX_SPECIAL[ord(symbol)] for symbol in "†‡§"}
 _MD_SPECIAL = str.maketrans({"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
 # A bracket is a link only before one of these, and the target of one only where a text begins.
 _MD_LINK = re.compile(r"\]([(\[])")
@@ -28,3 +31,9 @@ def md(text: str) -> str:
 def plain(text: str) -> str:
     """Text on one line, without characters that steer a terminal or turn the direction of writing."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text).split())
+
+
+def unformula(text: str) -> str:
+    """Text on one line that no spreadsheet takes for a formula."""
+    shown = plain(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
