@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench import __version__
-from denoisebench.commands import compare
+from denoisebench.commands import compare, figures
 from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ app.add_typer(data_app, name="data")
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(weights_app, name="weights")
 app.command()(compare.compare)
+app.add_typer(figures.app, name="figure")
 
 
 def _read_config(context: typer.Context, value: Path | None) -> Path | None:
