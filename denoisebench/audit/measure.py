@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.audit.scorings import SUITE, Scoring
-from denoisebench.audit.subject import Subject
+from denoisebench.audit.subject import Subject, draws_of
 from denoisebench.audit.toggles import (
     Order,
     Pair,
@@ -32,22 +32,21 @@ from denoisebench.audit.toggles import (
     switchable,
     toggles_of,
 )
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
 from denoisebench.execution.tasks import decoded
-from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import LearnedMethod
-from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
+from denoisebench.protocol.draws import Draws, LegacyDraws
 from denoisebench.protocol.images import padded_size
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import Budget, Recipe, TrainingJob, record_of, train
+from denoisebench.training import TrainingJob, record_of, train
 
 FOLDER = "audit"
 SAVE_SECONDS = 1.0
@@ -296,14 +295,7 @@ class _Bench:
             # The stream of the released tests has no place for images of another list.
             text = "counter-0"
         if text not in self._draws:
-            kind, _, seed = text.partition("-")
-            if kind == "counter":
-                self._draws[text] = CounterDraws(int(seed))
-            elif text == LegacyDraws.id:
-                experiment = Experiment([], [], [], Recipe(Budget(1, "steps")), draws="legacy", roots=self.roots)
-                self._draws[text] = experiment.draws_source()
-            else:
-                raise UserError(f"The run drew its noise from {text!r}, which the audit cannot repeat.")
+            self._draws[text] = draws_of(text, self.roots)
         return self._draws[text]
 
     def training_seconds(self, job: TrainingJob | None) -> float:

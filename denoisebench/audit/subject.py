@@ -19,14 +19,16 @@ from denoisebench.core.provenance import (
 )
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import resolve_device
 from denoisebench.plugins.lookup import find_dataset, source_of
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import current
-from denoisebench.training import Budget, read_record
+from denoisebench.training import Budget, Recipe, read_record
 from denoisebench.weights import Shelf, Weights
 
 
@@ -63,6 +65,7 @@ class Subject:
     fit : of a per-image method, else None
     network : where the trained network is, or None
     changes : sentences about what is not as it was when the cell was computed
+    roots : folders searched for data
     """
 
     stored: StoredCell
@@ -73,6 +76,7 @@ class Subject:
     fit: FitRecipe | None
     network: Weights | None
     changes: Sequence[str]
+    roots: Sequence[Path] = ()
 
     @property
     def protocol(self) -> Mapping[str, str]:
@@ -109,7 +113,23 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     if not cells:
         raise UserError(f"Folder {store.folder} holds no finished results.")
     chosen = _chosen(cells, choice)
-    return [_subject(cell, store, choice) for cell in chosen]
+    return [subject_of(cell, store, choice) for cell in chosen]
+
+
+def draws_of(text: str, roots: Sequence[Path]) -> Draws:
+    """The source of noise that a protocol names.
+
+    Raises
+    ------
+    UserError
+        It is none that can be drawn again.
+    """
+    kind, _, seed = text.partition("-")
+    if kind == "counter" and seed.isdecimal():
+        return CounterDraws(int(seed))
+    if text == LegacyDraws.id:
+        return Experiment([], [], [], Recipe(Budget(1, "steps")), draws="legacy", roots=roots).draws_source()
+    raise UserError(f"The run drew its noise from {text!r}, which cannot be repeated.")
 
 
 def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
@@ -141,7 +161,14 @@ def _wanted(cell: StoredCell, choice: Choice) -> bool:
     return method and noise and (not choice.datasets or protocol["dataset"] in {d.name for d in choice.datasets})
 
 
-def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+def subject_of(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+    """A stored cell, ready to be computed again.
+
+    Raises
+    ------
+    UserError
+        Its plugin, data or network is missing.
+    """
     identity = cell.identity
     name, protocol = str(identity["method"]), identity["protocol"]
     method = _method(name, identity["settings"], str(cell.about["text"]))
@@ -159,7 +186,7 @@ def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
     device = choice.device or resolve_device(identity["device"])
     plain = not training
     changes = _changes(cell, method, dataset, "cpu" if plain else device)
-    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes)
+    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes, choice.roots)
 
 
 def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:

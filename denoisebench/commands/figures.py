@@ -106,6 +106,58 @@ def forest(
     _write(paired.forest(found, groups), out, said)
 
 
+@app.command()
+def comparison(
+    results: Results,
+    out: Out,
+    image: Annotated[
+        str | None, typer.Option(help="An image of the test set; the one where the methods differ most if not given.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=0, help="Which noisy copy of it.")] = 0,
+    crop: Annotated[
+        list[str] | None, typer.Option(help="x,y,width,height, several times if need be; chosen if not given.")
+    ] = None,
+    methods: Methods = None,
+    noise: Noise = None,
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="The test set; a folder of one's own by its path.")
+    ] = None,
+    weights: Annotated[
+        list[Path] | None, typer.Option("--weights", help="Folder of trained networks that the run had.")
+    ] = None,
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")] = None,
+) -> None:
+    """One image as every method leaves it, enlarged where they differ; denoised again from the stored networks."""
+    from denoisebench.audit.subject import Choice
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.data.dataset import data_roots
+    from denoisebench.experiment import options
+    from denoisebench.plugins import lookup
+    from denoisebench.plugins.registry import METHODS
+    from denoisebench.reports.figures import comparison as module
+    from denoisebench.reports.figures.again import pictures_of
+    from denoisebench.weights import Shelf, weights_folders
+
+    _check(out)
+    crops = [module.parse_crop(text) for text in crop or []]
+    keep_freed_memory()
+    for path in plugin or []:
+        METHODS.add_file(path)
+    roots = data_roots(data_root)
+    sets = lookup.parse_datasets(datasets, roots) if datasets else []
+    groups, said = _groups(results, methods, noise, ",".join(found.name for found in sets) or None)
+    choice = Choice(
+        datasets=sets, roots=roots, shelf=Shelf(weights_folders(weights or [])),
+        device=options.resolve_device(device) if device else None,
+    )  # fmt: skip
+    made = pictures_of(results, groups, choice, image, repeat)
+    chosen = [module.check_crop(one, made.clean.image) for one in crops]
+    chosen = chosen or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
+    _write(module.draw(made.clean, made.pictures, chosen, made.heading), out, [*said, *made.said])
+
+
 def _names(methods: str | None) -> list[str]:
     from denoisebench.plugins.lookup import split_list
 

@@ -28,7 +28,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 #: Stands in the file, so that a figure is overwritten by a figure and nothing else is.
 CREATOR = "denoisebench"
 _PNG_DPI = 200
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8.5,
