@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from denoisebench import cli
-from denoisebench.core import provenance
+from denoisebench.experiment import revisions
 from denoisebench.plugins.registry import DATASETS, METHODS, Registry
 
 PLAIN = '''\
@@ -95,8 +95,7 @@ def forget_plugins() -> None:
         registry._origins.clear()
         registry._classes.clear()
         registry.files.clear()
-    for cached in (provenance.source_digest, provenance.code_digest, provenance.plugin_digest):
-        cached.cache_clear()
+    revisions.forget()
 
 
 @pytest.fixture
@@ -144,7 +143,7 @@ def fitted_gain() -> Callable[[str, int], float]:
     from denoisebench.evaluation.fit import FitRecipe, fit
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.plugins.method import Known, Need, PerImageMethod
-    from denoisebench.training import Budget
+    from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
         clean = astronaut()[64:128, 176:240] / 255.0  # type: ignore[no-untyped-call]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from denoisebench import cli
+from denoisebench.commands.run import run
 from denoisebench.core.errors import UserError
 from denoisebench.experiment.file import TABLES, read_experiment, table_file
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.reports.paper.published import rows_of
 
-ALLOWED = list(inspect.signature(cli.run).parameters)
+ALLOWED = list(inspect.signature(run).parameters)
 
 
 def write(folder: Path, text: str) -> Path:

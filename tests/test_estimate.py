@@ -18,7 +18,7 @@ from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import recipe_from
+from denoisebench.training.recipe import recipe_from
 
 
 def experiment(*methods: str, noise: str = "gauss25", datasets: tuple[Any, ...] = (), **changes: Any) -> Experiment:
@@ -148,4 +148,4 @@ def test_a_plan_computes_nothing_and_data_may_be_absent(command: Callable[..., A
     assert "Missing: Data set 'set14'" in ran.out
     with pytest.raises(UserError):
         DATASETS.get("kodak")([tmp_path]).verify()
-    assert list((tmp_path / "cells").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,7 @@ from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.results.store import Store
-from denoisebench.training import Budget, Recipe
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]

@@ -17,7 +17,7 @@ from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.figures import comparison, curves, paired, quality, style
 from denoisebench.reports.statistics import against, groups_of
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import FORMAT
+from denoisebench.training.records import FORMAT
 
 Command = Callable[..., Any]
 

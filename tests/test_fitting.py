@@ -16,7 +16,7 @@ from denoisebench.evaluation import fit as fitting
 from denoisebench.evaluation.fit import FitRecipe, fit, fit_recipe, fit_text
 from denoisebench.plugins.method import Info, Known, PerImageMethod
 from denoisebench.protocol.images import FloatImage
-from denoisebench.training import Budget
+from denoisebench.training.recipe import Budget
 
 NOTHING = Known("toy", frozenset(), {})
 

@@ -30,8 +30,8 @@ from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, _cell_of, _content
 from denoisebench.results.summary import current
-from denoisebench.training import parse_budget
-from denoisebench.weights import SUMS, read_folder, settings_text
+from denoisebench.training.recipe import parse_budget
+from denoisebench.training.weights import SUMS, read_folder, settings_text
 
 LONG = os.environ.get("DENOISEBENCH_LONG") == "1"
 many = settings(
@@ -230,7 +230,7 @@ RECORD: dict[str, Any] = {
 @many
 @given(st.one_of(changed(RECORD).map(json.dumps).map(str.encode), st.binary(max_size=60)))
 def test_records_of_weights_with_their_right_hash(place: Path, data: bytes) -> None:
-    from denoisebench import listing
+    from denoisebench.commands import listing
 
     folder = place / "weights"
     folder.mkdir(exist_ok=True)

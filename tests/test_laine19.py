@@ -16,7 +16,9 @@ from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, Known, Need
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.toolbox.covariance import posterior_mean
-from denoisebench.training import Recipe, Team, TrainingJob, _Run, parse_budget
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.loop import Team, _Run
+from denoisebench.training.recipe import Recipe, parse_budget
 
 
 def image(*shape: int, seed: int = 0) -> torch.Tensor:

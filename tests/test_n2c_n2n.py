@@ -17,7 +17,9 @@ from denoisebench.methods.n2n import N2N  # type: ignore[import-untyped]
 from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.training import Budget, Recipe, TrainingJob, train
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Budget, Recipe
+from denoisebench.training.train import train
 
 
 def image(seed: int) -> torch.Tensor:

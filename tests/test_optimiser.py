@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from denoisebench.networks import build_network
-from denoisebench.optimiser import Muon, build_optimiser, orthogonalised
+from denoisebench.training.optimiser import Muon, build_optimiser, orthogonalised
 
 
 def by_definition(matrix: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,10 @@ from denoisebench.core.progress import Quiet
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.training import Budget, OutOfTime, Recipe, Trained, TrainingJob, recipe_from, train
+from denoisebench.training.job import Trained, TrainingJob
+from denoisebench.training.loop import OutOfTime
+from denoisebench.training.recipe import Budget, Recipe, recipe_from
+from denoisebench.training.train import train
 
 pytestmark = [pytest.mark.usefixtures("no_data", "fresh_registry"), pytest.mark.slow]
 IMAGES = [np.random.default_rng(i).integers(0, 256, (48, 40, 3), dtype=np.uint8) for i in range(5)]

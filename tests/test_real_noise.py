@@ -26,7 +26,9 @@ from denoisebench.protocol.noise import REAL, Draw, parse_noise
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.render import scores_csv
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import Budget, Recipe, Team, TrainingJob, _Run
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.loop import Team, _Run
+from denoisebench.training.recipe import Budget, Recipe
 
 CAPTURES, SIDE = 3, 40
 
@@ -329,7 +331,7 @@ def test_small_captures_are_padded_for_their_crops(tmp_path: Path) -> None:
 
 
 def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None:
-    from denoisebench.weights import Shelf, stem_of, write_weights
+    from denoisebench.training.weights import Shelf, stem_of, write_weights
 
     method = parse_method("n2v[network=dncnn]")
     assert isinstance(method, LearnedMethod)
@@ -352,7 +354,7 @@ def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None
 def test_a_released_network_for_real_noise_says_what_it_was_trained_on(tmp_path: Path) -> None:
     from denoisebench.networks import build_network
     from denoisebench.publishing.released import _b2u_names, import_released
-    from denoisebench.weights import Shelf
+    from denoisebench.training.weights import Shelf
 
     state = build_network("unet_b2u", 4, 4).state_dict()
     names = [(f"{b}.{kind}", f"{a}.{kind}") for a, b in _b2u_names() for kind in ("weight", "bias")]

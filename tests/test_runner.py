@@ -28,7 +28,7 @@ from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store
 from denoisebench.results.summary import training_seed
-from denoisebench.training import Budget, Recipe
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]

@@ -34,7 +34,7 @@ from denoisebench.publishing.weights import export
 from denoisebench.reports import render
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.weights import SUMS, read_folder, read_tensors
+from denoisebench.training.weights import SUMS, read_folder, read_tensors
 
 Command = Callable[..., Any]
 ROOT = Path(__file__).parents[1]

@@ -226,7 +226,7 @@ def test_names_are_escaped_in_every_format() -> None:
     cells = [cell("=a_<b>&|", [[31.0], [32.0]]), cell("b", [[30.0], [30.5]])]
     found = against(groups_of(cells), [], "b")
     grid = versus.grids(found, groups_of(cells))[0]
-    assert r"=A_&lt;B&gt;&amp;\|" in markdown(grid)
+    assert r"=A\_&lt;B&gt;&amp;\|" in markdown(grid)
     assert r"=A\_$<$B$>$\&" in latex(grid)
     assert "'=a_<b>&|" in versus.csv_text(found)
 

@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 
-from denoisebench import training
-from denoisebench.checkpoint import load_checkpoint
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.networks import NETWORKS
@@ -29,19 +27,13 @@ from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.training import (
-    PAPER,
-    Budget,
-    Recipe,
-    Trained,
-    TrainingJob,
-    learning_rate_factor,
-    load_trained,
-    parse_budget,
-    recipe_from,
-    record_of,
-    train,
-)
+from denoisebench.training import loop as training
+from denoisebench.training.checkpoint import load_checkpoint
+from denoisebench.training.job import Trained, TrainingJob
+from denoisebench.training.loop import learning_rate_factor
+from denoisebench.training.recipe import PAPER, Budget, Recipe, parse_budget, recipe_from
+from denoisebench.training.records import load_trained, record_of
+from denoisebench.training.train import train
 
 LEARNED = [name for name in METHODS.names() if issubclass(METHODS.get(name), LearnedMethod)]
 Terms = tuple[torch.Tensor, dict[str, torch.Tensor]]

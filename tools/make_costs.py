@@ -18,7 +18,7 @@ from denoisebench.data.dataset import data_roots
 from denoisebench.execution.forecast import COSTS, COSTS_COLUMNS, measured, trained
 from denoisebench.plugins.lookup import parse_datasets
 from denoisebench.results.store import Store
-from denoisebench.weights import read_folder, shipped_folder
+from denoisebench.training.weights import read_folder, shipped_folder
 
 
 def costs(folders: list[Path]) -> Iterator[tuple[str, str, float, float]]:

@@ -1,1 +1,1 @@
-"""Commands of the command line, one module per topic; `denoisebench.cli` registers them."""
+"""One module for each group of commands; `denoisebench.cli` registers them."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.printing import document, message
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +48,7 @@ def compare(
     store, cells = stored_cells(results, noise, datasets)
     show(differences(cells, names, reference, form))
     for text in store.damaged:
-        print(f"WARNING: {text}", file=sys.stderr)
+        message(f"WARNING: {text}")
     if store.damaged:
         raise typer.Exit(1)
 
@@ -111,7 +112,7 @@ def differences(cells: Sequence[StoredCell], names: Sequence[str], reference: st
 def show(printed: Printed) -> None:
     """Print what `differences` made."""
     if isinstance(printed, str):
-        print(printed, end="")
+        document(printed, end="")
         return
     from rich.console import Console
 

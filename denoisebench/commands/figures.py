@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench.commands.compare import Datasets, Noise, Results, stored_cells
+from denoisebench.commands.options import DataRoot, PluginFile, WeightFolders, load_plugins, make_choice
 from denoisebench.core.errors import UserError
+from denoisebench.core.printing import line, message
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,36 +123,22 @@ def comparison(
     datasets: Annotated[
         str | None, typer.Option("--datasets", help="The test set; a folder of one's own by its path.")
     ] = None,
-    weights: Annotated[
-        list[Path] | None, typer.Option("--weights", help="Folder of trained networks that the run had.")
-    ] = None,
-    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")] = None,
+    weights: WeightFolders = None,
+    plugin: PluginFile = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")] = None,
+    data_root: DataRoot = None,
 ) -> None:
     """One image as every method leaves it, enlarged where they differ; denoised again from the stored networks."""
-    from denoisebench.audit.subject import Choice
     from denoisebench.core.memory import keep_freed_memory
-    from denoisebench.data.dataset import data_roots
-    from denoisebench.experiment import options
-    from denoisebench.plugins import lookup
-    from denoisebench.plugins.registry import METHODS
     from denoisebench.reports.figures import comparison as module
     from denoisebench.reports.figures.again import pictures_of
-    from denoisebench.weights import Shelf, weights_folders
 
     _check(out)
     crops = [module.parse_crop(text) for text in crop or []]
     keep_freed_memory()
-    for path in plugin or []:
-        METHODS.add_file(path)
-    roots = data_roots(data_root)
-    sets = lookup.parse_datasets(datasets, roots) if datasets else []
-    groups, said = _groups(results, methods, noise, ",".join(found.name for found in sets) or None)
-    choice = Choice(
-        datasets=sets, roots=roots, shelf=Shelf(weights_folders(weights or [])),
-        device=options.resolve_device(device) if device else None,
-    )  # fmt: skip
+    load_plugins(plugin)
+    choice = make_choice(None, None, datasets, weights, device, data_root)
+    groups, said = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
     made = pictures_of(results, groups, choice, image, repeat)
     chosen = [module.check_crop(one, made.clean.image) for one in crops]
     chosen = chosen or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
@@ -195,5 +182,5 @@ def _write(figure: Figure, out: Path, said: Sequence[str] = ()) -> None:
 
     save(figure, out)
     for text in said:
-        print(text, file=sys.stderr)
-    print(out)
+        message(text)
+    line(out)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
+from denoisebench.core.text import readable
 from denoisebench.data.dataset import FolderSet, OwnFolder
 from denoisebench.data.manifest import Entry, read_manifest
 from denoisebench.protocol.images import AnyImage, list_images, read_image
@@ -124,7 +125,7 @@ class CaptureSet(FolderSet):
                 for path in (view.reference, *view.captures)
                 if path.is_file()
             ]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 class PairSet(CaptureSet):
@@ -139,10 +140,10 @@ class PairSet(CaptureSet):
 
     def find_views(self) -> dict[str, View]:
         noisy, clean = self.folder / self.noisy_folder, self.folder / self.clean_folder
-        references = {self.key(path.stem): path for path in list_images(clean)}
+        references = {self.key(readable(path.stem)): path for path in list_images(clean)}
         captures: dict[str, list[Path]] = {}
         for path in list_images(noisy):
-            captures.setdefault(self.key(path.stem), []).append(path)
+            captures.setdefault(self.key(readable(path.stem)), []).append(path)
         for image in captures.keys() ^ references.keys():
             lone = captures[image][0] if image in captures else references[image]
             other = clean if image in captures else noisy
@@ -181,7 +182,7 @@ class AnyPairs(OwnFolder, PairSet):
             if not several.is_dir() and reference.stem not in single:
                 raise UserError(f"Image {reference} has no capture: neither {several}.* nor a folder {several}.")
             captures = list_images(several) if several.is_dir() else [single[reference.stem]]
-            views[reference.stem] = View(captures, reference)
+            views[readable(reference.stem)] = View(captures, reference)
         return views
 
     def verify(self) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import file_sha256
+from denoisebench.core.files import file_sha256, read_text
+from denoisebench.core.text import readable
 from denoisebench.protocol.images import pixel_hash, read_image
 
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -28,7 +29,7 @@ class Entry:
     @property
     def image(self) -> str:
         """The image's id: its file name without extension, with the folders before it."""
-        return PurePosixPath(self.file).with_suffix("").as_posix()
+        return readable(PurePosixPath(self.file).with_suffix("").as_posix())
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -43,9 +44,9 @@ def read_manifest(path: Path) -> list[Entry]:
     if not path.is_file():
         raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Manifest {path} cannot be read ({error}).") from None
+        lines = read_text(path).splitlines()
+    except UserError as error:
+        raise UserError(f"Manifest: {error}") from None
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
         raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.interrupts import whole_step
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import Known, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
-from denoisebench.training import Budget, parse_budget
+from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
+from denoisebench.training.recipe import Budget, parse_budget
 
 CHECKPOINT_SECONDS = 30.0
 Report = Callable[[float, str], None]

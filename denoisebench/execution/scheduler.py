@@ -38,7 +38,8 @@ from denoisebench.execution.tasks import (
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.protocol.draws import Draws
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import TrainingJob, record_of
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.records import record_of
 
 # A cell is saved after every image, unless writing it, so many seconds per row, would take more than this part of the
 # time; then as often as that allows, and at least every so many seconds. (Not by the clock: on a busy machine a write
@@ -254,6 +255,8 @@ class Scheduler:
         work.stored.about = about(cell, record, self._experiment, written)
         if work.stored.rows:
             work.stored.about["machine"] = earlier.get("machine", {})
+            codes = [*earlier.get("harness", []), *work.stored.about["harness"]]
+            work.stored.about["harness"] = list(dict.fromkeys(codes))
             work.stored.about |= {name: earlier[name] for name in ("machines",) if name in earlier}
         work.order = self._order(cell, key)
         self._progress.say(f"[{work.number}/{work.of}] {cell.title}: {work.total} images")

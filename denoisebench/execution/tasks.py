@@ -25,14 +25,18 @@ from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.evaluate import Clock, Fitting, evaluate
 from denoisebench.evaluation.fit import FitRecipe
-from denoisebench.heldout import HeldOut
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.protocol.draws import Draws
-from denoisebench.protocol.images import UIntImage, to_channels
+from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
-from denoisebench.training import OutOfTime, Trained, TrainingImages, TrainingJob, load_trained, train
-from denoisebench.weights import Weights
+from denoisebench.training.crops import TrainingImages, decoded
+from denoisebench.training.heldout import HeldOut
+from denoisebench.training.job import Trained, TrainingJob
+from denoisebench.training.loop import OutOfTime
+from denoisebench.training.records import load_trained
+from denoisebench.training.train import train
+from denoisebench.training.weights import Weights
 
 ADVANCE_SECONDS = 0.5
 
@@ -222,12 +226,6 @@ class Bench:
     def draws_of(self, order: CellOrder) -> Draws:
         """The source of noise; one for all cells, because a long stream remembers where it is."""
         return self.draws.setdefault(order.draws.id, order.draws)
-
-
-def decoded(data: DataSet, channels: int) -> list[UIntImage]:
-    """All images of a clean training set, checked, in colour or gray."""
-    data.verify()
-    return [to_channels(data.load(image), channels) for image in data.images]
 
 
 def attempt(task: Task, bench: Bench, tell: Tell) -> None:

@@ -49,7 +49,9 @@ def scores_frame(folder: Path | str) -> pandas.DataFrame:
     if store.damaged:
         raise UserError(" ".join(store.damaged))
     # An empty cell means "told nothing" or "not trained", not a missing value.
-    frame = pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False, na_values={"level": [""]})
+    frame = pandas.read_csv(
+        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""]}
+    )
     for name, values in cost_columns(cells).items():
         frame[name] = frame["cell"].map(values)
     return frame

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from denoisebench.reports.markup import md, plain, tex
+from denoisebench.core.text import plain
+from denoisebench.reports.markup import md, tex
 
 if TYPE_CHECKING:
     import rich.table

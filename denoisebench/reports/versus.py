@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from denoisebench.reports.grid import Grid
-from denoisebench.reports.markup import unformula
+from denoisebench.reports.markup import csv_text as quoted
 from denoisebench.reports.statistics import Difference, Group, Interval, alike
 from denoisebench.results.summary import Column
 
@@ -78,7 +78,7 @@ def csv_text(differences: Sequence[Difference]) -> str:
         )
         psnr = f"{d.psnr:.6f}" if math.isfinite(d.psnr) else ""
         writer.writerow([
-            *map(unformula, texts), psnr, *ends[0], f"{d.ssim:.8f}", *ends[1], d.images, d.rows, len(d.one.cells),
+            *map(quoted, texts), psnr, *ends[0], f"{d.ssim:.8f}", *ends[1], d.images, d.rows, len(d.one.cells),
             len(d.other.cells), f"{d.won:.6f}", f"{d.p:.6g}", f"{d.p_holm:.6g}", int(d.detectable),
         ])  # fmt: skip
     return out.getvalue()

@@ -18,7 +18,7 @@ from denoisebench.plugins.lookup import find_dataset, parse_methods
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.files import write_reports
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.training import recipe_from
+from denoisebench.training.recipe import recipe_from
 
 CELLS, ROWS = 10_000, 100_000
 

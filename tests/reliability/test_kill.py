@@ -63,14 +63,14 @@ class Logged(LearnedMethod):
 """
 #: A process that has imported the libraries; for every line of arguments it forks the command, and says how it ended.
 NURSERY = f"""
-import os, signal, sys, filelock, psutil, torch, torch._dynamo, safetensors.torch, tabulate
-from denoisebench import training
+import os, signal, sys, psutil, torch, torch._dynamo, safetensors.torch, tabulate
+from denoisebench.training import loop as training
 training.CHECKPOINT_SECONDS = {INTERVAL}
 from denoisebench.evaluation import evaluate, fit
 from denoisebench.experiment import cells as experiment
 from denoisebench.publishing import weights as publish
 from denoisebench.execution import runner
-from denoisebench import weights
+from denoisebench.training import weights
 import denoisebench.reports.files
 from denoisebench.cli import main
 # A background job of a shell ignores Ctrl-C.

@@ -22,7 +22,7 @@ from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.plugins.registry import METHODS
 from denoisebench.results.store import Store
-from denoisebench.training import Budget, Recipe
+from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("DENOISEBENCH_LONG"), reason="set DENOISEBENCH_LONG=1"),

@@ -12,7 +12,7 @@ from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import Damaged, parse_json, read_text, unsealed
 from denoisebench.plugins.registry import METHODS
 from denoisebench.reports.figures import style
-from denoisebench.training import FORMAT
+from denoisebench.training.records import FORMAT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import make_folder, write_bytes
-from denoisebench.reports.markup import plain
+from denoisebench.core.text import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

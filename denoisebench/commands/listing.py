@@ -14,7 +14,7 @@ from denoisebench.plugins.method import LearnedMethod, Method, PerImageMethod, s
 from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.images import CHANNEL_KINDS
 from denoisebench.protocol.noise import EXAMPLES, FORMS, parse_noise
-from denoisebench.weights import read_folder, settings_text, weights_folders
+from denoisebench.training.weights import read_folder, settings_text, weights_folders
 
 
 def text_of(what: str) -> str:

@@ -19,9 +19,11 @@ from torch.multiprocessing.spawn import spawn
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.files import CannotWrite
 from denoisebench.core.progress import Progress, Quiet, for_stderr
-from denoisebench.heldout import HeldOut
 from denoisebench.plugins.parcel import Parcel
-from denoisebench.training import OutOfTime, Team, TrainingImages, TrainingJob, train_here
+from denoisebench.training.crops import TrainingImages
+from denoisebench.training.heldout import HeldOut
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.loop import OutOfTime, Team, train_here
 
 # What ends a training early, by its own account.
 _OUTCOMES = (OutOfTime, TrainingFailed, CannotWrite, UserError)

@@ -21,7 +21,7 @@ from denoisebench.protocol.seeds import generator_from, torch_generator_from
 
 if TYPE_CHECKING:
     from denoisebench.data.dataset import DataSet
-    from denoisebench.training import TrainingJob
+    from denoisebench.training.job import TrainingJob
 
 #: Finished parts of a training at which it is measured.
 POINTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.55, 0.7, 0.85, 1.0)

@@ -1,0 +1,68 @@
+"""Where a difference comes from: ``denoisebench audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from denoisebench.commands.options import DataRoot, PluginFile, WeightFolders, load_plugins, make_choice
+from denoisebench.commands.output import print_ledgers, say_all
+from denoisebench.core.printing import line, message
+
+
+def audit(
+    results: Annotated[Path, typer.Argument(help="A results folder.", metavar="RUN")],
+    methods: Annotated[str | None, typer.Option(help="Only these methods of the run; all if none is named.")] = None,
+    noise: Annotated[str | None, typer.Option("--noise", help="Only these noises of the run.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Only these test sets of the run; a folder of one's own by its path.")
+    ] = None,
+    images: Annotated[str, typer.Option(help="Images per test set, the same for every detail, or all.")] = "4",
+    setting: Annotated[
+        list[str] | None, typer.Option(help="Try this too: a setting that acts on a trained network, name=value.")
+    ] = None,
+    detail: Annotated[
+        list[str] | None, typer.Option(help="Only this line of the ledger: a detail, or detail=alternative.")
+    ] = None,
+    retrain: Annotated[
+        str | None, typer.Option(help="Train anew with the other training noise, another seed: noise,seed.")
+    ] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Set the effects beside the gap to the paper.")] = False,
+    weights: WeightFolders = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Say where a difference comes from: toggle each detail of the protocol on a finished run, one at a time.
+
+    Scores are computed again from images denoised again; what is stored in audit/ is not computed twice.
+    """
+    from denoisebench.audit.measure import FOLDER
+    from denoisebench.audit.measure import audit as audit_cells
+    from denoisebench.audit.subject import subjects
+    from denoisebench.audit.toggles import Order, parse_images, parse_retrain, parse_settings
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.core.progress import for_stderr
+    from denoisebench.reports.ledger import write_ledgers
+    from denoisebench.results.store import Store
+
+    keep_freed_memory()
+    load_plugins(plugin)
+    choice = make_choice(methods, noise, datasets, weights, device, data_root)
+    order = Order(
+        parse_images(images), parse_settings(setting or []), parse_retrain(retrain), choice.roots, detail or []
+    )
+    store = Store(results, create=False)
+    try:
+        found = audit_cells(store, subjects(store, choice), order, for_stderr())
+    except KeyboardInterrupt:
+        message(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.")
+        raise typer.Exit(130) from None
+    say_all(write_ledgers(found, results / FOLDER, paper))
+    print_ledgers(found, paper)
+    line("")
+    line(f"audit.md, audit.csv and audit.tex: {results / FOLDER}")
+    if found.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,58 @@
+"""What there is, and methods of one's own: ``denoisebench list``, ``new-method``, ``check-method``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from denoisebench.commands.options import PluginFile, load_plugins
+from denoisebench.core.printing import document, line
+
+
+def list_command(
+    what: Annotated[str, typer.Argument(help="methods, datasets, noises or networks")] = "methods",
+    plugin: PluginFile = None,
+) -> None:
+    """List methods, data sets, noises or networks."""
+    from denoisebench.commands import listing
+
+    load_plugins(plugin)
+    document(listing.text_of(what))
+
+
+def new_method(
+    name: Annotated[str, typer.Argument(help="Name of the method and of its file.")],
+    kind: Annotated[
+        str, typer.Option(help="plain (acts on one image), learned (a trained network) or fitted (to each image).")
+    ] = "plain",
+    folder: Annotated[Path, typer.Option(help="Where to write NAME.py.")] = Path("."),
+) -> None:
+    """Write one small plugin file that runs at once."""
+    from denoisebench.plugins.template import write_method
+
+    path = write_method(name, kind, folder)
+    line(f"Wrote {path}. Try:")
+    line(f"  denoisebench check-method {path}")
+    line(f"  denoisebench run --plugin {path} --methods {name} --noise gauss25")
+
+
+def check_method(
+    method: Annotated[str, typer.Argument(help="A method name (with settings) or a plugin file.")],
+) -> None:
+    """Check that a method keeps the contract, with a verdict per rule."""
+    from denoisebench.evaluation.contract import check
+
+    if method.endswith(".py") or Path(method).is_file():
+        from denoisebench.plugins.registry import METHODS
+
+        method = METHODS.add_file(Path(method))
+    failures = 0
+    for verdict in check(method):
+        failures += not verdict.passed
+        detail = f": {verdict.detail}" if verdict.detail else ""
+        line(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
+    line(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
+    if failures:
+        raise typer.Exit(1)

@@ -1,0 +1,170 @@
+"""Trained networks as files: ``denoisebench weights`` and its commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from denoisebench.commands.options import (
+    DEFAULT_WEIGHTS,
+    Batch,
+    BudgetText,
+    Channels,
+    Crop,
+    DataRoot,
+    Device,
+    Devices,
+    LearningRate,
+    Methods,
+    Network,
+    Noises,
+    PluginFile,
+    Precision,
+    RecipeName,
+    Seed,
+    TrainData,
+    TrainingNoise,
+    TrainingOptions,
+    WeightFolders,
+    WeightsOut,
+    check_channels,
+    load_plugins,
+    make_experiment,
+)
+from denoisebench.core.errors import UserError
+from denoisebench.core.limits import MINUTES
+from denoisebench.core.printing import document, line, message
+from denoisebench.core.text import one_line
+
+weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@weights_app.command("list")
+def weights_list(weights: WeightFolders = None) -> None:
+    """List trained networks: what for, how trained, scores."""
+    from denoisebench.commands import listing
+
+    document(listing.weights_text(weights or []))
+
+
+@weights_app.command("verify")
+def weights_verify(weights: WeightFolders = None) -> None:
+    """Compare every file with its listed SHA-256."""
+    from denoisebench.training.weights import verify_folder, weights_folders
+
+    bad = 0
+    for folder in weights_folders(weights or []):
+        for name, verdict in verify_folder(folder):
+            bad += verdict != "intact"
+            line(f"{verdict:>8}  {folder / name}")
+    if bad:
+        raise typer.Exit(1)
+
+
+@weights_app.command("train")
+def weights_train(
+    methods: Methods,
+    network: Network = None,
+    noise: Noises = "gauss25",
+    channels: Channels = 3,
+    train_data: TrainData = "auto",
+    budget: BudgetText = None,
+    batch: Batch = None,
+    crop: Crop = None,
+    lr: LearningRate = None,
+    training_noise: TrainingNoise = "fresh",
+    precision: Precision = "auto",
+    recipe: RecipeName = None,
+    devices: Devices = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+    time_limit: Annotated[float | None, typer.Option(help="Minutes for all of them; a later call goes on.")] = None,
+    out: WeightsOut = DEFAULT_WEIGHTS,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Train networks one after the other and write them as weights; noise by noise, methods in the order given."""
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.core.progress import for_stderr
+    from denoisebench.publishing.weights import train_weights
+
+    keep_freed_memory()
+    load_plugins(plugin)
+    training = TrainingOptions(
+        budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, recipe=recipe
+    )
+    experiment = make_experiment(methods, noise, None, training, data_root, device, network=network)
+    check_channels(channels)
+    if time_limit is not None and not 0 <= time_limit <= MINUTES:
+        raise UserError(f"--time-limit {time_limit:g}: allowed are minutes from 0 to {MINUTES:,}.")
+    limit = None if time_limit is None else 60 * time_limit
+    try:
+        done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
+    except KeyboardInterrupt:
+        message(f"Stopped. Checkpoints are in {out}; the same command goes on there.")
+        raise typer.Exit(130) from None
+    for title, weights in done.items():
+        line(f"{title}: {weights.path}")
+    for title, reason in unfinished:
+        message(f"not finished: {title}: {reason}")
+    if unfinished:
+        raise typer.Exit(1)
+
+
+@weights_app.command("export")
+def weights_export(
+    results: Annotated[Path, typer.Argument(help="A results folder with trained networks in models/.")],
+    out: WeightsOut = DEFAULT_WEIGHTS,
+    plugin: PluginFile = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Turn the finished trainings of a results folder into weights."""
+    from denoisebench.core.progress import for_stderr
+    from denoisebench.publishing.weights import export
+
+    load_plugins(plugin)
+    # Names that begin with a dot are other programs' (._x of macOS).
+    records = sorted(path for path in (results / "models").glob("*.json") if not path.name.startswith("."))
+    if not records:
+        raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
+    experiment = make_experiment("identity", "gauss25", None, TrainingOptions(), data_root, "cpu")
+    for record in records:
+        line(export(record, out, experiment, for_stderr()).path)
+
+
+@weights_app.command("score")
+def weights_score(
+    results: Annotated[Path, typer.Argument(help="A results folder made with these weights.")],
+    out: WeightsOut = DEFAULT_WEIGHTS,
+) -> None:
+    """Copy the mean scores of a results folder into the records of the weights that made them."""
+    from denoisebench.publishing.weights import record_scores
+
+    said = record_scores(out, results, message)
+    if not said:
+        raise UserError(f"No score in {results} was made with weights of {out}.")
+    document("\n".join(map(one_line, said)))
+
+
+@weights_app.command("import")
+def weights_import(
+    file: Annotated[Path, typer.Argument(help="A .pth of the released Blind2Unblind or Neighbor2Neighbor code.")],
+    method: Annotated[str, typer.Option(help="What it was trained as, e.g. 'b2u[stride=4]'.")],
+    noise: Annotated[str, typer.Option(help="Noise id it was trained for.")],
+    train_data: Annotated[str, typer.Option(help="For --noise real: the data set it was trained on.")] = "",
+    out: WeightsOut = DEFAULT_WEIGHTS,
+) -> None:
+    """Turn a released checkpoint into weights, without unpickling anything but tensors."""
+    from denoisebench.plugins.lookup import parse_method
+    from denoisebench.plugins.method import LearnedMethod
+    from denoisebench.publishing.released import import_released
+    from denoisebench.training.weights import settings_text
+
+    found = parse_method(method)
+    if not isinstance(found, LearnedMethod):
+        raise UserError(f"Method {method!r} is not trained, so it has no weights.")
+    weights = import_released(file, found, noise, out, train_data, message)
+    line(weights.path)
+    line(f"Use it with --weights {out} --methods '{settings_text(weights)}'.")

@@ -1,0 +1,74 @@
+"""One training, what decides its outcome, and the network that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from denoisebench.core.lazy import torch
+from denoisebench.core.provenance import full_digest
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.protocol.images import CHANNEL_NAMES
+from denoisebench.protocol.noise import Noise
+from denoisebench.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training: what decides its outcome, and nothing else.
+
+    Parameters
+    ----------
+    method, noise, recipe : what to train
+    channels : of the images
+    data : name and hash of the training images
+    code : digests of the code that decides the outcome, versions of its libraries
+    device : kind of device ('cpu', 'cuda', 'mps')
+    harness : digest of the suite's own code, for the record only
+    """
+
+    method: LearnedMethod
+    noise: Noise
+    recipe: Recipe
+    channels: int
+    data: Mapping[str, str]
+    code: Mapping[str, Any]
+    device: str
+    harness: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The canonical description that the key is the hash of."""
+        return {
+            "method": self.method.name,
+            "settings": self.method.settings(training_only=True),
+            "noise": self.noise.id,
+            "recipe": asdict(self.recipe),
+            "channels": self.channels,
+            "data": dict(self.data),
+            "code": dict(self.code),
+            "device": self.device,
+        }
+
+    @property
+    def key(self) -> str:
+        """Content address of the trained network."""
+        return full_digest(self.identity)[:16]
+
+    @property
+    def stem(self) -> str:
+        """File name without extension."""
+        return f"{self.method.name}-{self.noise.id}-{CHANNEL_NAMES.get(self.channels, 'any')}-{self.key}"
+
+
+#: What of a record is the training's identity.
+IDENTITY = ("method", "settings", "noise", "recipe", "channels", "data", "code", "device")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and its record (see `train`)."""
+
+    network: torch.nn.Module
+    record: Mapping[str, Any]
