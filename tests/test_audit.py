@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -571,3 +572,20 @@ def test_what_an_audit_stores_is_no_result_of_the_run(
     assert command("audit", out, *common).code == 0
     assert len(list(Store(out).all())) == count
     assert command("report", out).out == before
+
+
+def test_images_that_equal_their_reference_make_no_effect_infinite(command: Command, tmp_path: Path) -> None:
+    """A black image stays black under Poisson noise, and as it is under most alternatives."""
+    (tmp_path / "dark").mkdir()
+    for name, seed in (("a", None), ("b", 1), ("c", 2)):
+        values = np.zeros((24, 24)) if seed is None else np.random.default_rng(seed).integers(40, 200, (24, 24))
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / "dark" / f"{name}.png")
+    out = tmp_path / "o"
+    ran = command("run", "--methods", "nlm", "--noise", "poisson30", "--datasets", tmp_path / "dark", "--out", out)
+    assert "inf/" not in ran.out
+    assert "1 of 3 scored images equal their reference" in ran.out
+    ran = command("audit", out, "--methods", "nlm", "--datasets", tmp_path / "dark", "--images", "all")
+    assert ran.code == 0, ran.err
+    for line in lines(out):
+        assert not {"inf", "-inf", "nan"} & set(line.values()), line
+    assert "1 of 3 stored images equal their reference and are in no mean of dB." in ran.out.replace("\n", " ")

@@ -493,3 +493,14 @@ def test_the_status_tells_present_missing_and_damaged_apart(tmp_path: Path) -> N
     assert (imagenet.state, imagenet.images) == ("present", 1)
     assert "unverified" in imagenet.message
     assert "non-commercial" in imagenet.licence
+
+
+def test_what_a_mac_puts_into_a_zip_is_left_there_and_no_file_overwrites_another(tmp_path: Path) -> None:
+    every = Archive("", None, "*.png", "")
+    (tmp_path / "a.zip").write_bytes(zipped({"set/a.png": b"image", "__MACOSX/set/._a.png": b"junk"}))
+    (tmp_path / "out").mkdir()
+    _extract(tmp_path / "a.zip", every, None, tmp_path / "out")
+    assert left_in(tmp_path / "out") == ["a.png"]
+    (tmp_path / "b.zip").write_bytes(zipped({"half/a.png": b"small", "whole/a.png": b"large"}))
+    with pytest.raises(UserError, match=r"several files named a\.png"):
+        _extract(tmp_path / "b.zip", every, None, tmp_path / "out")

@@ -116,6 +116,40 @@ def test_infinity_is_best_and_printed() -> None:
     assert "**inf**" in markdown(table)
 
 
+def test_images_that_equal_their_reference_are_in_no_mean() -> None:
+    inf = float("inf")
+    table = build_table([cell("a", [inf, 30.0, 32.0]), cell("b", [inf, 29.0, 30.0])])
+    assert sorted(score.psnr for score in table.scores.values()) == [29.5, 31.0]
+    assert marks(table, "psnr") == {"a": "best", "b": "second"}, "the same image is left out of both"
+    text = markdown(table)
+    assert "inf/" not in text
+    for name in "ab":
+        assert f"{name.upper()} on " in text or f"{name} on " in text
+    assert text.count("1 of 3 scored images equal their reference; their PSNR is infinite and not in the mean.") == 2
+
+
+def test_means_over_different_images_are_not_ranked() -> None:
+    table = build_table([cell("a", [float("inf"), 20.0]), cell("b", [60.0, 20.0], ssim=0.5)])
+    assert set(marks(table, "psnr").values()) == {""}, "a lost its best image from its mean"
+    assert marks(table, "ssim")["a"] == "best"
+    assert any("such lines are not ranked by it" in note for note in table.notes)
+
+
+def test_a_spread_is_over_the_same_images_of_every_training() -> None:
+    def seed(number: int, psnr: list[float]) -> StoredCell:
+        made = cell("n2c", psnr)
+        made.identity["training"] = {"recipe": {"seed": number}}
+        return StoredCell(dict(made.identity), made.about, made.rows)
+
+    table = build_table([seed(0, [float("inf"), 30.0]), seed(1, [70.0, 31.0])])
+    (score,) = table.scores.values()
+    assert (score.psnr, score.trainings, len(score.perfect)) == (30.5, 2, 1)
+    assert score.spread == pytest.approx(0.7071, abs=1e-4)
+    (only,) = build_table([seed(0, [float("inf")]), seed(1, [float("inf")])]).scores.values()
+    assert (only.psnr, only.spread) == (float("inf"), 0.0)
+    assert any("as none is left, it is infinite" in note for note in build_table([cell("a", float("inf"))]).notes)
+
+
 # --- what is averaged ---
 
 

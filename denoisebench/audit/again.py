@@ -11,7 +11,7 @@ from denoisebench.audit.subject import Subject, draws_of
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
 from denoisebench.plugins.method import LearnedMethod
-from denoisebench.protocol.images import AnyImage, FloatImage, to_float
+from denoisebench.protocol.images import AnyImage, FloatImage, checked, to_float
 from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Draw
 
@@ -53,14 +53,15 @@ def denoised_again(subject: Subject, image: str, repeat: int) -> Again:
     rows, dataset, noise = subject.stored.rows, subject.dataset, subject.noise
     if (image, repeat) not in rows:
         raise unknown("image of this run", image, {name for name, number in rows if number == repeat})
-    row = rows[image, repeat]
+    row, what = rows[image, repeat], f"Image {image!r} of data set {dataset.name!r}"
     if noise.real:
-        clean, draw = dataset.reference(image, repeat), Draw(to_float(dataset.capture(image, repeat)), None)
+        clean = checked(dataset.reference(image, repeat), f"The reference of {what}")
+        draw = Draw(to_float(checked(dataset.capture(image, repeat), what)), None)
     else:
-        clean = dataset.load(image)
+        clean = checked(dataset.load(image), what)
         draw = draws_of(subject.protocol["draws"], subject.roots).draw(dataset.name, image, repeat, clean, noise)
     if np.shape(clean) != draw.noisy.shape:
-        raise UserError(f"Image {image!r} of data set {dataset.name!r} and its reference differ in shape.")
+        raise UserError(f"{what} and its reference differ in shape.")
     network = None
     if subject.network is not None:
         assert isinstance(subject.method, LearnedMethod)

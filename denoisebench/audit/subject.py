@@ -9,6 +9,7 @@ from typing import Any
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.provenance import full_digest, versions
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment.cells import Experiment
@@ -230,7 +231,7 @@ def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Weights:
             )
         return weights
     key = full_digest(training)[:16]
-    path = next(store.models.glob(f"*-{key}.safetensors"), None)
+    path = next(own_entries(store.models, f"*-{key}.safetensors"), None)
     if path is None:
         raise UserError(f"The network of {text} (key {key}) is not in {store.models} any more; run it again.")
     record = read_record(path.with_suffix(".json"), key)

@@ -36,6 +36,7 @@ from denoisebench.commands.options import (
 from denoisebench.core.errors import UserError
 from denoisebench.core.limits import MINUTES
 from denoisebench.core.printing import document, line, message
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import one_line
 
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
@@ -125,8 +126,7 @@ def weights_export(
     from denoisebench.publishing.weights import export
 
     load_plugins(plugin)
-    # Names that begin with a dot are other programs' (._x of macOS).
-    records = sorted(path for path in (results / "models").glob("*.json") if not path.name.startswith("."))
+    records = list(own_entries(results / "models", "*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
     experiment = make_experiment("identity", "gauss25", None, TrainingOptions(), data_root, "cpu")

@@ -9,7 +9,7 @@ import re
 # For streams that cannot show these: consoles of Windows, the POSIX locale.
 _ASCII = {
     "σ": "sigma", "λ": "lambda", "±": "+-", "∈": " in ", "²": "^2", "×": "x", "–": "-", "—": "-", "…": "...",
-    "°": " deg", "µ": "u", "μ": "u", "━": "-", "─": "-", "│": "|", "†": "+", "‡": "++", "§": "#",
+    "°": " deg", "µ": "u", "μ": "u", "━": "-", "─": "-", "│": "|",
 }  # fmt: skip
 #: Name of the error handler that `denoisebench.printing` gives to the standard streams.
 ERRORS = "denoisebench"

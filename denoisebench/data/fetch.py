@@ -18,6 +18,7 @@ from typing import IO, Any, Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256, read_text
+from denoisebench.core.systemfiles import is_system_file, own_entries
 from denoisebench.data.dataset import Archive, DataSet, FolderSet, MissingData
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
@@ -136,7 +137,7 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
             f"{' ' + how if how else ''} Licence: {kind.licence or 'not stated'}."
         )
     target = root / kind.folders[0]
-    if target.is_dir() and any(target.iterdir()):
+    if target.is_dir() and any(own_entries(target)):
         _keep(kind, target)
         progress(f"{kind.name}: already in {target}, verified")
         return target
@@ -366,6 +367,7 @@ def _read_tag(tag: Path, url: str) -> dict[str, Any] | None:
 def _extract(packed: Path, archive: Archive, wanted: Collection[str] | None, into: Path) -> None:
     """Write the members that match, each under its last name part alone, into a folder; ``wanted`` are image ids."""
     try:
+        names: set[str] = set()
         members = _zip_members if zipfile.is_zipfile(packed) else _tar_members
         left = LARGEST_TOTAL
         with members(packed, archive.password) as found:
@@ -375,8 +377,12 @@ def _extract(packed: Path, archive: Archive, wanted: Collection[str] | None, int
                 _refuse_unsafe(name, plain, packed)
                 path = PurePosixPath(name)
                 chosen = fnmatch.fnmatch(name, archive.members) and (wanted is None or path.stem in wanted)
+                chosen = chosen and not any(map(is_system_file, path.parts))
                 stream = open_member() if chosen else None
                 if stream is not None:
+                    if path.name in names:
+                        raise UserError(f"Archive {packed.name} holds several files named {path.name}; none is used.")
+                    names.add(path.name)
                     with stream, (into / path.name).open("wb") as out:
                         left -= _copy(stream, out, name, packed, left)
     # zipfile raises RuntimeError for a wrong password and NotImplementedError for unknown compression.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import file_sha256, read_text
-from denoisebench.core.text import readable
-from denoisebench.protocol.images import pixel_hash, read_image
+from denoisebench.core.files import read_text
+from denoisebench.protocol.images import image_id, pixel_hash, read_picture
 
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
 
@@ -29,7 +28,7 @@ class Entry:
     @property
     def image(self) -> str:
         """The image's id: its file name without extension, with the folders before it."""
-        return readable(PurePosixPath(self.file).with_suffix("").as_posix())
+        return image_id(self.file)
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -65,9 +64,15 @@ def read_manifest(path: Path) -> list[Entry]:
 
 def entry_of(path: Path) -> Entry:
     """The manifest entry of an image file."""
-    pixels = read_image(path)
-    height, width, channels = pixels.shape
-    return Entry(path.name, width, height, channels, file_sha256(path), pixel_hash(pixels))
+    return read_entry(path)[0]
+
+
+def read_entry(path: Path) -> tuple[Entry, bool]:
+    """The manifest entry of an image file, and whether its orientation turned it."""
+    picture = read_picture(path)
+    height, width, channels = picture.pixels.shape
+    entry = Entry(path.name, width, height, channels, picture.sha256, pixel_hash(picture.pixels))
+    return entry, picture.turned
 
 
 def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from denoisebench.core.errors import UserError
-from denoisebench.data.dataset import DataSet, FolderSet
+from denoisebench.data.dataset import DataSet, FolderSet, OwnFolder
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.experiment.revisions import PROTOCOL, code_digest
@@ -50,7 +50,10 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         }
         found["training_record"]["draws"] = record.get("recipe", {}).get("draws", "")
         found["warnings"] += record.get("warnings", [])
-        shared = shared_images(_training_set(record, experiment), cell.dataset)
+        training = _training_set(record, experiment)
+        if isinstance(training, OwnFolder) and training.note:
+            found["warnings"].append(f"training: {training.note.rstrip('.')}")
+        shared = shared_images(training, cell.dataset)
         found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
     return found
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
@@ -162,7 +163,7 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
         return [Cost(0, False, 0, 0.0, "") for _ in planned]
     known = timings(planned, store)
     # The file name of a trained network ends with the key of its training.
-    records = [path for path in store.models.glob("*.json") if path.with_suffix(".safetensors").is_file()]
+    records = [path for path in own_entries(store.models, "*.json") if path.with_suffix(".safetensors").is_file()]
     paid = {path.stem.rpartition("-")[2] for path in records}
     sizes: dict[str, Mapping[str, float]] = {}
     costs = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from denoisebench.core.progress import Progress
+from denoisebench.data.dataset import OwnFolder
 from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.execution.scheduler import CellProgress, Scheduler, TrainingProgress
@@ -127,6 +128,8 @@ def train_only(
         for method in experiment.methods
         if isinstance(method, LearnedMethod)
     }
+    if isinstance(experiment.train_data, OwnFolder) and experiment.train_data.note:
+        progress.say(f"WARNING: {experiment.train_data.note}")
     if all(record_of(job, store.models, progress.say) for job in jobs.values()):
         nets = [TrainingProgress(job) for job in jobs.values()]
     else:

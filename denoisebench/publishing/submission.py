@@ -19,7 +19,7 @@ from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
 from denoisebench.execution.tasks import Bench
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
-from denoisebench.protocol.images import to_float
+from denoisebench.protocol.images import checked, to_float
 from denoisebench.protocol.noise import Draw
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.train import train
@@ -98,7 +98,8 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, 
     with progress.task(f"denoise {cell.title}") as task:
         for number in np.flatnonzero(np.isnan(seconds)):
             image = images[number]
-            draw = Draw(to_float(dataset.capture(image, 0)), None)
+            noisy = checked(dataset.capture(image, 0), f"Image {image!r} of data set {dataset.name!r}")
+            draw = Draw(to_float(noisy), None)
             axes = ("denoising", cell.seed, dataset.name, image, 0, cell.noise.id)
             start = time.perf_counter()
             results[number], _, _ = denoise(

@@ -26,10 +26,12 @@ from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.metrics import finite
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import Store
 from denoisebench.training.records import read_record, training_text
 from denoisebench.training.weights import (
+    PERFECT,
     Weights,
     network_from,
     read_folder,
@@ -83,6 +85,8 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     tensors = read_tensors(source, file_sha256(source))
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
+    # JSON has no infinity.
+    loss = loss if loss is not None and math.isfinite(loss) else None
     stem = stem_of(method, noise, channels, str(record["data"]["name"]))
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
@@ -127,8 +131,10 @@ def half_loss(
     for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
         network = network_from(method, channels, kept, "under test", "cpu")
         rows = evaluate(method, network, dataset, noise, CounterDraws(0), wanted)
-        means.append(fmean(row.psnr for row in rows))
-    return means[0] - means[1]
+        means.append([row.psnr for row in rows])
+    # An image that equals its reference either way costs nothing; one that does so only before rounding, everything.
+    pairs = [(before, after) for before, after in zip(*means, strict=True) if math.isfinite(min(before, after))]
+    return fmean(before for before, _ in pairs) - fmean(after for _, after in pairs) if pairs else 0.0
 
 
 def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unheard) -> list[str]:
@@ -151,16 +157,19 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
         if weights is None:
             continue
         rows, protocol = list(cell.rows.values()), cell.identity["protocol"]
+        psnr, perfect = fmean(finite(row.psnr for row in rows)), sum(math.isinf(row.psnr) for row in rows)
         score = {
             "method": cell.about["text"],
-            "psnr": round(fmean(row.psnr for row in rows), 4),
+            "psnr": round(psnr, 4) if math.isfinite(psnr) else PERFECT,
             "ssim": round(fmean(row.ssim for row in rows), 5),
             "rows": len(rows),
             "protocol": fingerprint(protocol),
+            **({"equal_to_reference": perfect} if perfect else {}),
         }
         scores.setdefault(weights.sha256, {})[f"{set_name(cell)} {protocol['noise']}"] = score
         where = f"{weights.path.stem} on {set_name(cell)}"
-        said.append(f"{where}: {score['psnr']:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows")
+        equal = f", {perfect} of them equal to their reference and not in the dB" if perfect else ""
+        said.append(f"{where}: {psnr:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows{equal}")
     for sha256, found in scores.items():
         weights = by_hash[sha256]
         record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}

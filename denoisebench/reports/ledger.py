@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,8 @@ def notes_of(ledger: Ledger) -> list[str]:
     """Sentences below a ledger."""
     subject = ledger.subject
     notes = [f"Stored: {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, {ledger.rows} scored images; {_training(ledger)}."]
+    if ledger.perfect:
+        notes.append(f"{ledger.perfect} of {ledger.rows} stored images equal their reference and are in no mean of dB.")
     if ledger.redraw is not None:
         notes.append(
             f"Yardstick: another draw of the noise moves the mean of {ledger.effects[0].images} images by "
@@ -124,6 +127,8 @@ def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
     paper = paper_value(ledger)
     if paper is None:
         return [], ["The paper has no value for this method, noise and test set."]
+    if not math.isfinite(ledger.psnr):
+        return [], ["Every image equals its reference, so there is no gap to the paper's value."]
     gap = paper.psnr - ledger.psnr
     measured = [effect for effect in ledger.effects[1:] if _mean(effect.psnr) or _mean(effect.ssim)]
     measured.sort(key=lambda effect: -abs(_mean(effect.psnr)))

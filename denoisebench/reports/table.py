@@ -9,7 +9,8 @@ instead of a mark.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -27,6 +28,7 @@ from denoisebench.results.summary import (
     flag_of,
     line_of,
     noisy_cells,
+    perfect_note,
     score_of,
     scoring_text,
 )
@@ -106,7 +108,8 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
     present = [line for line in ranked if (line, column) in table.scores]
     if len(present) < 2:
         return
-    for attribute, digits in (("psnr", 2), ("ssim", 3)):
+    unlike = _unlike(table.scores[line, column] for line in present)
+    for attribute, digits in (("ssim", 3),) if unlike else (("psnr", 2), ("ssim", 3)):
         rankable = ("", "below in SSIM") if attribute == "psnr" else ("",)
         fair = [line for line in present if table.scores[line, column].flag in rankable]
         values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in fair}
@@ -117,6 +120,11 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
             table.scores[line, column] = (
                 replace(score, psnr_mark=mark) if attribute == "psnr" else replace(score, ssim_mark=mark)
             )
+
+
+def _unlike(scores: Iterable[Score]) -> bool:
+    """Whether finite means of PSNR are over different images, because some equal their reference in one line only."""
+    return len({score.perfect for score in scores if math.isfinite(score.psnr)}) > 1
 
 
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
@@ -138,6 +146,13 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             notes.append(
                 f"{table.titles[column]}: ± is the standard deviation over {' or '.join(map(str, several))} trainings "
                 "that differ in their seed."
+            )
+        lines = {line: score for (line, place), score in table.scores.items() if place == column}
+        notes += filter(None, (perfect_note(f"{x.label} on {table.titles[column]}", s) for x, s in lines.items()))
+        if _unlike(lines.values()):
+            notes.append(
+                f"{table.titles[column]}: means of PSNR are over different images where some equal their reference in "
+                "one line only; such lines are not ranked by it."
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")

@@ -25,6 +25,7 @@ from denoisebench.core.files import (
 )
 from denoisebench.core.provenance import full_digest
 from denoisebench.core.schema import ABOUT, IDENTITY, flaw
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.protocol.protocol import Row, row_of
 
 FORMAT = 2
@@ -152,8 +153,8 @@ class Store:
         write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
 
     def files(self) -> list[Path]:
-        """The cell files, sorted; names that begin with a dot are other programs' (``._x`` of macOS)."""
-        return sorted(path for path in self.cells.glob("*.json") if not path.name.startswith("."))
+        """The cell files, sorted, without those of other programs (``._x`` of macOS)."""
+        return list(own_entries(self.cells, "*.json"))
 
     def all(self) -> list[StoredCell]:
         """Every intact cell with at least one row; `damaged` names the other files."""

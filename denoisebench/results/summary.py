@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -44,10 +45,11 @@ class Score:
 
     Parameters
     ----------
-    psnr, ssim : mean over trainings of the mean over images
+    psnr, ssim : mean over trainings of the mean over images; PSNR without images that equal their reference
     rows : scored images of each training
     trainings : how many, 1 for a method that is not trained
     spread : standard deviation of PSNR over trainings in dB, 0 for one
+    perfect : image and repeat of what equals its reference, in one training at least
     flag : a key of `FLAGS` where the score misleads, else ''
     """
 
@@ -56,6 +58,7 @@ class Score:
     rows: int
     trainings: int = 1
     spread: float = 0.0
+    perfect: frozenset[tuple[str, int]] = frozenset()
     psnr_mark: str = ""
     ssim_mark: str = ""
     flag: str = ""
@@ -72,12 +75,31 @@ def current(cells: Sequence[StoredCell]) -> tuple[list[StoredCell], int]:
 
 
 def score_of(trainings: Sequence[StoredCell]) -> Score:
-    """Means over the trainings of a method and over the images of each."""
+    """Means over the trainings of a method and over the images of each.
+
+    An image that equals its reference has an infinite PSNR. The mean is over the others, the same in every training, so
+    that the spread is not one between images.
+    """
     rows = [list(cell.rows.values()) for cell in trainings]
-    levels = [fmean(row.psnr for row in part) for part in rows]
+    perfect = frozenset((row.image, row.repeat) for part in rows for row in part if not math.isfinite(row.psnr))
+    levels = [
+        fmean([row.psnr for row in part if (row.image, row.repeat) not in perfect] or [math.inf]) for part in rows
+    ]
     ssim = fmean(fmean(row.ssim for row in part) for part in rows)
-    spread = stdev(levels) if len(levels) > 1 else 0.0
-    return Score(fmean(levels), ssim, min(map(len, rows)), len(rows), spread)
+    spread = stdev(levels) if len(levels) > 1 and math.isfinite(sum(levels)) else 0.0
+    return Score(fmean(levels), ssim, min(map(len, rows)), len(rows), spread, perfect)
+
+
+def perfect_note(what: str, score: Score) -> str:
+    """A sentence on images that equal their reference, or ''."""
+    if not score.perfect:
+        return ""
+    where = " in one training at least" if score.trainings > 1 else ""
+    left = "" if math.isfinite(score.psnr) else "; as none is left, it is infinite"
+    return (
+        f"{what}: {len(score.perfect)} of {score.rows} scored images equal their reference{where}; their PSNR is "
+        f"infinite and not in the mean{left}."
+    )
 
 
 def noisy_cells(cells: Sequence[StoredCell]) -> dict[Column, StoredCell]:
@@ -94,10 +116,10 @@ def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> str:
         return ""
     if all(row.psnr == base.psnr or abs(row.psnr - base.psnr) <= _SAME_DB for row, base in pairs):
         return "unchanged"
-    for key, attribute in (("below", "psnr"), ("below in SSIM", "ssim")):
-        if fmean(getattr(row, attribute) for row, _ in pairs) < fmean(getattr(base, attribute) for _, base in pairs):
-            return key
-    return ""
+    rated = [(row.psnr, base.psnr) for row, base in pairs if math.isfinite(row.psnr) and math.isfinite(base.psnr)]
+    if rated and fmean(psnr for psnr, _ in rated) < fmean(base for _, base in rated):
+        return "below"
+    return "below in SSIM" if fmean(row.ssim for row, _ in pairs) < fmean(base.ssim for _, base in pairs) else ""
 
 
 def flag_symbol(score: Score) -> str:

@@ -24,6 +24,7 @@ from denoisebench.core.ownfiles import keep_foreign
 from denoisebench.core.places import package_places
 from denoisebench.core.provenance import full_digest
 from denoisebench.core.schema import RECORD, flaw
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import file_part, unheard
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS
@@ -33,6 +34,8 @@ from denoisebench.protocol.noise import REAL
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
 LARGEST_LIST = 2**24
+#: A PSNR of which every image equals its reference; JSON has no infinity.
+PERFECT = "inf"
 
 
 @dataclass(frozen=True)
@@ -201,8 +204,7 @@ def verify_folder(folder: Path) -> list[tuple[str, str]]:
             verdicts.append((name, "missing"))
         else:
             verdicts.append((name, "intact" if file_sha256(path) == sha256 else "altered"))
-    found = (path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".json"))
-    others = {name for name in found if not name.startswith(".")} - set(sums)
+    others = {path.name for path in own_entries(folder) if path.suffix in (".safetensors", ".json")} - set(sums)
     return verdicts + [(name, f"not listed in {SUMS}") for name in sorted(others)]
 
 
@@ -231,7 +233,7 @@ def write_weights(
     if spoilt:
         raise UserError(f"The network {stem} holds values that are not finite ({spoilt[0]}); it is not written.")
     record = {**record, "stored_as": "float16" if half else "float32"}
-    files = {f"{stem}.safetensors": save(kept), f"{stem}.json": (json.dumps(record, indent=1) + "\n").encode()}
+    files = {f"{stem}.safetensors": save(kept), f"{stem}.json": _json(record)}
     sums = {name: _hash(data) for name, data in files.items()}
     with locked(folder):
         listed = read_sums(folder) if os.path.lexists(folder / SUMS) else {}
@@ -249,6 +251,15 @@ def write_weights(
 
 def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
     write_bytes(folder / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        raise UserError(
+            f"The record of a network holds a number that is not finite ({error}); it is not written."
+        ) from None
 
 
 def read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:

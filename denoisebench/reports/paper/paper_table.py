@@ -29,6 +29,7 @@ from denoisebench.results.summary import (
     flag_symbol,
     line_of,
     noisy_cells,
+    perfect_note,
     score_of,
     scoring_text,
 )
@@ -301,6 +302,8 @@ def notes_of(table: PaperTable) -> list[str]:
     told += flag_notes(
         (f"{e.method} on {e.dataset}, {_noise_title(e.noise)}", e.score) for e in table.entries if e.score is not None
     )
+    scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
+    told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]
 
 

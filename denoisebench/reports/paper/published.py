@@ -140,7 +140,8 @@ def beside(table: Table) -> list[Beside]:
                 continue
             gap = paper_gap = None
             if clean is not None:
-                gap = score.psnr - table.scores[clean, column].psnr
+                trained = table.scores[clean, column].psnr
+                gap = score.psnr - trained if math.isfinite(trained) else None
                 top = values.get(_key(clean, column))
                 paper_gap = paper.psnr - top.psnr if top else None
             found.append(Beside(line, column, score, paper, gap, paper_gap))
