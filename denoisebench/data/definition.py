@@ -68,7 +68,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Kind:
-    """A class that a definition can be made of, where it is, and the keys that only it takes."""
+    """A class that a definition can be made of, its module in this folder, and the keys that only it takes."""
 
     module: str
     name: str
@@ -76,7 +76,7 @@ class Kind:
 
     def load(self) -> type[FolderSet]:
         """Import the class."""
-        return cast(type[FolderSet], getattr(importlib.import_module(self.module), self.name))
+        return cast(type[FolderSet], getattr(importlib.import_module(f"denoisebench.data.{self.module}"), self.name))
 
 
 def _empty(value: Any) -> str:
@@ -148,16 +148,15 @@ _KEYS: Mapping[str, Key] = {
     "clean": Key(str, _outside),
     "referenced": Key(bool),
 }
-_HERE = "denoisebench.data"
 #: What a definition may be: a folder of images, one of noisy and clean images, or a data set with a layout of its own.
 KINDS: Mapping[str, Kind] = {
-    "images": Kind(f"{_HERE}.dataset", "FolderSet", ("channels", "glob", "package", "shared")),
-    "pairs": Kind(f"{_HERE}.captures", "PairSet", ("channels", "id", "noisy-folder", "clean-folder")),
-    "fmdd-test": Kind(f"{_HERE}.fmdd", "FMDDTest"),
-    "fmdd-leave-one-out": Kind(f"{_HERE}.fmdd", "FMDDLeaveOneOut"),
-    "fmdd-train": Kind(f"{_HERE}.fmdd", "FMDDTrain"),
-    "sidd-raw-blocks": Kind(f"{_HERE}.sidd_raw", "RawBlocks", ("noisy", "clean", "referenced")),
-    "sidd-raw-frames": Kind(f"{_HERE}.sidd_raw", "RawScenes"),
+    "images": Kind("dataset", "FolderSet", ("channels", "glob", "package", "shared")),
+    "pairs": Kind("captures", "PairSet", ("channels", "id", "noisy-folder", "clean-folder")),
+    "fmdd-test": Kind("fmdd", "FMDDTest"),
+    "fmdd-leave-one-out": Kind("fmdd", "FMDDLeaveOneOut"),
+    "fmdd-train": Kind("fmdd", "FMDDTrain"),
+    "sidd-raw-blocks": Kind("sidd_raw", "RawBlocks", ("noisy", "clean", "referenced")),
+    "sidd-raw-frames": Kind("sidd_raw", "RawScenes"),
 }
 _COMMON = [key for key in _KEYS if not any(key in kind.keys for kind in KINDS.values())]
 # Every set has these, from its file or from its kind.

@@ -44,8 +44,8 @@ from denoisebench.core.closure import PACKAGE, Code
 from denoisebench.core.errors import UserError
 from denoisebench.core.places import package_places
 from denoisebench.core.provenance import distribution_versions, full_digest
+from denoisebench.data import definition, fetch
 from denoisebench.data.dataset import DataSet
-from denoisebench.data.definition import KINDS
 from denoisebench.evaluation import evaluate
 from denoisebench.networks import user_network
 from denoisebench.plugins import parcel, registry
@@ -63,11 +63,15 @@ _VERSIONS = {PROTOCOL: PROTOCOL_VERSION, TRAINING: TRAINING_VERSION}
 _METHODS, _DATASETS = f"{PACKAGE}.methods", f"{PACKAGE}.datasets"
 # Where computing begins: one image to its score (fits included), and a training. Readers of images come with the data
 # sets, which these modules are handed and do not import.
-_STARTS: dict[str, Sequence[ModuleType]] = {PROTOCOL: (evaluate, weights), TRAINING: (train, crops)}
+_STARTS: dict[str, Sequence[ModuleType]] = {
+    PROTOCOL: (evaluate, weights, definition),
+    TRAINING: (train, crops, definition),
+}
 # Modules that those import and that decide no number. What is forgotten here only makes the digests stricter.
 _NOT_DECIDING: dict[ModuleType, str] = {
     closure: "reads code",
     errors: "words for the user",
+    fetch: "downloads files, whose hashes are checked",
     files: "writes and reads values as they are",
     interrupts: "decides when a step ends, not what is in it",
     lazy: "imports torch later",
@@ -187,7 +191,6 @@ def modules_of(unit: str, code: Code | None = None, by_name: bool = True) -> set
     """
     code = code or _code()
     starts = [module.__name__ for module in _STARTS[unit]] + code.submodules(_DATASETS)
-    starts += sorted({kind.module for kind in KINDS.values()})
     return code.closure(starts, _left_out(), by_name)
 
 
