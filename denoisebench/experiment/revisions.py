@@ -44,7 +44,7 @@ from denoisebench.core.closure import PACKAGE, Code
 from denoisebench.core.errors import UserError
 from denoisebench.core.places import package_places
 from denoisebench.core.provenance import distribution_versions, full_digest
-from denoisebench.data import definition
+from denoisebench.data import definition, fetch
 from denoisebench.data.dataset import DataSet
 from denoisebench.data.definition import built_in_files, define, definition_of, is_built_in
 from denoisebench.evaluation import evaluate
@@ -72,8 +72,8 @@ _STARTS: dict[str, Sequence[ModuleType]] = {
 # Modules that those import and that decide no number. What is forgotten here only makes the digests stricter.
 _NOT_DECIDING: dict[ModuleType, str] = {
     closure: "reads code",
-    definition: "says which class reads a data set; what it reads is in the hash of the data",
     errors: "words for the user",
+    fetch: "downloads files, whose hashes are checked",
     files: "writes and reads values as they are",
     interrupts: "decides when a step ends, not what is in it",
     lazy: "imports torch later",
