@@ -656,6 +656,19 @@ def test_stored_scores_are_set_beside_a_published_table(
 ) -> None:
     folder, out = image_folder("kodak"), tmp_path / "o"
     assert command("run", "--methods", "bm3d[sigma=known]", "--datasets", folder, "--out", out).code == 0
+    blank = command("report", out, "--table", "1")
+    assert blank.code == 0, blank.err
+    assert "CBM3D (bm3d[sigma=known])" not in blank.out
+    from denoisebench.plugins.identity import class_name
+    from denoisebench.plugins.lookup import find_dataset
+    from denoisebench.results.store import Store, StoredCell
+
+    # The same as if they were of the images of Kodak, which are not here.
+    store, kodak = Store(out), find_dataset("kodak", ())
+    for stored in store.all():
+        protocol = {**stored.identity["protocol"], "data_hash": kodak.data_hash}
+        about = {**stored.about, "dataset_class": class_name(kodak)}
+        store.write(StoredCell({**stored.identity, "protocol": protocol}, about, stored.rows))
     ran = command("report", out, "--table", "1")
     assert ran.code == 0, ran.err
     assert "CBM3D (bm3d[sigma=known])" in ran.out
@@ -771,7 +784,7 @@ def test_lists_name_what_there_is(command: Command, plugin_file: MakePlugin) -> 
     assert "toy  (toy; file" in methods
     assert "shift=0, count=1, mode=a" in methods
     assert "told: clean images" in methods
-    assert "kodak" in command("list", "datasets").out
+    assert "The 24 photographs of the Kodak" in command("list", "datasets").out
     assert "gaussA_B" in command("list", "noises").out
     assert "unet_nbr" in command("list", "networks").out
     refused(command("list", "noise"), "'noise'", "Did you mean 'noises'?")
@@ -783,6 +796,9 @@ def test_data_where_and_status_point_to_the_folders(command: Command, tmp_path: 
     status = command("data", "status", "samples", "kodak").out
     assert "samples" in status
     assert "http://r0k.us/graphics/kodak/" in status
+    assert "24 colour PNG" in status
+    assert 'Trap: "Kodak24" of FFDNet' in status
+    assert "Trap" not in command("data", "status").out
 
 
 def test_the_status_of_an_unknown_data_set_is_an_error(command: Command) -> None:

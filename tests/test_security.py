@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import json
 import pickle
 import re
@@ -23,7 +22,7 @@ import torch
 
 import denoisebench
 from denoisebench import networks
-from denoisebench.commands.run import run
+from denoisebench.commands.run import file_options
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.data import fetch
@@ -176,10 +175,10 @@ def test_an_experiment_file_writes_to_no_place_behind_a_link(tmp_path: Path, mon
 
 
 def test_an_experiment_file_names_no_machine_and_takes_no_more_of_one() -> None:
-    allowed = set(inspect.signature(run).parameters)
+    allowed = set(file_options())
     assert allowed >= KEYS
     assert allowed - KEYS == {
-        "config", "devices", "executor", "workers", "memory_limit", "address", "plan", "literature", "plugin",
+        "devices", "executor", "workers", "memory_limit", "address", "plugin",
         "data_root",
     }  # fmt: skip
 
