@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from denoisebench.audit import scorings
 from denoisebench.audit.scorings import SUITE, Scoring
 from denoisebench.audit.subject import Subject
 from denoisebench.audit.toggles import (
@@ -35,11 +36,12 @@ from denoisebench.audit.toggles import (
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
-from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
+from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
 from denoisebench.experiment.cells import Experiment
-from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of, module_digest
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
 from denoisebench.protocol.images import checked, padded_size
@@ -241,21 +243,16 @@ class _Bench:
 
     def _cell(self, subject: Subject, setup: Setup, scoring: Scoring) -> StoredCell:
         stored = subject.stored.identity
-        code = {
-            "evaluation": code_digest(EVALUATION),
-            "scorings": code_digest(("scorings",)),
-            "plugin": plugin_digest(source_of(subject.method)),
-            "networks": code_digest(NETWORKS) if stored["training"] else "",
-            "fitting": code_digest(FITTING) if subject.fit else "",
-        }
+        images = self._dataset(subject, setup)
+        code = {"scorings": module_digest(scorings.__name__), **code_of(subject.method, images)}
         cell = self.store.read(
             {
                 "audited": subject.stored.key,
                 "setup": asdict(setup),
                 "scoring": scoring.id,
-                "code": code,
+                "code": {"protocol": PROTOCOL_VERSION, **code},
                 "versions": versions(stored["versions"]),
-                "data": self._dataset(subject, setup).data_hash,
+                "data": images.data_hash,
                 "device": subject.device,
             }
         )

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from denoisebench.commands.options import DataRoot
+from denoisebench.core.errors import UserError
+from denoisebench.core.printing import document, line, message
 
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -14,10 +16,14 @@ data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=
 @data_app.command("where")
 def data_where(data_root: DataRoot = None) -> None:
     """Print the folders that are searched for data sets."""
-    from denoisebench.data.dataset import data_roots
+    from denoisebench.data.dataset import cache_root, data_roots
 
+    try:
+        cache_root()
+    except UserError as error:
+        message(error)
     for root in data_roots(data_root):
-        print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
+        line(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 
 
 @data_app.command("status")
@@ -28,7 +34,7 @@ def data_status(
     """Say of each data set whether it is here, complete and unaltered."""
     from denoisebench.commands import listing
 
-    print(listing.data_status(names or [], data_root))
+    document(listing.data_status(names or [], data_root))
 
 
 @data_app.command("fetch")
@@ -41,4 +47,4 @@ def data_fetch(
     from denoisebench.commands.listing import fetch_dataset, fetch_facts
     from denoisebench.core.progress import for_stderr
 
-    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+    document(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.systemfiles import own_entries
+from denoisebench.core.text import readable
 from denoisebench.data.dataset import FolderSet, OwnFolder, changed, remark, turned_remark
 from denoisebench.data.manifest import Entry, read_manifest
 from denoisebench.protocol.imagefiles import Header
@@ -101,6 +102,11 @@ class CaptureSet(FolderSet):
         return {self._path(entry): entry for entry in self.entries}
 
     @cached_property
+    def _turned(self) -> list[Path]:
+        """Files that are stored in another orientation than they are looked at."""
+        return [path for path in self._files() if _header(path).orientation != 1]
+
+    @cached_property
     def _file_hashes(self) -> dict[Path, str]:
         """SHA-256 of every file where no manifest lists them."""
         return {path: hashlib.sha256(image_bytes(path)).hexdigest() for path in self._files()}
@@ -151,11 +157,11 @@ class CaptureSet(FolderSet):
             lines = [f"{entry.file} {entry.pixels}" for entry in self.entries]
         else:
             lines = [
-                f"{image} {path.name} {self._file_hashes[path]}"
+                f"{image} {path.name} {self._file_hashes[path]}{' upright' if path in self._turned else ''}"
                 for image, view in self.views.items()
                 for path in (view.reference, *view.captures)
             ]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 class PairSet(CaptureSet):
@@ -240,7 +246,7 @@ class AnyPairs(OwnFolder, PairSet):
             found += remark(place, [name for name in left_out(place) if not name.endswith("/")])
         for folder in sorted({path.parent for path in paired} - set(self._places)):
             found += remark(folder, left_out(folder))
-        found += turned_remark([path.name for path in paired if _header(path).orientation != 1])
+        found += turned_remark([path.name for path in self._turned])
         counts = {image: self.captures(image) for image in self.images}
         if min(counts.values()) < max(counts.values()):
             most = max(counts, key=counts.__getitem__)
@@ -306,7 +312,7 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Files and folders by image id; raises `UserError` for two of one name."""
     found: dict[str, Path] = {}
     for path in paths:
-        name = unicodedata.normalize("NFC", path.name) if path.is_dir() else image_id(path.name)
+        name = readable(unicodedata.normalize("NFC", path.name)) if path.is_dir() else image_id(path.name)
         if name in found:
             raise UserError(
                 f"Folder {path.parent} holds several images named {name!r} ({found[name].name} and {path.name}); "

@@ -6,12 +6,14 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.text import readable
 from denoisebench.data.manifest import Entry, entry_of, read_entry, read_manifest, refuse_twins
 from denoisebench.protocol.images import (
     AnyImage,
@@ -51,18 +53,32 @@ class Archive:
 
 
 def data_roots(explicit: Path | None = None) -> list[Path]:
-    """Folders searched for data sets: ``--data-root`` alone if given, else DENOISEBENCH_DATA, user cache."""
+    """Folders searched for data sets: ``--data-root`` alone if given, else DENOISEBENCH_DATA, user cache if any."""
     if explicit is not None:
         return [explicit]
     roots = [Path(os.environ[DATA_VARIABLE])] if os.environ.get(DATA_VARIABLE) else []
-    return [*roots, cache_root()]
+    with suppress(UserError):
+        roots.append(cache_root())
+    return roots
 
 
 def cache_root() -> Path:
-    """Where fetched data go."""
+    """Where fetched data go.
+
+    Raises
+    ------
+    UserError
+        The user has no home folder, as in many containers.
+    """
     from platformdirs import user_cache_path
 
-    return user_cache_path("denoisebench") / "data"
+    try:
+        return user_cache_path("denoisebench") / "data"
+    except (RuntimeError, KeyError, OSError):
+        raise UserError(
+            f"This user has no home folder, so there is no cache for data. Name a folder with --data-root or "
+            f"{DATA_VARIABLE}."
+        ) from None
 
 
 def package_roots(package: str) -> list[Path]:
@@ -191,7 +207,8 @@ class FolderSet(DataSet):
         fetch = f" Or run: denoisebench data fetch {self.name}" if self.archive else ""
         raise MissingData(
             f"Data set {self.name!r} ({self.count} images) is not on this machine. Looked for "
-            f"{', '.join(map(str, places))}. Get it from {self.source} and put the files into {places[0]}, "
+            f"{', '.join(map(str, places)) or 'nothing: there is no home folder'}. Get it from {self.source} "
+            f"and put the files into {places[0] if places else self.folders[0] + ' of a folder of your own'}, "
             f"or name another root with --data-root or {DATA_VARIABLE}."
             f"{' ' + self.how if self.how else ''}{fetch}"
         )
@@ -340,7 +357,7 @@ class OwnFolder(FolderSet):
     def __init__(self, path: Path) -> None:
         super().__init__([path.parent])
         self.folder = path
-        self.name = self.title = path.resolve().name
+        self.name = self.title = readable(path.resolve().name)
 
     @property
     def note(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.files import read_text
 from denoisebench.protocol.images import image_id, pixel_hash, read_picture
 
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -42,9 +43,9 @@ def read_manifest(path: Path) -> list[Entry]:
     if not path.is_file():
         raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Manifest {path} cannot be read ({error}).") from None
+        lines = read_text(path).splitlines()
+    except UserError as error:
+        raise UserError(f"Manifest: {error}") from None
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
         raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")

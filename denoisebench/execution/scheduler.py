@@ -257,6 +257,8 @@ class Scheduler:
         work.stored.about = about(cell, record, self._experiment, written)
         if work.stored.rows:
             work.stored.about["machine"] = earlier.get("machine", {})
+            codes = [*earlier.get("harness", []), *work.stored.about["harness"]]
+            work.stored.about["harness"] = list(dict.fromkeys(codes))
             work.stored.about |= {name: earlier[name] for name in ("machines",) if name in earlier}
         work.order = self._order(cell, key)
         self._progress.say(f"[{work.number}/{work.of}] {cell.title}: {work.total} images")

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod, setting_flaw
 
 T = TypeVar("T")
 
@@ -163,6 +163,9 @@ class Registry(Generic[T]):
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
                 raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
+            problem = setting_flaw(setting.default) if setting.default is not dataclasses.MISSING else ""
+            if problem:
+                raise UserError(f"Method plugin {where}: the default of its setting {setting.name!r}, {problem}.")
         return plugin
 
 

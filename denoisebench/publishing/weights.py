@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import parse_json, read_text
+from denoisebench.core.files import file_sha256, parse_json, read_text
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
+from denoisebench.core.provenance import fingerprint
+from denoisebench.core.text import unheard
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.evaluate import evaluate
 from denoisebench.execution.runner import train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
+from denoisebench.plugins.identity import set_name
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import DATASETS, METHODS
@@ -29,9 +31,7 @@ from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import Store
 from denoisebench.training.records import read_record, training_text
 from denoisebench.training.weights import (
-    PERFECT,
     Weights,
-    is_plain_name,
     network_from,
     read_folder,
     read_tensors,
@@ -81,20 +81,18 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{record_file} is not the record of a training: {error!r}.") from None
     source = record_file.with_suffix(".safetensors")
-    tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
+    tensors = read_tensors(source, file_sha256(source))
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
     # JSON has no infinity.
     loss = loss if loss is not None and math.isfinite(loss) else None
-    # Not the record's own texts, which could name another folder.
-    data = str(record["data"]["name"])
-    if not is_plain_name(data):
-        raise UserError(f"{record_file} names the data {data!r}, which is no name of a data set.")
-    stem = stem_of(method, noise, channels, data)
+    stem = stem_of(method, noise, channels, str(record["data"]["name"]))
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
     )
-    return write_weights(folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half)
+    return write_weights(
+        folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half, progress.say
+    )
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -138,7 +136,7 @@ def half_loss(
     return fmean(before for before, _ in pairs) - fmean(after for _, after in pairs) if pairs else 0.0
 
 
-def record_scores(folder: Path, results: Path) -> list[str]:
+def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unheard) -> list[str]:
     """Copy the mean scores that results hold for weights of a folder into their records.
 
     Returns
@@ -161,21 +159,21 @@ def record_scores(folder: Path, results: Path) -> list[str]:
         psnr, perfect = fmean(finite(row.psnr for row in rows)), sum(math.isinf(row.psnr) for row in rows)
         score = {
             "method": cell.about["text"],
-            "psnr": round(psnr, 4) if math.isfinite(psnr) else PERFECT,
+            "psnr": round(psnr, 4) if math.isfinite(psnr) else "inf",  # JSON has no infinity
             "ssim": round(fmean(row.ssim for row in rows), 5),
             "rows": len(rows),
-            "protocol": cell.about["protocol"],
+            "protocol": fingerprint(protocol),
             **({"equal_to_reference": perfect} if perfect else {}),
         }
-        scores.setdefault(weights.sha256, {})[f"{protocol['dataset']} {protocol['noise']}"] = score
-        where = f"{weights.path.stem} on {protocol['dataset']}"
+        scores.setdefault(weights.sha256, {})[f"{set_name(cell)} {protocol['noise']}"] = score
+        where = f"{weights.path.stem} on {set_name(cell)}"
         equal = f", {perfect} of them equal to their reference and not in the dB" if perfect else ""
         said.append(f"{where}: {psnr:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows{equal}")
     for sha256, found in scores.items():
         weights = by_hash[sha256]
         record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}
         tensors = read_tensors(weights.path, sha256)
-        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16")
+        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16", say)
     return said
 
 

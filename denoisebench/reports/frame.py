@@ -46,4 +46,6 @@ def scores_frame(folder: Path | str) -> pandas.DataFrame:
     if store.damaged:
         raise UserError(" ".join(store.damaged))
     # An empty cell means "told nothing" or "not trained", not a missing value.
-    return pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False, na_values={"level": [""]})
+    return pandas.read_csv(
+        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""]}
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from denoisebench.plugins.identity import is_registered_cell
 from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
@@ -38,6 +39,7 @@ class Table:
     titles : printed heading of a column
     scores : by (line, column); absent where there is no result
     seconds : mean denoising time per image of a line
+    registered : columns of registered data sets, not of a folder that is called like one
     notes : sentences below the table
     """
 
@@ -46,6 +48,7 @@ class Table:
     titles: dict[Column, str] = field(default_factory=dict)
     scores: dict[tuple[Line, Column], Score] = field(default_factory=dict)
     seconds: dict[Line, float] = field(default_factory=dict)
+    registered: set[Column] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -69,6 +72,8 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
             table.lines.append(line)
         if column not in table.columns:
             table.columns.append(column)
+            table.registered |= {column} if is_registered_cell(cell) else set()
+            table.registered |= {column} if is_registered_cell(cell) else set()
             table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
         trainings.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
@@ -139,8 +144,6 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
-    if len({column.protocol for column in table.columns}) < len(table.columns):
-        raise AssertionError("two columns of one protocol")
     for cell in cells:
         tiles = {row.tile for row in cell.rows.values()} - {0}
         if tiles:

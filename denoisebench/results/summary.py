@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.results.store import StoredCell
 
 
 class Column(NamedTuple):
-    """Heading of one column."""
+    """Heading of one column; the whole digest of its protocol, because the fingerprint is a part of it."""
 
     noise: str
     dataset: str
     protocol: str
+    digest: str
 
 
 class Line(NamedTuple):
@@ -106,7 +108,9 @@ def line_of(cell: StoredCell) -> Line:
 def column_of(cell: StoredCell) -> Column:
     """The column a cell belongs to."""
     protocol = cell.identity["protocol"]
-    return Column(protocol["noise"], protocol["dataset"], cell.about["protocol"])
+    # Of what was stored, not the fingerprint that was stored beside it.
+    digest = full_digest(protocol)
+    return Column(protocol["noise"], protocol["dataset"], digest[:12], digest)
 
 
 def scoring_text(protocol: Mapping[str, Any]) -> str:

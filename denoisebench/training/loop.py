@@ -288,6 +288,7 @@ class _Run:
         data = save({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()})
         record: dict[str, Any] = {
             **job.identity,
+            "harness": job.harness,
             "budget": job.recipe.text,
             "steps": self._done,
             "images_seen": self._done * job.recipe.batch,

@@ -132,7 +132,7 @@ def beside(table: Table) -> list[Beside]:
     """Every score of a table that the paper reports too, data set by data set."""
     values = published()
     found = []
-    for column in table.columns:
+    for column in (column for column in table.columns if column in table.registered):
         clean = next((line for line in table.lines if _clean(line) and (line, column) in table.scores), None)
         for line in table.lines:
             score, paper = table.scores.get((line, column)), values.get(_key(line, column))
