@@ -1,12 +1,13 @@
-"""Data sets: ``denoisebench data where``, ``status`` and ``fetch``."""
+"""Data sets: ``denoisebench data where``, ``status``, ``fetch`` and ``manifest``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import DataRoot
+from denoisebench.commands.options import DataRoot, PluginFile, load_plugins
 from denoisebench.core.errors import UserError
 from denoisebench.core.printing import document, line, message
 
@@ -29,11 +30,13 @@ def data_where(data_root: DataRoot = None) -> None:
 @data_app.command("status")
 def data_status(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
+    plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Say of each data set whether it is here, complete and unaltered."""
+    """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
     from denoisebench.commands import listing
 
+    load_plugins(plugin)
     document(listing.data_status(names or [], data_root))
 
 
@@ -48,3 +51,19 @@ def data_fetch(
     from denoisebench.core.progress import for_stderr
 
     document(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+
+
+@data_app.command("manifest")
+def data_manifest(
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or one with noisy/ and clean/ in it.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set; that of the folder if none is given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write NAME.toml; beside the folder if not given.")] = None,
+) -> None:
+    """Make a folder of images a data set: NAME.toml, and a manifest with the SHA-256 of every image."""
+    from denoisebench.plugins.dataset_template import write_dataset
+
+    written = write_dataset(folder, name, out)
+    document(
+        f"Wrote {written.path} and {written.manifest} ({written.count} images). Fill in its source and licence, and "
+        f"try:\n  denoisebench {written.command}"
+    )

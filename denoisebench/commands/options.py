@@ -89,7 +89,9 @@ ConfigFile = Annotated[
 Literature = Annotated[
     bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
 ]
-PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
+PluginFile = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with one method, or a TOML file of a data set.")
+]
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
 ]
@@ -243,7 +245,10 @@ def find_executor(
 
 
 def load_plugins(files: list[Path] | None) -> None:
-    from denoisebench.plugins.registry import METHODS
+    from denoisebench.plugins.registry import DATASETS, METHODS, TOML
 
     for path in files or []:
-        METHODS.add_file(path)
+        if path.suffix == TOML:
+            DATASETS.add_file(path)
+        else:
+            METHODS.add_file(path)

@@ -1,8 +1,9 @@
 """What parsed JSON must look like before anything else of this package sees it.
 
-A shape is a type (``int`` and ``float`` without booleans, floats finite), a `Number` within bounds, a frozenset of
-texts, a tuple of alternatives, a list of one shape for all its items, or a dictionary by key; a key that ends with
-``?`` may be missing, the key ``*`` stands for all others, and keys that are not named may have any value.
+A shape is a type (``int`` and ``float`` without booleans, floats finite), a `Number` within bounds, a tuple of
+alternatives, a frozenset of the texts allowed, a list of one shape for all its items, or a dictionary by key; a key
+that ends with ``?`` may be missing, the key ``*`` stands for all others, and keys that are not named may have any
+value.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def flaw(value: Any, shape: Any, name: str = "it") -> str:
         if not isinstance(value, list):
             return f"{name} is no list"
         return next((text for item in value if (text := flaw(item, shape[0], f"an item of {name}"))), "")
+    if isinstance(shape, frozenset):
+        return "" if isinstance(value, str) and value in shape else f"{name} is none of {', '.join(sorted(shape))}"
     if isinstance(shape, Number):
         return _number_flaw(value, shape, name)
-    if isinstance(shape, frozenset):
-        return "" if isinstance(value, str) and value in shape else f"{name} is not {' or '.join(sorted(shape))}"
     if shape is None:
         return "" if value is None else f"{name} is not null"
     return "" if _is(value, shape) else f"{name} is no {shape.__name__}"
@@ -77,8 +78,6 @@ def _object_flaw(value: dict[str, Any], shape: dict[str, Any], prefix: str) -> s
     return ""
 
 
-#: A PSNR of which every image equals its reference; JSON has no infinity.
-PERFECT = frozenset({"inf"})
 _RECIPE = {
     "budget?": {"amount": Number(0, 1e15), "unit": str}, "batch?": Number(1, 2**20, int),
     "crop?": Number(1, 2**20, int), "lr?": float, "draws?": str, "seed?": int, "precision?": str, "devices?": COUNT,
@@ -92,7 +91,7 @@ _DATA = {"name?": str, "sha256?": str, "extent?": str}
 RECORD = {
     "method": str, "settings": {"*": SCALAR}, "noise": str, "channels": Number(1, 1000, int), "summary": str,
     "recipe?": _RECIPE, "data?": _DATA, "warnings?": [str], "device?": str, "machine?": dict, "curve?": [dict],
-    "scores?": {"*": {"psnr": (float, PERFECT), "ssim": float}}, "stored_as?": str, **_TRAINED,
+    "scores?": {"*": {"psnr": (float, frozenset({"inf"})), "ssim": float}}, "stored_as?": str, **_TRAINED,
 }  # fmt: skip
 #: What decides the rows of a cell.
 IDENTITY = {

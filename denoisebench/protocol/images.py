@@ -206,8 +206,8 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 
 def image_id(name: str) -> str:
-    """An image's name without its suffix, readable, in the one of its Unicode forms that Linux and Windows write."""
-    return readable(unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix()))
+    """An image's name without its suffix: readable, in the one of its Unicode forms that Linux and Windows write."""
+    return unicodedata.normalize("NFC", readable(PurePosixPath(name).with_suffix("").as_posix()))
 
 
 def checked(image: AnyImage, what: str) -> AnyImage:

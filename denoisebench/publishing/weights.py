@@ -31,6 +31,7 @@ from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import Store
 from denoisebench.training.records import read_record, training_text
 from denoisebench.training.weights import (
+    PERFECT,
     Weights,
     network_from,
     read_folder,
@@ -159,7 +160,7 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
         psnr, perfect = fmean(finite(row.psnr for row in rows)), sum(math.isinf(row.psnr) for row in rows)
         score = {
             "method": cell.about["text"],
-            "psnr": round(psnr, 4) if math.isfinite(psnr) else "inf",  # JSON has no infinity
+            "psnr": round(psnr, 4) if math.isfinite(psnr) else PERFECT,
             "ssim": round(fmean(row.ssim for row in rows), 5),
             "rows": len(rows),
             "protocol": fingerprint(protocol),

@@ -153,7 +153,7 @@ class Store:
         write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
 
     def files(self) -> list[Path]:
-        """The cell files, sorted."""
+        """The cell files, sorted, without those of other programs (``._x`` of macOS)."""
         return list(own_entries(self.cells, "*.json"))
 
     def all(self) -> list[StoredCell]:

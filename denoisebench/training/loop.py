@@ -91,7 +91,7 @@ class _Run:
         checkpoint: Path,
         device: str,
         team: Team,
-        heldout: HeldOut | None,
+        heldout: HeldOut | None = None,
     ) -> None:
         self.job, self.device, self._checkpoint, self._team = job, device, checkpoint, team
         recipe = job.recipe

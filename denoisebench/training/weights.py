@@ -34,6 +34,8 @@ from denoisebench.protocol.noise import REAL
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
 LARGEST_LIST = 2**24
+#: A PSNR of which every image equals its reference; JSON has no infinity.
+PERFECT = "inf"
 
 
 @dataclass(frozen=True)
