@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.data.captures import AnyPairs
 from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
 from denoisebench.networks import check_network
@@ -76,12 +76,14 @@ def parse_methods(text: str, network: str | None = None) -> list[Method]:
     """
     if network is not None:
         check_network(network)
+    mistakes = Mistakes()
     parts = split_list(text)
-    named = {part.partition("[")[0].strip() for part in parts}
+    named = {match[1] for part in parts if (match := _METHOD.fullmatch(part))}
     if ALL not in METHODS.names():
         others = [name for name in METHODS.names() if name not in named]
         parts = [name for part in parts for name in (others if part == ALL else [part])]
-    given = [parse_method(part, network) for part in parts]
+    given = [method for part in parts if (method := mistakes.read(None, parse_method, part, network)) is not None]
+    mistakes.check()
     baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
     return list(dict.fromkeys([*baselines, *given]))
 
@@ -135,7 +137,10 @@ def _is_folder(text: str) -> bool:
 
 def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
     """Read a list of data sets and folders."""
-    found = [find_dataset(part, roots) for part in dict.fromkeys(split_datasets(text))]
+    mistakes = Mistakes()
+    parts = dict.fromkeys(split_datasets(text))
+    found = [dataset for part in parts if (dataset := mistakes.read(None, find_dataset, part, roots)) is not None]
+    mistakes.check()
     names = [dataset.name for dataset in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

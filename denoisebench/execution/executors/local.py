@@ -22,6 +22,7 @@ from denoisebench.core.limits import time_text
 from denoisebench.execution.executors import Executor, Handle, Options, cores, process_environment
 from denoisebench.execution.executors._worker import read_message, write_message
 from denoisebench.execution.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
+from denoisebench.experiment.preparation import FitToEachImage
 from denoisebench.plugins.parcel import Parcel
 
 # Seconds a training has to save its state, a process to start, and a task beyond its own alarm.
@@ -241,7 +242,9 @@ class Local(Executor):
 
 
 def _has_state(task: Task | None) -> bool:
-    return isinstance(task, Training) or (isinstance(task, Evaluation) and task.order.fit is not None)
+    return isinstance(task, Training) or (
+        isinstance(task, Evaluation) and isinstance(task.order.preparation, FitToEachImage)
+    )
 
 
 def _devices(device: str) -> list[str]:
