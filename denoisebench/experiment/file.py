@@ -1,7 +1,7 @@
 """Experiment files: the options of ``denoisebench run`` in TOML, and the published table they are set beside.
 
 title = "Mine"
-methods = ["b2u", "b2u[eta=0]"]     # any option of `run`, lists for what commas separate
+methods = ["b2u", "b2u[eta=0]"]     # an option of `run` (`KEYS`), lists for what commas separate
 noise = ["gauss25"]
 noise-draws = "legacy"
 
