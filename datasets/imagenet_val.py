@@ -1,15 +1,4 @@
-"""The training images of the papers: ImageNet validation photographs of middling size.
-
-Any folder of images is taken; those with both sides in 256..512 are kept and converted to RGB, as the
-tools of Neighbor2Neighbor and Blind2Unblind do. From ILSVRC2012_img_val (50,000 images) that leaves
-44,328. Those of `heldout`, which trainings are measured on, are left out by name. Source: https://image-net.org,
-non-commercial research use, after registration.
-
-No manifest is shipped: whatever the folder holds is used, and `note` says how many images that is.
-
-Traps: the papers save the kept images again as JPEG of quality 100, here they are read from the
-originals; of ImageNet's training photographs a sample has other images under a similar name.
-"""
+"""ImageNet validation photographs: any folder, of which the images of middling size are taken."""
 
 from __future__ import annotations
 
@@ -35,6 +24,17 @@ class ImageNetVal(FolderSet):
 
     name = "imagenet_val"
     title = "ImageNet validation"
+    summary = "The training images of the papers: ImageNet validation photographs of middling size."
+    description = (
+        "Any folder of images is taken; those with both sides in 256..512 are kept and converted to RGB, as the tools "
+        "of Neighbor2Neighbor and Blind2Unblind do. From ILSVRC2012_img_val (50,000 images) that leaves 44,328. Those "
+        "of `heldout`, which trainings are measured on, are left out by name. No manifest is shipped: whatever the "
+        "folder holds is used, and tables say how many images that is."
+    )
+    traps = (
+        "The papers save the kept images again as JPEG of quality 100, here they are read from the originals; of "
+        "ImageNet's training photographs a sample has other images under a similar name."
+    )
     channels = 3
     source = "https://image-net.org (ILSVRC2012_img_val)"
     licence = "non-commercial research use, after registration"

@@ -771,7 +771,7 @@ def test_lists_name_what_there_is(command: Command, plugin_file: MakePlugin) -> 
     assert "toy  (toy; file" in methods
     assert "shift=0, count=1, mode=a" in methods
     assert "told: clean images" in methods
-    assert "kodak" in command("list", "datasets").out
+    assert "The 24 photographs of the Kodak" in command("list", "datasets").out
     assert "gaussA_B" in command("list", "noises").out
     assert "unet_nbr" in command("list", "networks").out
     refused(command("list", "noise"), "'noise'", "Did you mean 'noises'?")
@@ -783,6 +783,9 @@ def test_data_where_and_status_point_to_the_folders(command: Command, tmp_path: 
     status = command("data", "status", "samples", "kodak").out
     assert "samples" in status
     assert "http://r0k.us/graphics/kodak/" in status
+    assert "24 colour PNG" in status
+    assert 'Trap: "Kodak24" of FFDNet' in status
+    assert "Trap" not in command("data", "status").out
 
 
 def test_the_status_of_an_unknown_data_set_is_an_error(command: Command) -> None:

@@ -61,9 +61,9 @@ def test_metadata_are_complete(name: str) -> None:
     assert kind.count > 0
     assert kind.folders
     assert kind.paper_repeats == REPEATS.get(name, 1)
-    module = sys.modules[kind.__module__].__doc__ or ""
-    assert "Source:" in module
-    assert "Trap" in module
+    for text in (kind.summary, kind.description, kind.traps):
+        assert text.endswith((".", ")"))
+        assert "\n" not in text
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

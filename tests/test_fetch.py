@@ -437,6 +437,8 @@ def test_what_is_known_of_a_download_is_told_beforehand(tmp_path: Path) -> None:
     text = facts(DATASETS.get("set12"), tmp_path)
     assert "about 1.2 MB, 12 files, https://raw.githubusercontent.com/cszn/DnCNN/" in text
     assert "SHA-256 of its pixels" in text
+    assert "The 12 gray images of DnCNN's tables." in text
+    assert "not the same images" in text
     assert str(tmp_path / "set12") in text
     assert "not stated; research use" in text
     assert "SHA-256 not known" in facts(DATASETS.get("bsd300"), tmp_path)

@@ -1,13 +1,15 @@
-"""Data sets: ``denoisebench data where``, ``status`` and ``fetch``."""
+"""Data sets: ``denoisebench data where``, ``status``, ``fetch`` and ``manifest``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from denoisebench.commands.grouping import GroupedCommand, grouped
-from denoisebench.commands.options import DataOptions
+from denoisebench.commands.making import load_plugins
+from denoisebench.commands.options import DataOptions, SourceOptions
 from denoisebench.core.errors import UserError
 from denoisebench.core.printing import document, line, message
 
@@ -31,13 +33,14 @@ def data_where(data: DataOptions) -> None:
 @data_app.command("status", cls=GroupedCommand)
 @grouped
 def data_status(
-    data: DataOptions,
+    sources: SourceOptions,
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
 ) -> None:
-    """Say of each data set whether it is here, complete and unaltered."""
+    """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
     from denoisebench.commands import listing
 
-    document(listing.data_status(names or [], data.data_root))
+    load_plugins(sources.plugin)
+    document(listing.data_status(names or [], sources.data_root))
 
 
 @data_app.command("fetch", cls=GroupedCommand)
@@ -52,3 +55,19 @@ def data_fetch(
     from denoisebench.core.progress import for_stderr
 
     document(fetch_facts(name, data.data_root) if plan else fetch_dataset(name, data.data_root, for_stderr()))
+
+
+@data_app.command("manifest", cls=GroupedCommand)
+def data_manifest(
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or one with noisy/ and clean/ in it.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set; that of the folder if none is given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write NAME.toml; beside the folder if not given.")] = None,
+) -> None:
+    """Make a folder of images a data set: NAME.toml, and a manifest with the SHA-256 of every image."""
+    from denoisebench.plugins.dataset_template import write_dataset
+
+    written = write_dataset(folder, name, out)
+    document(
+        f"Wrote {written.path} and {written.manifest} ({written.count} images). Fill in its source and licence, and "
+        f"try:\n  denoisebench {written.command}"
+    )

@@ -162,18 +162,19 @@ def check_channels(channels: int, mistakes: Mistakes) -> None:
 
 
 def load_plugins(files: Sequence[Path] | None) -> None:
-    """Make the methods of plugin files known.
+    """Make the methods and data sets of plugin files known.
 
     Raises
     ------
     UserError
-        Files that hold no method. It is told apart from other mistakes, as names of methods are unknown without them.
+        Files that hold none. It is told apart from other mistakes, as names are unknown without them.
     """
-    from denoisebench.plugins.registry import METHODS
+    from denoisebench.plugins.registry import DATASETS, METHODS, TOML
 
     mistakes = Mistakes()
     for path in files or []:
-        mistakes.read("", METHODS.add_file, path)
+        registry = DATASETS if path.suffix == TOML else METHODS
+        mistakes.read("", registry.add_file, path)
     mistakes.check()
 
 

@@ -201,11 +201,13 @@ class LimitedExecution(ExecutionOptions):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PluginOptions(OptionGroup):
-    """Methods of one's own."""
+    """Methods and data sets of one's own."""
 
     panel: ClassVar[str] = "Data and plugins"
 
-    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")] = None
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", help="A Python file with one method, or a TOML file of a data set.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +14,7 @@ from typing import ClassVar
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import FolderSet, OwnFolder, changed, remark, turned_remark
-from denoisebench.data.manifest import Entry, read_manifest
+from denoisebench.data.manifest import Entry, entry_of, read_manifest
 from denoisebench.protocol.imagefiles import Header
 from denoisebench.protocol.images import (
     AnyImage,
@@ -110,6 +110,9 @@ class CaptureSet(FolderSet):
         """The manifest; nothing is hashed where none is shipped."""
         return read_manifest(self.manifest) if self.manifest is not None else []
 
+    def found_entries(self) -> list[Entry]:
+        return [replace(entry_of(path), file=path.relative_to(self.folder).as_posix()) for path in self._files()]
+
     def _path(self, entry: Entry) -> Path:
         return self.folder / entry.file
 
@@ -163,10 +166,13 @@ class PairSet(CaptureSet):
 
     noisy_folder: ClassVar[str] = "noisy"
     clean_folder: ClassVar[str] = "clean"
+    #: A regular expression for file names without extension, whose group is the image id; else the name is the id.
+    id_pattern: ClassVar[str] = "(.*)"
 
     def key(self, name: str) -> str:
         """The image id in a file name without extension."""
-        return name
+        match = re.fullmatch(self.id_pattern, name)
+        return match[1] if match else name
 
     def find_views(self) -> dict[str, View]:
         noisy, clean = self.folder / self.noisy_folder, self.folder / self.clean_folder

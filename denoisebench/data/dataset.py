@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -96,6 +97,11 @@ class DataSet:
     name: str
     #: Heading in tables.
     title: str
+    #: One sentence: what it is.
+    summary: str = ""
+    #: What else there is to know of it, and what makes numbers on it wrong or not comparable.
+    description: str = ""
+    traps: str = ""
     #: 1, 3, or 4 for packed raw images.
     channels: int
     #: Repetitions of this test set in the paper's protocol (each image is drawn this many times).
@@ -184,12 +190,16 @@ class FolderSet(DataSet):
     shared: ClassVar[bool] = False
     #: Number of images in the original set.
     count: ClassVar[int]
+    #: Which images of the folder belong to the set, as a shell pattern; all of them where it fits none.
+    glob: ClassVar[str] = "*"
+    #: An installed package that carries the images; they are then found there, whatever the data roots are.
+    package: ClassVar[str] = ""
     #: What to tell a user who has to get the set by hand.
     how: ClassVar[str] = ""
     archive: ClassVar[Archive | None] = None
 
     def __init__(self, roots: Sequence[Path]) -> None:
-        self._roots = list(roots)
+        self._roots = package_roots(self.package) if self.package else list(roots)
 
     @cached_property
     def folder(self) -> Path:
@@ -218,9 +228,13 @@ class FolderSet(DataSet):
         """The manifest, or one made from the files found where none is shipped."""
         if self.manifest is not None:
             return read_manifest(self.manifest)
-        entries = [entry_of(path) for path in self._files()]
+        entries = self.found_entries()
         refuse_twins(entries, f"Folder {self.folder}")
         return entries
+
+    def found_entries(self) -> list[Entry]:
+        """What a manifest of the files on this machine holds."""
+        return [entry_of(path) for path in self._files()]
 
     @property
     def images(self) -> Sequence[str]:
@@ -288,7 +302,8 @@ class FolderSet(DataSet):
         return found
 
     def _files(self) -> list[Path]:
-        return list_images(self.folder)
+        files = list_images(self.folder)
+        return [path for path in files if fnmatchcase(path.name, self.glob)] or files
 
     def verify(self) -> None:
         files = self._files()

@@ -94,7 +94,8 @@ def facts(kind: type[DataSet], root: Path) -> str:
     archive = getattr(kind, "archive", None)
     every = getattr(kind, "manifest", None) is not None
     images = "every image is checked against the SHA-256 of its pixels" if every else "only the number of images"
-    lines = [("images", f"{getattr(kind, 'count', '?')}, {kind.title}"), ("source", kind.source)]
+    lines = [("images", f"{getattr(kind, 'count', '?')}, {kind.title}"), ("what", kind.summary), ("trap", kind.traps)]
+    lines = [line for line in lines if line[1]] + [("source", kind.source)]
     if archive is None:
         lines.append(("download", "by hand"))
     else:

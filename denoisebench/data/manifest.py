@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import read_text
+from denoisebench.core.files import read_text, write_text
 from denoisebench.protocol.images import image_id, pixel_hash, read_picture
 
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
@@ -53,13 +53,18 @@ def read_manifest(path: Path) -> list[Entry]:
     for row in rows[1:]:
         try:
             file, width, height, channels, sha256, pixels = row
-            if set(file) & set("\\:\0") or set(file.split("/")) & {"", ".", ".."}:
+            if not _listable(file):
                 raise ValueError
             entries.append(Entry(file, int(width), int(height), int(channels), sha256, pixels))
         except ValueError:
             raise UserError(f"Manifest {path} is damaged in {row!r}: expected columns {columns}.") from None
     refuse_twins(entries, f"Manifest {path}")
     return entries
+
+
+def _listable(file: str) -> bool:
+    """Whether a path may stand in a manifest: below its folder on any system, and in one line and column."""
+    return file.isprintable() and not set(file) & set("\\:") and not set(file.split("/")) & {"", ".", ".."}
 
 
 def entry_of(path: Path) -> Entry:
@@ -76,10 +81,21 @@ def read_entry(path: Path) -> tuple[Entry, bool]:
 
 
 def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:
-    """Write a manifest that `read_manifest` reads."""
+    """Write a manifest that `read_manifest` reads.
+
+    Raises
+    ------
+    UserError
+        A file has a name that cannot stand in one, or the disk is full.
+    """
+    bad = next((entry.file for entry in entries if not _listable(entry.file) or entry.file.startswith("#")), None)
+    if bad is not None:
+        raise UserError(
+            f"The file name {bad!r} cannot stand in a manifest (\\, :, # in front, line breaks); rename it."
+        )
     lines = [f"# {line}" for line in comment.splitlines()] + ["\t".join(MANIFEST_COLUMNS)]
     lines += ["\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def refuse_twins(entries: Sequence[Entry], where: str) -> None:

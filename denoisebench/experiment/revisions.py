@@ -42,6 +42,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.places import package_places
 from denoisebench.core.provenance import distribution_versions, full_digest
 from denoisebench.data.dataset import DataSet
+from denoisebench.data.definition import KINDS
 from denoisebench.evaluation import evaluate
 from denoisebench.networks import user_network
 from denoisebench.plugins import parcel, registry
@@ -180,6 +181,7 @@ def modules_of(unit: str, code: Code | None = None, by_name: bool = True) -> set
     """
     code = code or _code()
     starts = [module.__name__ for module in _STARTS[unit]] + code.submodules(_DATASETS)
+    starts += sorted({kind.module for kind in KINDS.values()})
     return code.closure(starts, _left_out(), by_name)
 
 
