@@ -27,7 +27,7 @@ from denoisebench.training.weights import Shelf, Weights
 
 
 @dataclass(frozen=True)
-class Choice:
+class CellFilter:
     """Which cells of a results folder, and where their parts are.
 
     Parameters
@@ -48,7 +48,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReproducibleCell:
     """A stored cell with everything it takes to compute it again.
 
     Parameters
@@ -88,7 +88,7 @@ class Subject:
         return int(self.stored.identity["seed"])
 
 
-def subjects(store: Store, choice: Choice) -> list[Subject]:
+def subjects(store: Store, choice: CellFilter) -> list[ReproducibleCell]:
     """The newest cell of every line and column that was chosen, ready to be computed again.
 
     Raises
@@ -116,7 +116,7 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     return found
 
 
-def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
+def _chosen(cells: Sequence[StoredCell], choice: CellFilter) -> list[StoredCell]:
     texts = {str(cell.about["text"]) for cell in cells}
     noises = {cell.identity["protocol"]["noise"] for cell in cells}
     sets = {cell.identity["protocol"]["dataset"] for cell in cells}
@@ -135,7 +135,7 @@ def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
     return found
 
 
-def _wanted(cell: StoredCell, choice: Choice) -> bool:
+def _wanted(cell: StoredCell, choice: CellFilter) -> bool:
     text, protocol = str(cell.about["text"]), cell.identity["protocol"]
     if choice.methods:
         method = text in choice.methods or method_of(cell) in choice.methods
@@ -148,7 +148,7 @@ def _wanted(cell: StoredCell, choice: Choice) -> bool:
     return method and noise and alike
 
 
-def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+def _subject(cell: StoredCell, store: Store, choice: CellFilter) -> ReproducibleCell:
     identity = cell.identity
     name, protocol = str(identity["method"]), identity["protocol"]
     method = _method(name, identity["settings"], str(cell.about["text"]))
@@ -166,7 +166,7 @@ def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
     device = choice.device or resolve_device(identity["device"])
     plain = not training
     changes = _changes(cell, method, dataset, "cpu" if plain else device)
-    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes)
+    return ReproducibleCell(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes)
 
 
 def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
@@ -181,7 +181,7 @@ def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
         raise UserError(f"Method {name!r} does not take the settings of {text} any more ({error}).") from None
 
 
-def _dataset(cell: StoredCell, choice: Choice) -> DataSet:
+def _dataset(cell: StoredCell, choice: CellFilter) -> DataSet:
     name = cell.identity["protocol"]["dataset"]
     given = {dataset.name: dataset for dataset in choice.datasets}
     if name in given:

@@ -14,7 +14,7 @@ from denoisebench.commands.options import DEFAULT_BUDGET, ExecutionOptions, Prot
 from denoisebench.core.errors import Mistakes, UserError
 
 if TYPE_CHECKING:
-    from denoisebench.audit.subject import Choice
+    from denoisebench.audit.subject import CellFilter
     from denoisebench.execution.executors import Executor
     from denoisebench.experiment.cells import Experiment
     from denoisebench.training.recipe import Recipe
@@ -128,7 +128,7 @@ def make_executor(execution: ExecutionOptions, device: str, mistakes: Mistakes) 
     return mistakes.read(None, executors.make_executor, execution.executor, options)
 
 
-def make_choice(
+def make_filter(
     methods: str | None,
     noise: str | None,
     datasets: str | None,
@@ -136,16 +136,16 @@ def make_choice(
     device: str | None,
     data_root: Path | None,
     mistakes: Mistakes,
-) -> Choice:
+) -> CellFilter:
     """The cells of a finished run that options name."""
-    from denoisebench.audit.subject import Choice
+    from denoisebench.audit.subject import CellFilter
     from denoisebench.data.dataset import data_roots
     from denoisebench.experiment import options
     from denoisebench.plugins import lookup
     from denoisebench.training.weights import Shelf, weights_folders
 
     roots = data_roots(_folder(data_root, mistakes))
-    return Choice(
+    return CellFilter(
         methods=mistakes.read([], lookup.split_list, methods) if methods else [],
         noises=[found.id for found in mistakes.read([], options.parse_noises, noise)] if noise else [],
         datasets=mistakes.read([], lookup.parse_datasets, datasets, roots) if datasets else [],

@@ -23,7 +23,7 @@ from denoisebench.execution.executors import Executor, Handle, Options, cores, p
 from denoisebench.execution.executors._worker import read_message, write_message
 from denoisebench.execution.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
 from denoisebench.experiment.preparation import FitToEachImage
-from denoisebench.plugins.parcel import Parcel
+from denoisebench.plugins.parcel import PluginPickle
 
 # Seconds a training has to save its state, a process to start, and a task beyond its own alarm.
 SAVING, STARTING, GRACE = 15.0, 120.0, 5.0
@@ -61,7 +61,7 @@ class _Worker:
             self._tail.clear()
         with contextlib.suppress(OSError):  # its end is noticed by the thread that reads
             assert self._process.stdin is not None
-            write_message(self._process.stdin, (number, Parcel.of(task)))
+            write_message(self._process.stdin, (number, PluginPickle.of(task)))
 
     def memory(self) -> int:
         """Bytes of it and its children in memory."""
