@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from denoisebench import __version__
-from denoisebench.commands import audit, data, methods, run, tables, train, weights
+from denoisebench.commands import audit, compare, data, figures, methods, run, tables, train, weights
 from denoisebench.commands.grouping import GroupedCommand
 from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.printing import line, message, prepare_streams
@@ -52,6 +52,7 @@ for _name, _command in (
     ("table", tables.table),
     ("paper", tables.paper),
     ("report", tables.report),
+    ("compare", compare.compare),
     ("audit", audit.audit),
     ("train", train.train),
     ("submit", train.submit),
@@ -60,6 +61,7 @@ for _name, _command in (
     ("check-method", methods.check_method),
 ):
     app.command(_name, cls=GroupedCommand)(_command)
+app.add_typer(figures.app, name="figure")
 app.add_typer(data.data_app, name="data")
 app.add_typer(weights.weights_app, name="weights")
 

@@ -12,15 +12,19 @@ from denoisebench.reports.frame import scores_frame
 from denoisebench.results.store import Store, StoredCell
 
 
-def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Path) -> None:
+def cell(text: str) -> StoredCell:
     about = {
-        "text": "toy[a=1]", "label": "Toy", "told": [], "training": "", "protocol": "abc", "written": "2026",
+        "text": text, "label": "Toy", "told": [], "training": "", "protocol": "abc", "written": "2026",
         "baseline": False, "noise_title": "Gaussian", "dataset_title": "Samples", "warnings": [],
     }  # fmt: skip
-    identity = {"protocol": {"noise": "gauss25", "dataset": "samples", "draws": "counter-0", "padding": "side"}}
-    cell = StoredCell(identity, about)
-    cell.rows = {("x", r): Row("x", r, 30.0 + r, 0.9, 0.5, 25 / 255) for r in range(2)}
-    Store(tmp_path).write(cell)
+    protocol = {"noise": "gauss25", "dataset": "samples", "draws": "counter-0", "padding": "side"}
+    found = StoredCell({"method": text, "protocol": protocol, "device": "cpu"}, about)
+    found.rows = {("x", r): Row("x", r, 30.0 + r, 0.9, 0.5, 25 / 255) for r in range(2)}
+    return found
+
+
+def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Path) -> None:
+    Store(tmp_path).write(cell("toy[a=1]"))
     frame = scores_frame(tmp_path)
     assert list(frame.method) == ["toy[a=1]"] * 2
     assert list(frame.repeat) == [0, 1]
@@ -31,3 +35,16 @@ def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Pa
 def test_a_folder_without_results_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no results"):
         scores_frame(tmp_path / "nothing")
+
+
+def test_the_frame_has_the_cost_of_every_score(tmp_path: Path) -> None:
+    store, made = Store(tmp_path), cell("a")
+    record = {"steps": 9, "images_seen": 36, "seconds": 2.5, "parameters": 7, "draws": "fresh"}
+    made.about |= {"training_record": record, "machine": {"processor": "X9", "cores": 8}}
+    store.write(made)
+    store.write(cell("b"))
+    frame = scores_frame(tmp_path)
+    costly = frame[frame.method == "a"].iloc[0]
+    assert (costly.parameters, costly.training_images, costly.training_seconds) == (7, 36, 2.5)
+    assert (costly.device, costly.machine) == ("cpu", "X9 (8 cores)")
+    assert frame[frame.method == "b"].parameters.isna().all()

@@ -87,7 +87,7 @@ def grid(text: str) -> list[list[str]]:
 def test_best_and_second_are_marked_among_methods_that_saw_no_clean_image() -> None:
     table = build_table(
         [
-            cell("identity", 60.0, 0.99, baseline=True),
+            cell("identity", 20.0, 0.3, baseline=True),
             cell("n2c", 50.0, 0.98, told=[Need.CLEAN]),
             cell("a", 30.0, 0.7),
             cell("b", 32.0, 0.6, told=[Need.FAMILY, Need.LEVEL]),
@@ -439,3 +439,57 @@ def test_a_default_is_told_where_two_lines_differ_in_it() -> None:
         one.about["changed"] = {"stride": 2} if one.about["text"] == "b2u[stride=2]" else {}
     assert expected in build_table(cells).notes
     assert not any("does not name" in note for note in build_table([cells[0], cells[2]]).notes)
+
+
+# --- scores that mislead ---
+
+
+def below() -> Table:
+    return build_table(
+        [
+            cell("identity", [20.0, 20.0], 0.3, baseline=True),
+            cell("worse", [19.0, 20.5], 0.9, told=[Need.FAMILY]),
+            cell("same", [20.04, 19.96], 0.3),
+            cell("rough", [25.0, 25.0], 0.2),
+            cell("good", [24.0, 24.0], 0.7),
+        ]
+    )
+
+
+def test_a_method_below_its_input_or_equal_to_it_is_never_best() -> None:
+    table = below()
+    assert marks(table, "psnr") == {"identity": "", "worse": "", "same": "", "rough": "best", "good": "second"}
+    assert marks(table, "ssim") == {"identity": "", "worse": "", "same": "", "rough": "", "good": "best"}
+    flags = {line.method: score.flag for (line, _), score in table.scores.items()}
+    assert flags == {"identity": "", "worse": "below", "same": "unchanged", "rough": "below in SSIM", "good": ""}
+    nearly = build_table([cell("identity", [20.0, 20.0], baseline=True), cell("a", [20.0, 20.06]), cell("b", 21.0)])
+    assert {score.flag for score in nearly.scores.values()} == {""}, "0.06 dB on one image is a change"
+    alone = build_table([cell("worse", 19.0), cell("good", 24.0)])
+    assert marks(alone, "psnr") == {"worse": "second", "good": "best"}, "without the noisy input nobody knows"
+
+
+def test_the_footnote_of_a_misleading_score_is_in_every_format() -> None:
+    table = below()
+    text = markdown(table)
+    assert "19.75/0.900†" in text
+    assert "20.00/0.300‡" in text
+    assert "- † worse on Kodak, Gaussian σ=25: below the noisy input in PSNR; not ranked." in text
+    assert r"& 19.75/0.900$^\dagger$ &" in latex(table)
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(terminal(table))
+    shown = console.export_text()
+    assert "19.75/0.900†" in shown
+    assert "‡ same on Kodak" in shown
+
+
+def test_beside_the_paper_a_misleading_score_has_its_footnote_too() -> None:
+    from denoisebench.experiment.file import PaperPart
+    from denoisebench.reports.paper import paper_table
+
+    cells = [cell("identity", 30.0, baseline=True), cell("b2u", 29.0, ssim=0.9)]
+    assert beside(build_table(cells))
+    assert "29.00/0.900†" in markdown(build_table(cells)).partition("Beside the paper")[2]
+    layout = paper_table.paper_table(PaperPart(1, {}), "T", cells)
+    assert "29.00/0.900†" in paper_table.markdown(layout)
+    assert r"29.00/0.900$^\dagger$" in paper_table.latex(layout)
+    assert "† Blind2Unblind on Kodak" in paper_table.markdown(layout)

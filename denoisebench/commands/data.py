@@ -33,14 +33,14 @@ def data_where(data: DataOptions) -> None:
 @data_app.command("status", cls=GroupedCommand)
 @grouped
 def data_status(
-    sources: SourceOptions,
+    source: SourceOptions,
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
 ) -> None:
     """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
     from denoisebench.commands import listing
 
-    load_plugins(sources.plugin)
-    document(listing.data_status(names or [], sources.data_root))
+    load_plugins(source.plugin)
+    document(listing.data_status(names or [], source.data_root))
 
 
 @data_app.command("fetch", cls=GroupedCommand)

@@ -167,14 +167,13 @@ def load_plugins(files: Sequence[Path] | None) -> None:
     Raises
     ------
     UserError
-        Files that hold none. It is told apart from other mistakes, as names are unknown without them.
+        Files that hold neither. It is told apart from other mistakes, as names of methods are unknown without them.
     """
     from denoisebench.plugins.registry import DATASETS, METHODS, TOML
 
     mistakes = Mistakes()
     for path in files or []:
-        registry = DATASETS if path.suffix == TOML else METHODS
-        mistakes.read("", registry.add_file, path)
+        mistakes.read("", DATASETS.add_file if path.suffix == TOML else METHODS.add_file, path)
     mistakes.check()
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from denoisebench.commands.compare import differences, show
 from denoisebench.commands.grouping import grouped
 from denoisebench.commands.options import (
     LimitedExecution,
@@ -20,7 +21,7 @@ from denoisebench.commands.options import (
 from denoisebench.commands.output import print_paper_table, print_table, say_all
 from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import UserError
-from denoisebench.core.printing import document
+from denoisebench.core.printing import document, line
 
 
 def read_table(context: typer.Context, value: str) -> str:
@@ -67,6 +68,9 @@ def report(
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
     literature: Literature = False,
+    versus: Annotated[
+        str | None, typer.Option(help="Add paired differences of every method to this one, with intervals.")
+    ] = None,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
@@ -80,12 +84,16 @@ def report(
     cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
+    cells.sort(key=lambda cell: str(cell.about["written"]))
+    printed = differences(cells, [], versus) if versus else ""
     say_all(write_reports(store)[1])
     notes = flaws(store)
-    cells.sort(key=lambda cell: str(cell.about["written"]))
     if asked is None:
         print_table(cells, notes)
     else:
         print_paper_table(asked, cells, notes, store, literature)
+    if printed:
+        line("")
+        show(printed)
     if store.damaged:
         raise typer.Exit(1)

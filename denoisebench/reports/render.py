@@ -11,12 +11,11 @@ from denoisebench.core.text import plain
 from denoisebench.reports.paper.published import beside
 from denoisebench.reports.table import Table
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Line, Score
+from denoisebench.results.summary import Line, Score, column_of, flag_symbol
 
 if TYPE_CHECKING:
     import rich.table
-from denoisebench.reports.markup import csv_text, md, tex
-from denoisebench.results.summary import column_of
+from denoisebench.reports.markup import TEX_FLAGS, csv_text, md, tex
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
@@ -67,7 +66,7 @@ def beside_rows(table: Table) -> list[list[str]]:
             table.titles[b.column],
             b.line.title,
             b.line.training,
-            f"{b.score.psnr:.2f}/{b.score.ssim:.3f}",
+            f"{b.score.psnr:.2f}/{b.score.ssim:.3f}{flag_symbol(b.score)}",
             f"{b.paper.psnr:.2f}/{b.paper.ssim:.3f}" + (" (odd)" if b.paper.odd else ""),
             f"{b.score.psnr - b.paper.psnr:+.2f}",
             "" if b.gap is None else f"{b.gap:+.2f}",
@@ -90,7 +89,7 @@ def latex(table: Table) -> str:
     ]
     for line in table.lines:
         texts = [tex(line.title), tex(line.told), tex(line.training)]
-        texts += [*_cells(table, line, _LATEX), f"{table.seconds[line]:.2f}"]
+        texts += [*(cell.translate(TEX_FLAGS) for cell in _cells(table, line, _LATEX)), f"{table.seconds[line]:.2f}"]
         lines.append(" & ".join(texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -167,4 +166,4 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
     spread = f" ± {score.spread:.2f}" if score.trainings > 1 else ""
     psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}") + spread
     ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
-    return f"{psnr}/{ssim}"
+    return f"{psnr}/{ssim}{flag_symbol(score)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from denoisebench.core.errors import UserError
@@ -24,8 +24,12 @@ from denoisebench.results.summary import (
     Score,
     column_of,
     current,
+    flag_notes,
+    flag_of,
+    flag_symbol,
     line_of,
     method_of,
+    noisy_cells,
     perfect_note,
     score_of,
     scoring_text,
@@ -76,6 +80,7 @@ class Entry:
     measured : the stored cells, one of each training; empty if there is none
     printed : the published digits
     evidence, source : of a value that is not the paper's own
+    flagged : see `Score.flag`
     """
 
     noise: str
@@ -89,11 +94,12 @@ class Entry:
     printed: str = ""
     evidence: str = ""
     source: str = ""
+    flagged: str = ""
 
     @property
     def score(self) -> Score | None:
         """Measured means of PSNR and SSIM."""
-        return score_of(self.measured) if self.measured else None
+        return replace(score_of(self.measured), flag=self.flagged) if self.measured else None
 
     @property
     def difference(self) -> float | None:
@@ -143,6 +149,10 @@ def paper_table(
         found += _entries(part, literature(part.table), newest)
     added, outside = _others(found, newest)
     found += added
+    noisy = noisy_cells(current(cells)[0])
+    found = [
+        replace(e, flagged=flag_of(e.measured, noisy.get(column_of(e.measured[0])))) if e.measured else e for e in found
+    ]
     noises = list(dict.fromkeys(entry.noise for entry in found))
     found.sort(key=lambda entry: noises.index(entry.noise))
     unknown_variants = set(part.variants) - {entry.method for entry in found}
@@ -265,7 +275,7 @@ def _texts(entry: Entry | None) -> list[str]:
         return [paper, "", ""]
     spread = f" ± {entry.score.spread:.2f}" if entry.score.trainings > 1 else ""
     difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
-    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}", difference]
+    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}{flag_symbol(entry.score)}", difference]
 
 
 def _noise_title(noise: str) -> str:
@@ -293,6 +303,9 @@ def notes_of(table: PaperTable) -> list[str]:
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
+    told += flag_notes(
+        (f"{e.method} on {e.dataset}, {_noise_title(e.noise)}", e.score) for e in table.entries if e.score is not None
+    )
     scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
     told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]
