@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import io
 import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from denoisebench import __version__
 from denoisebench.commands import audit, compare, data, figures, methods, run, tables, train, weights
 from denoisebench.commands.grouping import GroupedCommand
 from denoisebench.core.errors import UserError, UserErrors
-from denoisebench.core.printing import line, message, prepare_streams
+from denoisebench.core.printing import line, lost_output, message, prepare_streams
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -24,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+# Commands that leave nothing behind but what they print.
+_PRINTED = ("version", "paper", "list", "check-method")
 
 
 def _show_version(asked: bool) -> None:
@@ -90,8 +94,22 @@ def main() -> None:
         for text in [*shown.getvalue().splitlines(), *(f"Error: {text}" for text in getattr(error, "__notes__", ()))]:
             message(text)
         code = getattr(error, "exit_code", 2)
+    code = _truthful(code)
     if code:
         raise SystemExit(code)
+
+
+def _truthful(code: object) -> object:
+    """The exit code, unless what was asked for was only to be printed and could not be."""
+    lost = lost_output()
+    sys.stderr.flush()
+    if not lost:
+        return code
+    if sys.argv[1:2] and sys.argv[1] in _PRINTED and not code:
+        message(f"Error: Standard output cannot be written to ({lost}).")
+        return 1
+    message(f"Standard output cannot be written to ({lost}); everything else was done.")
+    return code
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def test_minutes_and_epochs_are_understood(tmp_path: Path) -> None:
     assert line["time"].startswith("3 min")
     assert line["timed"].startswith("budget")
     (line,), notes = lines(experiment("n2c", budget="4epochs", roots=[tmp_path]), tmp_path)
-    assert line["training steps"] == "20"
+    assert line["training steps"] == "4", "an epoch of 5 images is one batch of 4"
     assert "Trained on samples_train, 5 images" in notes
 
 

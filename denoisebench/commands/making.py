@@ -145,8 +145,13 @@ def make_filter(
     from denoisebench.training.weights import Shelf, weights_folders
 
     roots = data_roots(_folder(data_root, mistakes))
+    texts = mistakes.read([], lookup.split_list, methods) if methods else []
+    for text in texts:
+        # Whoever names a network of his own here lets it be run; the run's own settings may be a stranger's.
+        if ".py:" in text:
+            mistakes.read(None, lookup.parse_method, text)
     return CellFilter(
-        methods=mistakes.read([], lookup.split_list, methods) if methods else [],
+        methods=texts,
         noises=[found.id for found in mistakes.read([], options.parse_noises, noise)] if noise else [],
         datasets=mistakes.read([], lookup.parse_datasets, datasets, roots) if datasets else [],
         roots=roots,

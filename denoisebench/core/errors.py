@@ -9,6 +9,9 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: Characters of a message that are shown.
+_LONGEST = 500
+
 
 class UserError(Exception):
     """A mistake in what the user gave: a name, a value, a file. Ends the program with exit code 2."""
@@ -69,6 +72,16 @@ class ContractError(Exception):
 
 class TrainingFailed(Exception):  # noqa: N818 - reads as an event, which is what it is
     """Training produced no usable network (NaN or divergence). Fails its cell; other cells go on."""
+
+
+def explain(error: BaseException) -> str:
+    """An exception as one phrase of bounded length, also one whose own text cannot be had."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:
+        text = "its message cannot be shown"
+    kind = type(error).__name__
+    return f"{kind}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}" if text else kind
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:

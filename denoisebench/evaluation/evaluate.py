@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from denoisebench.core.errors import ContractError, UserError
+from denoisebench.core.isolation import isolated
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
@@ -165,6 +166,32 @@ def denoise(
     if method.info.multiple > 1:
         padded = pad(padded, method.info.multiple, padding == "square")
     padded.flags.writeable = False
+    with isolated():
+        result, steps, used = _denoised(method, network, padded, known, axes, device, fitting, tile)
+    if result.shape != padded.shape:
+        raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
+    if result.dtype.kind != "f":
+        raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
+    result = result[:height, :width]
+    with np.errstate(over="ignore"):
+        # What single precision cannot hold overflows when it is squared.
+        finite = np.isfinite(result.astype(np.float32, copy=False)).all()
+    if not finite:
+        raise ContractError(f"method {method.name!r} returned values that are not finite")
+    return result, steps, used
+
+
+def _denoised(
+    method: Method,
+    network: torch.nn.Module | None,
+    padded: FloatImage,
+    known: Known,
+    axes: Sequence[object],
+    device: str,
+    fitting: Fitting | None,
+    tile: int | None,
+) -> tuple[FloatImage, int, int]:
+    """The padded image through the method's own code."""
     steps = used = 0
     if isinstance(method, LearnedMethod):
         assert network is not None
@@ -178,16 +205,6 @@ def denoise(
         )  # fmt: skip
     else:
         raise ContractError(f"method {method.name!r} is neither a PlainMethod, a LearnedMethod nor a PerImageMethod")
-    if result.shape != padded.shape:
-        raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
-    if result.dtype.kind != "f":
-        raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
-    result = result[:height, :width]
-    with np.errstate(over="ignore"):
-        # What single precision cannot hold overflows when it is squared.
-        finite = np.isfinite(result.astype(np.float32, copy=False)).all()
-    if not finite:
-        raise ContractError(f"method {method.name!r} returned values that are not finite")
     return result, steps, used
 
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from denoisebench.core.files import write_text
+from denoisebench.core.text import file_part
 from denoisebench.execution.cellprogress import CellProgress
 from denoisebench.execution.claims import Claims
 from denoisebench.execution.tasks import Failed
@@ -64,7 +65,7 @@ class RowSaver:
         """Why a task failed, in one sentence; the traceback of an error that nobody foresaw is left in the folder."""
         if not event.trace:
             return event.reason
-        path = self._store.folder / f"error-{method}-{key}.txt"
+        path = self._store.folder / f"error-{file_part(method)}-{key}.txt"
         write_text(path, event.trace)
         return f"{event.reason} (traceback in {path})"
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.errors import ContractError, TrainingFailed, UserError
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError, explain
+from denoisebench.core.isolation import isolated
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
@@ -265,9 +266,10 @@ def attempt(task: Task, bench: Bench, tell: Tell) -> None:
         tell(Failed(f"it tried to end the program (SystemExit: {error.code})"))
     except MemoryError as error:
         tell(Failed(f"out of memory: {error}" if str(error) else "out of memory", broken=True))
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        tell(Failed(reason, "".join(traceback.format_exception(error))))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        tell(Failed(explain(error), "".join(traceback.format_exception(error))))
 
 
 def perform(task: Task, bench: Bench, tell: Tell) -> Done:
@@ -282,7 +284,8 @@ def perform(task: Task, bench: Bench, tell: Tell) -> Done:
             images = bench.training_images(task.images, task.job)
             heldout = HeldOut.of(task.heldout, task.job.channels) if task.heldout else None
             begun = time.perf_counter()
-            trained = train(task.job, images, task.models, device, inner, task.until, heldout)
+            with isolated():
+                trained = train(task.job, images, task.models, device, inner, task.until, heldout)
             bench.network = (task.job.key, trained.network)
             clock.method = time.perf_counter() - begun
         else:
@@ -292,7 +295,8 @@ def perform(task: Task, bench: Bench, tell: Tell) -> Done:
 
 def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     order = task.order
-    network = bench.network_of(order)
+    with isolated():
+        network = bench.network_of(order)
     how = order.conditions
     fitting = None
     if isinstance(order.preparation, FitToEachImage):

@@ -9,6 +9,7 @@ from typing import Any
 
 from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
+from denoisebench.core.isolation import isolated
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.fit import fit_recipe
@@ -20,6 +21,7 @@ from denoisebench.experiment.preparation import (
     TrainedNetwork,
 )
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
+from denoisebench.plugins.broken import broken
 from denoisebench.plugins.identity import is_registered
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
@@ -246,10 +248,19 @@ class Experiment:
                 for place, method in enumerate(self.methods):
                     # Networks for real noise belong to a test set, others serve all of them.
                     key = (place, noise.id, dataset.channels, dataset.name if dataset.real else "")
-                    if key not in known and not unfit:
-                        known[key] = self._prepared(method, noise, dataset)
-                    for prepared in [_Prepared(NothingToPrepare(), None, unfit)] if unfit else known[key]:
-                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, prepared))
+                    none = _Prepared(NothingToPrepare(), None, unfit)
+                    common = (noise, dataset, protocol, described, wanted)
+                    try:
+                        if key not in known and not unfit:
+                            with isolated():
+                                known[key] = self._prepared(method, noise, dataset)
+                        every = [none] if unfit else known[key]
+                        made = [self._cell(method, *common, prepared) for prepared in every]
+                    except (UserError, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # a plugin may raise anything, and must not cost others their rows
+                        made = [self._cell(broken(method, method.text, error), *common, none)]
+                    cells += made
         return cells
 
     def job(
@@ -337,6 +348,7 @@ class Experiment:
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
+        method.told_in_words(noise)
         return Cell(
             method=method,
             noise=noise,

@@ -6,10 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.core.errors import Mistakes, UserError, unknown
+from denoisebench.core.errors import Mistakes, UserError, explain, unknown
+from denoisebench.core.isolation import isolated
+from denoisebench.core.userfiles import FLAWS
 from denoisebench.data.captures import AnyPairs
 from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
-from denoisebench.networks import check_network
+from denoisebench.networks import allow_network, check_network
+from denoisebench.plugins.broken import BrokenMethod, usable
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.plugins.registry import DATASETS, METHODS
 
@@ -44,11 +47,39 @@ def parse_method(text: str, network: str | None = None) -> Method:
     ----------
     text : with or without settings
     network : of a learned method that names none and has none of its own, such as a blind-spot network
+
+    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
     """
     match = _METHOD.fullmatch(text)
     if match is None:
         raise UserError(f"Method {text!r} cannot be read. Write name or name[key=value,key=value].")
     name, inside = match.groups()
+    settings = _read_settings(name, inside or "")
+    plugin = METHODS.get(name)
+    if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
+        settings.setdefault("network", network)
+    flaw = FLAWS.get(plugin.__module__)
+    if flaw:
+        return BrokenMethod(text, f"the file of {name!r}: {flaw}")
+    try:
+        with isolated():
+            method = plugin.from_settings(settings)
+            values = list(method.settings().values())
+            method = usable(method, text)
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin's own code, which must not cost the others their results
+        return BrokenMethod(text, f"{name!r} fails on its settings: {explain(error)}")
+    if isinstance(method, LearnedMethod):
+        check_network(method.network)
+    for value in values:
+        if isinstance(value, str):
+            allow_network(value)
+    return method
+
+
+def _read_settings(name: str, inside: str) -> dict[str, str]:
+    """The settings within a bracket, as texts."""
     settings: dict[str, str] = {}
     for part in split_list(inside) if inside else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -57,13 +88,7 @@ def parse_method(text: str, network: str | None = None) -> Method:
         if key in settings:
             raise UserError(f"Setting {key!r} of {name} is given twice.")
         settings[key] = value
-    plugin = METHODS.get(name)
-    if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
-        settings.setdefault("network", network)
-    method = plugin.from_settings(settings)
-    if isinstance(method, LearnedMethod):
-        check_network(method.network)
-    return method
+    return settings
 
 
 def parse_methods(text: str, network: str | None = None) -> list[Method]:
