@@ -185,7 +185,7 @@ def _denoised(
     method: Method,
     network: torch.nn.Module | None,
     padded: FloatImage,
-    known: Known,
+    known: NoiseInfo,
     axes: Sequence[object],
     device: str,
     fitting: Fitting | None,

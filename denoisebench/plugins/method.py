@@ -106,13 +106,15 @@ class NoiseInfo(DisclosedFacts):
         return bool(self._get(Need.RANGED))
 
 
-def __getattr__(name: str) -> Any:
-    """`NoiseInfo` by its name of version 0.1, for plugins that import it; it goes with version 0.3."""
-    if name == "Known":
-        text = "denoisebench.plugins.method.Known is NoiseInfo now; the old name goes with denoisebench 0.3."
-        warnings.warn(text, DeprecationWarning, stacklevel=2)
-        return NoiseInfo
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not typing.TYPE_CHECKING:  # a type checker shall not find old names
+
+    def __getattr__(name: str) -> Any:
+        """`NoiseInfo` by its name of version 0.1, for plugins that import it; it goes with version 0.3."""
+        if name == "Known":
+            text = "denoisebench.plugins.method.Known is NoiseInfo now; the old name goes with denoisebench 0.3."
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
+            return NoiseInfo
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Batch(DisclosedFacts):
