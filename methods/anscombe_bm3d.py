@@ -30,7 +30,7 @@ from typing import Literal
 
 import numpy as np
 
-from denoisebench.plugins.method import Info, Known, Need, PlainMethod
+from denoisebench.plugins.method import Info, Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import Noise
 from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
@@ -103,7 +103,7 @@ class AnscombeBM3D(PlainMethod):
             return "takes Poisson or real noise; use bm3d"
         return super().unsuitable(noise, channels)
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         through = partial(bm3d_filter, threads=self.threads)
         if known.family == "real":
             planes = [noisy[:, :, c : c + 1].astype(np.float64) for c in range(noisy.shape[2])]

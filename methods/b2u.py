@@ -50,7 +50,7 @@ from typing import Any, Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.networks import copies_per_pass, forward_at
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.toolbox.masking import fill
 
 
@@ -116,7 +116,7 @@ class B2U(LearnedMethod):
     def told(self, family: str) -> frozenset[Need]:
         return self.info.needs if self.ramp_start is None and self.visible else frozenset()
 
-    def weight(self, progress: float, known: Known) -> float:
+    def weight(self, progress: float, known: NoiseInfo) -> float:
         """lambda at a point of the training."""
         start, end = self.ramp_start, self.ramp_end
         if start is None:
@@ -211,7 +211,7 @@ class B2U(LearnedMethod):
         return (..., *(slice(start, None, self.stride) for start in offset))
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         if self.output == "exp":
             return network(noisy)  # type: ignore[no-any-return]

@@ -38,7 +38,7 @@ from typing import Any, Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.networks import build_network, check_network
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.noise import Noise
 from denoisebench.toolbox.covariance import (
     Matrix,
@@ -155,7 +155,12 @@ class DBSN(LearnedMethod):
         return loss + 0.0 * sum(p.sum() for p in idle), monitors
 
     def spreads(
-        self, network: torch.nn.Module, noisy: torch.Tensor, mean: torch.Tensor, features: torch.Tensor, known: Known
+        self,
+        network: torch.nn.Module,
+        noisy: torch.Tensor,
+        mean: torch.Tensor,
+        features: torch.Tensor,
+        known: NoiseInfo,
     ) -> tuple[Matrix, torch.Tensor]:
         """S, as rows of (N, H, W), and the noise variance (N, C, H, W), in float64."""
         channels = noisy.shape[1]
@@ -172,7 +177,7 @@ class DBSN(LearnedMethod):
         return covariance, (torch.nn.functional.softplus(raw - 4) + 1e-3).square()
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         if self.student != "none":
             return network["student"](noisy)  # type: ignore[index, no-any-return]

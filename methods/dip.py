@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
 
 INPUTS, INPUT_SCALE = 32, 0.1
 
@@ -69,7 +69,7 @@ class DIP(PerImageMethod):
     def rate(self, progress: float) -> float:
         return self.lr
 
-    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         given = network.get_buffer("given")
         output = network(given + self.jitter * torch.randn_like(given))
         # Both decay alike, so their quotient is a mean from the first step on.
@@ -77,5 +77,5 @@ class DIP(PerImageMethod):
         network.get_buffer("weight").lerp_(torch.ones_like(network.get_buffer("weight")), 1 - self.decay)
         return torch.nn.functional.mse_loss(output, noisy)
 
-    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         return network.get_buffer("mean") / network.get_buffer("weight")

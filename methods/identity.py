@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.plugins.method import Info, Known, PlainMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PlainMethod
 from denoisebench.protocol.noise import FloatImage
 
 
@@ -20,5 +20,5 @@ class Identity(PlainMethod):
     name = "identity"
     info = Info(label="Noisy input", licence="BSD-3-Clause (denoisebench)", baseline=True)
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         return noisy

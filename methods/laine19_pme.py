@@ -31,7 +31,7 @@ from typing import Any, Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.networks import BLIND, build_network
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.noise import Noise
 from denoisebench.toolbox.covariance import (
     Matrix,
@@ -125,7 +125,7 @@ class Laine19PME(LearnedMethod):
         return loss, {"residual": error, "std": variance.sqrt().mean().detach()}
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         mean, covariance = self.prior(network, noisy)
         if self.output == "mean":
@@ -138,7 +138,9 @@ class Laine19PME(LearnedMethod):
         output = network["prior"](noisy).double()  # type: ignore[index]
         return GRAY + output[:, :channels], from_upper(output[:, channels:], channels)
 
-    def variance(self, network: torch.nn.Module, noisy: torch.Tensor, mean: torch.Tensor, known: Known) -> torch.Tensor:
+    def variance(
+        self, network: torch.nn.Module, noisy: torch.Tensor, mean: torch.Tensor, known: NoiseInfo
+    ) -> torch.Tensor:
         """Noise variance of every pixel and channel (N, C, H, W)."""
         family = known.family if self.assume == "told" else self.assume
         if self.level == "known":

@@ -24,7 +24,7 @@ from typing import Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.networks import forward_at
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, NoiseInfo
 from denoisebench.toolbox.masking import fill
 
 
@@ -69,7 +69,7 @@ class Noise2Self(LearnedMethod):
         return torch.nn.functional.mse_loss(prediction, batch.noisy[self._at(offset)]), {}
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         if self.output == "plain":
             return network(noisy)  # type: ignore[no-any-return]

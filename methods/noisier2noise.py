@@ -24,7 +24,7 @@ from typing import Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.noise import Noise
 
 
@@ -74,7 +74,7 @@ class Noisier2Noise(LearnedMethod):
         return torch.nn.functional.mse_loss(self.prediction(network, noisier), batch.noisy), {}
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         total = torch.zeros_like(noisy)
         for _ in range(self.passes):
@@ -82,7 +82,7 @@ class Noisier2Noise(LearnedMethod):
             total += self.corrected(self.prediction(network, noisier), noisier)
         return total / self.passes
 
-    def noisier(self, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
+    def noisier(self, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
         """y + alpha n, same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
         return noisy + self.alpha * known.level * normal  # type: ignore[no-any-return]

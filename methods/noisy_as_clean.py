@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Info, Known, Need, PerImageMethod
+from denoisebench.plugins.method import Info, Need, NoiseInfo, PerImageMethod
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ class NoisyAsClean(PerImageMethod):
     def rate(self, progress: float) -> float:
         return float(self.lr * 0.5 ** int(progress / 0.15 - 1e-9))
 
-    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         target = turned(noisy, int(torch.randint(8, ())))
         return torch.nn.functional.mse_loss(network(noisier(target, known)), target)
 
-    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         return sum(turned(network(turned(noisy, way)), way, back=True) for way in range(8)) / 8  # type: ignore[return-value]
 
 
-def noisier(image: torch.Tensor, known: Known) -> torch.Tensor:
+def noisier(image: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
     """Once more noise of the law that the image carries."""
     level = float(known.level)
     if known.family == "gauss":

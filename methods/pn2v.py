@@ -37,7 +37,7 @@ from typing import Literal
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.networks import build_network
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 
 # Sides divide those of every crop, so no box is cut.
 BOX = (4, 8)
@@ -105,7 +105,7 @@ class PN2V(LearnedMethod):
         return loss, {"residual": (samples.mean(-1) - target).square().mean().detach()}
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         features, flat = self.features(network, noisy)[:, None], noisy.flatten(2)
         block = max(1, BLOCK // (noisy.shape[0] * noisy.shape[1] * self.samples))
@@ -125,7 +125,7 @@ class PN2V(LearnedMethod):
         output = network["features"](image)  # type: ignore[index]
         return torch.nn.functional.leaky_relu(output, 0.1).permute(0, 2, 3, 1).flatten(1, 2)
 
-    def prior(self, network: torch.nn.Module, features: torch.Tensor, known: Known) -> torch.Tensor:
+    def prior(self, network: torch.nn.Module, features: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         """Samples (N, C, P, K) of P pixels, from features (N, C or 1, P, 96)."""
         last = network["last"]  # type: ignore[index]
         weight = last.weight.unflatten(0, (-1, self.samples)).mT
@@ -164,7 +164,7 @@ def positive(samples: torch.Tensor) -> torch.Tensor:
     return torch.where(samples < SMALLEST, SMALLEST**2 / (2 * SMALLEST - samples.clamp(max=SMALLEST)), samples)
 
 
-def log_density(y: torch.Tensor, x: torch.Tensor, known: Known) -> torch.Tensor:
+def log_density(y: torch.Tensor, x: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
     """log p(y | x), the probability of lambda y photons for Poisson noise; the level broadcasts over both."""
     level = torch.as_tensor(known.level, dtype=x.dtype, device=x.device)
     if known.family == "gauss":

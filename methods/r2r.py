@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class R2R(LearnedMethod):
         return loss, {}
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         total = torch.zeros_like(noisy)
         for _ in range(self.passes):
@@ -72,7 +72,7 @@ class R2R(LearnedMethod):
     def outputs(self) -> Mapping[str, R2R]:
         return {"1 pass": replace(self, passes=1), "4 passes": replace(self, passes=4)}
 
-    def recorruption(self, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
+    def recorruption(self, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
         """Noise z with the covariance of the noise in ``noisy``; same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
         if known.family == "gauss":

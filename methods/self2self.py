@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Self2Self(PerImageMethod):
     def rate(self, progress: float) -> float:
         return self.lr
 
-    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         axes = flips()
         image = noisy.flip(axes) if axes else noisy
         mask = self.mask(image)
@@ -77,7 +77,7 @@ class Self2Self(PerImageMethod):
         squared: torch.Tensor = (network(image, mask) - image).square() * dropped
         return squared.sum() / dropped.sum().clamp(min=1)
 
-    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         total = torch.zeros_like(noisy)
         for _ in range(self.passes):
             axes = flips()

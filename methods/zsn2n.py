@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
 
 SLOPE, WIDTH = 0.2, 48
 
@@ -57,10 +57,10 @@ class ZSN2N(PerImageMethod):
     def rate(self, progress: float) -> float:
         return self.lr * (0.5 if progress > 0.75 else 1)
 
-    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         return loss(network, noisy)
 
-    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         return noisy - network(noisy)  # type: ignore[no-any-return]
 
 

@@ -143,7 +143,7 @@ def fitted_gain() -> Callable[[str, int], float]:
 
     from denoisebench.evaluation.fit import FitRecipe, fit
     from denoisebench.plugins.lookup import parse_method
-    from denoisebench.plugins.method import Known, Need, PerImageMethod
+    from denoisebench.plugins.method import Need, NoiseInfo, PerImageMethod
     from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
@@ -151,7 +151,7 @@ def fitted_gain() -> Callable[[str, int], float]:
         noisy = (clean + np.random.default_rng(0).normal(0, 25 / 255, clean.shape)).astype(np.float32)
         method = parse_method(text)
         assert isinstance(method, PerImageMethod)
-        known = Known(method.name, method.info.needs, {Need.FAMILY: "gauss", Need.LEVEL: 25 / 255})
+        known = NoiseInfo(method.name, method.info.needs, {Need.FAMILY: "gauss", Need.LEVEL: 25 / 255})
         result, _ = fit(method, noisy, known, FitRecipe(Budget(steps, "steps")), ("test",))
         before, after = (float(np.mean((image - clean) ** 2)) for image in (noisy, result))
         return float(10 * np.log10(before / after))

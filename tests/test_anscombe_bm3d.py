@@ -12,7 +12,7 @@ import skimage.data
 from denoisebench.core.errors import UserError
 from denoisebench.methods.anscombe_bm3d import AnscombeBM3D  # type: ignore[import-untyped]
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, Need
+from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import Draw, add_noise, parse_noise
@@ -51,7 +51,7 @@ def draw(clean: UIntImage, noise: str) -> Draw:
 
 def denoise(method: AnscombeBM3D, noisy: FloatImage, level: float) -> FloatImage:
     """As the harness does it: the method is handed what it declared and nothing else."""
-    known = Known("anscombe_bm3d", method.told("poisson"), {Need.FAMILY: "poisson", Need.LEVEL: level})
+    known = NoiseInfo("anscombe_bm3d", method.told("poisson"), {Need.FAMILY: "poisson", Need.LEVEL: level})
     noisy.flags.writeable = False
     return np.asarray(method.denoise(noisy, known, np.random.default_rng(0)))
 

@@ -22,7 +22,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from denoisebench.audit import measure as audit_module
 from denoisebench.audit.measure import Audit, Change, Effect, Ledger, _paired, _pooled, _redraw
-from denoisebench.audit.subject import Subject
+from denoisebench.audit.subject import ReproducibleCell
 from denoisebench.audit.toggles import parse_images, parse_retrain, parse_settings
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
@@ -497,7 +497,7 @@ def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short
     stored = SimpleNamespace(about=about, identity={"protocol": protocol}, key="k")
     parts = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
     kind = cast(Method, SimpleNamespace(name=method))
-    subject = Subject(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)  # type: ignore[arg-type]
+    subject = ReproducibleCell(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)  # type: ignore[arg-type]
     again = Effect("the run's own scores", "stored", "again", "", Change(0.0), Change(0.0), "2", "re-denoised", 1.0)
     return Ledger(subject, psnr, 0.8, 24, [again, *effects], True, 0.01)
 

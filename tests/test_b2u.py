@@ -17,7 +17,7 @@ from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
     random_mask,
 )
 from denoisebench.networks.unet import UNet
-from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.plugins.method import Batch, Need, NoiseInfo
 from denoisebench.toolbox.masking import fill
 
 Point = dict[str, float]
@@ -27,8 +27,8 @@ Point = dict[str, float]
 EXACT: dict[str, Any] = {"masks": None, "ramp_start": 0.4, "ramp_end": 1.0}
 
 
-def known_of(method: B2U, ranged: bool = False) -> Known:
-    return Known("b2u", method.told("gauss"), {Need.RANGED: ranged})
+def known_of(method: B2U, ranged: bool = False) -> NoiseInfo:
+    return NoiseInfo("b2u", method.told("gauss"), {Need.RANGED: ranged})
 
 
 def batch_of(method: B2U, noisy: torch.Tensor, seed: int = 0) -> Batch:
@@ -371,19 +371,19 @@ def test_lambda_follows_the_table_for_a_hundred_epochs(ranged: bool, table: dict
     weights = {epoch: method.weight(epoch / 100, known_of(method, ranged)) for epoch in table}
     assert weights == pytest.approx(table)
     if ranged:
-        nothing = Known("b2u", frozenset(), {})
+        nothing = NoiseInfo("b2u", frozenset(), {})
         same = B2U(ramp_start=0.4, ramp_end=1.0)
         assert {epoch: same.weight(epoch / 100, nothing) for epoch in table} == pytest.approx(table)
 
 
 def test_by_default_lambda_rises_during_the_first_half_and_stays() -> None:
-    nothing = Known("b2u", frozenset(), {})
+    nothing = NoiseInfo("b2u", frozenset(), {})
     weights = [B2U().weight(progress, nothing) for progress in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert weights == pytest.approx([2, 11, 20, 20, 20])
 
 
 def test_lambda_jumps_where_the_ramp_ends_before_it_starts() -> None:
-    nothing = Known("b2u", frozenset(), {})
+    nothing = NoiseInfo("b2u", frozenset(), {})
     weights = [B2U(ramp_start=0.7).weight(progress, nothing) for progress in (0.5, 0.7, 0.71)]
     assert weights == [2, 2, 20]
 
@@ -391,7 +391,7 @@ def test_lambda_jumps_where_the_ramp_ends_before_it_starts() -> None:
 def test_a_given_ramp_start_needs_to_be_told_nothing() -> None:
     method = B2U(ramp_start=0.5, ramp_end=1.0)
     assert method.told("gauss") == frozenset()
-    nothing = Known("b2u", frozenset(), {})
+    nothing = NoiseInfo("b2u", frozenset(), {})
     assert [method.weight(progress, nothing) for progress in (0.5, 0.75, 1)] == pytest.approx([2, 11, 20])
     with pytest.raises(ContractError):
         B2U(ramp_start=None).weight(0.5, nothing)

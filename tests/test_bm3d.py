@@ -14,7 +14,7 @@ import skimage.data
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
-from denoisebench.plugins.method import Known, Need
+from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import Draw, add_noise, parse_noise
@@ -38,7 +38,7 @@ def draw(clean: UIntImage, noise: str) -> Draw:
 
 def denoise(method: BM3D, noisy: FloatImage, family: str, level: float) -> FloatImage:
     """As the harness does it: the method is handed what it declared and nothing else."""
-    known = Known("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
+    known = NoiseInfo("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False
     return np.asarray(method.denoise(noisy, known, RNG))
 
@@ -72,7 +72,7 @@ def test_poisson_noise_is_another_methods() -> None:
 
 def test_estimate_never_looks_at_the_level(fast: list[float]) -> None:
     drawn = draw(face(3), "gauss25")
-    known = Known("bm3d", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss", Need.LEVEL: drawn.level})
+    known = NoiseInfo("bm3d", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss", Need.LEVEL: drawn.level})
     BM3D().denoise(drawn.noisy, known, RNG)
     with pytest.raises(ContractError, match="noise level"):
         BM3D(sigma="known").denoise(drawn.noisy, known, RNG)

@@ -676,6 +676,56 @@ def test_stored_scores_are_set_beside_a_published_table(
     assert {path.name for path in out.glob("paper-table1.*")} == {f"paper-table1.{e}" for e in ("md", "tex", "csv")}
 
 
+# --- several mistakes at once ---
+
+
+def mistakes_of(ran: Any) -> list[str]:
+    assert ran.code == 2, ran.err
+    assert "Traceback" not in ran.err
+    return [line.removeprefix("Error: ") for line in ran.err.splitlines() if line.startswith("Error: ")]
+
+
+def test_every_wrong_option_is_named_before_any_work(command: Command, tmp_path: Path) -> None:
+    wrong = {
+        "--methods": "b2uu,nlm,nbr", "--noise": "gouss,gauss25", "--datasets": "kodac", "--repeats": "none",
+        "--lr": "7", "--crop": "50", "--recipe": "desktop", "--padding": "round", "--tile": "33", "--device": "tpu",
+        "--time-limit": "soon", "--executor": "slurm",
+    }  # fmt: skip
+    ran = command("run", *(part for option in wrong.items() for part in option), "--out", tmp_path / "o")
+    found = mistakes_of(ran)
+    for text in ("b2uu", "nbr", "gouss", "kodac", "none", "7", "50", "desktop", "round", "33", "tpu", "soon", "slurm"):
+        assert sum(text in line.partition("Allowed")[0].split("Did you")[0] for line in found) >= 1, text
+    assert len(found) == 13
+    assert not (tmp_path / "o").exists()
+
+
+def test_options_that_cannot_be_read_are_named_together(command: Command) -> None:
+    found = mistakes_of(command("run", "--batch", "x", "--crop", "3", "--no-such", "1", "--neither=2", "--plan"))
+    assert [line.split(" (")[0] for line in found[:1]] == ["No such option: --no-such"]
+    assert "No such option: --neither" in found
+    assert any("'--batch'" in line for line in found)
+    assert any("'--crop'" in line for line in found)
+    assert len(found) == 4
+
+
+def test_train_and_audit_name_every_wrong_option(command: Command, tmp_path: Path) -> None:
+    found = mistakes_of(command("train", "--methods", "nn2n", "--channels", "2", "--budget", "long"))
+    assert [next(word for word in ("nn2n", "--channels 2", "long") if word in line) for line in found] == [
+        "--channels 2", "nn2n", "long",
+    ]  # fmt: skip
+    found = mistakes_of(command("audit", tmp_path, "--images", "0", "--setting", "passes", "--retrain", "all"))
+    assert ["--images" in found[0], "--setting" in found[1], "--retrain" in found[2]] == [True] * 3
+
+
+def test_help_shows_options_in_groups_and_the_version_has_an_option(command: Command) -> None:
+    for words in (("run", "-h"), ("table", "--help")):
+        text = command(*words).out
+        titles = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+        expected = ["What:", "Protocol:", "Training:", "Execution:", "Data and plugins:", "Output:"]
+        assert [title for title in titles if title in expected] == expected
+    assert command("--version").out == command("version").out
+
+
 # --- per-image methods ---
 
 

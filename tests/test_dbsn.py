@@ -17,7 +17,7 @@ from denoisebench.evaluation.evaluate import denoise
 from denoisebench.networks import build_network
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.plugins.method import Batch, Need, NoiseInfo
 from denoisebench.protocol.noise import Draw, parse_noise
 
 TOLD = frozenset({Need.FAMILY})
@@ -27,8 +27,8 @@ def image(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def told(family: str = "gauss") -> Known:
-    return Known("dbsn", TOLD, {Need.FAMILY: family})
+def told(family: str = "gauss") -> NoiseInfo:
+    return NoiseInfo("dbsn", TOLD, {Need.FAMILY: family})
 
 
 def batch_of(noisy: torch.Tensor, family: str = "gauss") -> Batch:

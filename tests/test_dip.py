@@ -10,9 +10,9 @@ import torch
 from denoisebench.core.errors import UserError
 from denoisebench.networks.hourglass import Hourglass
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, PerImageMethod
+from denoisebench.plugins.method import NoiseInfo, PerImageMethod
 
-NOTHING = Known("dip", frozenset(), {})
+NOTHING = NoiseInfo("dip", frozenset(), {})
 
 
 def method(text: str = "dip") -> PerImageMethod:

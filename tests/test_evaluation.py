@@ -15,7 +15,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.evaluation.evaluate import evaluate
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
+from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import FloatImage, to_uint8
 from denoisebench.protocol.metrics import psnr, ssim
@@ -35,7 +35,7 @@ class Spy(PlainMethod):
     name = "spy"
     info = Info(label="Spy")
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         SEEN.append(noisy.copy())
         rng.standard_normal(1000)
         np.random.default_rng().standard_normal(10)
@@ -49,7 +49,7 @@ class Network(LearnedMethod):
     name = "network"
     info = Info(label="N", multiple=32)
 
-    def denoise(self, network: Any, noisy: torch.Tensor, known: Known, generator: torch.Generator) -> torch.Tensor:
+    def denoise(self, network: Any, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
         SHAPES.append(tuple(noisy.shape))
         assert not torch.is_grad_enabled()
         return network(noisy) + 0.001 * torch.randn(noisy.shape, generator=generator)  # type: ignore[no-any-return]
@@ -156,7 +156,7 @@ def test_a_perfect_result_scores_infinity_and_one(pictures: AnyFolder) -> None:
         name = "oracle"
         info = Info(label="O")
 
-        def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
             best = min(clean.values(), key=lambda x: float(np.abs(noisy - x / 255.0).mean()))
             return (best / 255.0).astype(np.float32)
 
@@ -201,12 +201,12 @@ def test_gray_images_have_one_channel(image_folder: Callable[..., Path]) -> None
 # --- plugins that misbehave ---
 
 
-def plain(body: Callable[[FloatImage, Known], Any], **info: Any) -> PlainMethod:
+def plain(body: Callable[[FloatImage, NoiseInfo], Any], **info: Any) -> PlainMethod:
     @dataclass(frozen=True)
     class Bad(PlainMethod):
         name = "bad"
 
-        def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> Any:
+        def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> Any:
             return body(noisy, known)
 
     Bad.info = Info(label="B", **info)
@@ -233,14 +233,16 @@ def spoil(noisy: FloatImage, value: float) -> FloatImage:
         (lambda noisy, known: (known.ranged, noisy)[1], "Need.RANGED"),
     ],
 )
-def test_a_broken_contract_is_named(body: Callable[[FloatImage, Known], Any], words: str, pictures: AnyFolder) -> None:
+def test_a_broken_contract_is_named(
+    body: Callable[[FloatImage, NoiseInfo], Any], words: str, pictures: AnyFolder
+) -> None:
     with pytest.raises(ContractError, match="'bad'") as caught:
         rows_of(plain(body), pictures, ALL)
     assert words in str(caught.value)
 
 
 def test_the_input_is_read_only(pictures: AnyFolder) -> None:
-    def body(noisy: FloatImage, known: Known) -> FloatImage:
+    def body(noisy: FloatImage, known: NoiseInfo) -> FloatImage:
         noisy *= 0.5
         return noisy
 
@@ -252,7 +254,7 @@ def test_the_input_is_read_only(pictures: AnyFolder) -> None:
 def test_a_declared_need_is_told_with_its_value(pictures: AnyFolder) -> None:
     told: list[tuple[str, float, bool]] = []
 
-    def body(noisy: FloatImage, known: Known) -> FloatImage:
+    def body(noisy: FloatImage, known: NoiseInfo) -> FloatImage:
         told.append((known.family, known.level, known.ranged))
         return noisy
 

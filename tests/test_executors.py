@@ -391,10 +391,10 @@ def test_one_interrupt_stops_everything_and_keeps_what_is_done(start: Any, tmp_p
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_trained_step_is_whole_when_a_run_is_interrupted() -> None:
-    from denoisebench.core.interrupts import whole_step
+    from denoisebench.core.interrupts import deferred_interrupts
 
     steps = []
-    with whole_step() as stopped:
+    with deferred_interrupts() as stopped:
         os.kill(os.getpid(), signal.SIGINT)
         steps.append("whole")
     assert stopped.asked
@@ -402,7 +402,7 @@ def test_a_trained_step_is_whole_when_a_run_is_interrupted() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     def impatient() -> None:
-        with whole_step():
+        with deferred_interrupts():
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 

@@ -14,11 +14,11 @@ from torch import nn
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.evaluation import fit as fitting
 from denoisebench.evaluation.fit import FitRecipe, fit, fit_recipe, fit_text
-from denoisebench.plugins.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.training.recipe import Budget
 
-NOTHING = Known("toy", frozenset(), {})
+NOTHING = NoiseInfo("toy", frozenset(), {})
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Toy(PerImageMethod):
     def rate(self, progress: float) -> float:
         return 0.01 * (0.5 if progress > 0.5 else 1)
 
-    def loss(self, network: nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         network.get_buffer("seen").add_(1)
         time.sleep(self.sleep)
         if self.fail_at and network.get_buffer("seen") >= self.fail_at:
             return network(noisy).sum() * float("nan")
         return (network(noisy + 0.1 * torch.randn_like(noisy)) - noisy).square().mean()
 
-    def denoise(self, network: nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+    def denoise(self, network: nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         assert not torch.is_grad_enabled()
         assert not network.training
         output: torch.Tensor = network(noisy) + 0.01 * torch.randn_like(noisy)

@@ -9,7 +9,7 @@ import pytest
 from skimage.data import astronaut
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.plugins.method import Info, Known, Need
+from denoisebench.plugins.method import Info, Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser, denoise_counts
 from denoisebench.toolbox.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
@@ -37,7 +37,7 @@ def _forget() -> None:
 
 
 def denoise(method: GaussianDenoiser, noisy: FloatImage, family: str, level: float) -> FloatImage:
-    known = Known("recorder", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
+    known = NoiseInfo("recorder", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False
     return method.denoise(noisy, known, np.random.default_rng(0))
 
@@ -68,7 +68,7 @@ def test_sigma_is_estimated_or_told() -> None:
 
 
 def test_a_level_that_was_not_declared_is_not_seen() -> None:
-    known = Known("recorder", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss"})
+    known = NoiseInfo("recorder", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss"})
     with pytest.raises(ContractError, match="noise level"):
         Recorder(sigma="known").denoise(gaussian(0.1), known, np.random.default_rng(0))
 

@@ -13,11 +13,11 @@ from scipy.stats import multivariate_normal
 from denoisebench.core.errors import UserError
 from denoisebench.networks import build_network
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.plugins.method import Batch, Need, NoiseInfo
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.toolbox.covariance import posterior_mean
 from denoisebench.training.job import TrainingJob
-from denoisebench.training.loop import Team, _Run
+from denoisebench.training.loop import ProcessGroup, _Run
 from denoisebench.training.recipe import Recipe, parse_budget
 
 
@@ -25,9 +25,9 @@ def image(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def told(name: str, **values: Any) -> Known:
+def told(name: str, **values: Any) -> NoiseInfo:
     given = {Need[key.upper()]: value for key, value in values.items()}
-    return Known(name, frozenset(given), given)
+    return NoiseInfo(name, frozenset(given), given)
 
 
 # --- the network ---
@@ -147,7 +147,7 @@ def test_variances_and_gradients(level: str, family: str) -> None:
     values = {Need.FAMILY: family, Need.LEVEL: torch.tensor([0.1, 0.2]).view(2, 1, 1, 1)}
     if family == "poisson":
         values[Need.LEVEL] = torch.tensor([30.0, 5.0]).view(2, 1, 1, 1)
-    known = Known("laine19_pme", method.told(family), values)
+    known = NoiseInfo("laine19_pme", method.told(family), values)
     variance = method.variance(network, noisy, torch.full_like(noisy, 0.25).double(), known)
     if level == "known":
         expected = [0.01, 0.04] if family == "gauss" else [0.25 / 30, 0.05]
@@ -167,7 +167,7 @@ def test_the_first_steps_on_poisson_noise_do_not_run_away(tmp_path: Path) -> Non
     method: Any = parse_method("laine19_pme")
     recipe = Recipe(parse_budget("100steps"))
     job = TrainingJob(method, parse_noise("poisson30"), recipe, 3, {"name": "photos"}, {}, "cpu")
-    training = _Run(job, photos, tmp_path / "checkpoint", "cpu", Team())
+    training = _Run(job, photos, tmp_path / "checkpoint", "cpu", ProcessGroup())
     for _ in range(6):
         training.step()
     # With whole gradients it is 86.

@@ -9,7 +9,16 @@ import pytest
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, Need, PlainMethod, Told, show_value
+from denoisebench.plugins.method import (
+    Batch,
+    DisclosedFacts,
+    Info,
+    LearnedMethod,
+    Need,
+    NoiseInfo,
+    PlainMethod,
+    show_value,
+)
 from denoisebench.protocol.noise import parse_noise
 
 
@@ -138,7 +147,7 @@ KNOWN_NEEDS = {Need.FAMILY: "family", Need.LEVEL: "level", Need.RANGED: "ranged"
 
 
 def batch(told: frozenset[Need]) -> Batch:
-    known = Known("toy", told, EVERYTHING)
+    known = NoiseInfo("toy", told, EVERYTHING)
     return Batch(torch.zeros(1, 1, 2, 2), known, torch.Generator(), "toy", told, EVERYTHING)
 
 
@@ -159,6 +168,6 @@ def test_only_the_declared_need_can_be_read(need: Need) -> None:
 
 def test_what_is_not_told_is_not_even_held() -> None:
     secret = object()
-    told = Told("toy", frozenset({Need.FAMILY}), {Need.CLEAN: secret, Need.FAMILY: "gauss"})
+    told = DisclosedFacts("toy", frozenset({Need.FAMILY}), {Need.CLEAN: secret, Need.FAMILY: "gauss"})
     assert secret not in vars(told)["_values"].values()
     assert all(value is not secret for value in vars(told).values())

@@ -14,7 +14,7 @@ from denoisebench.core.errors import ContractError
 from denoisebench.core.progress import Quiet
 from denoisebench.methods.n2c import N2C  # type: ignore[import-untyped]
 from denoisebench.methods.n2n import N2N  # type: ignore[import-untyped]
-from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Batch, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.training.job import TrainingJob
@@ -42,7 +42,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_one_thing_told(method: Learne
     told = method.told("gauss")
     assert told == method.told("poisson") == {need}
     noisy, target, network = image(1), image(2), Gain()
-    batch = Batch(noisy, Known(method.name, told, {}), torch.Generator(), method.name, told, {need: target})
+    batch = Batch(noisy, NoiseInfo(method.name, told, {}), torch.Generator(), method.name, told, {need: target})
     loss, monitors = method.loss(network, batch, 0.5)
     loss.backward()  # type: ignore[no-untyped-call]
     error = 0.7 * noisy - target
@@ -58,7 +58,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_one_thing_told(method: Learne
 def test_the_target_of_the_other_is_out_of_reach(method: LearnedMethod, other: Need) -> None:
     told = method.told("gauss")
     everything = {Need.CLEAN: image(2), Need.SECOND: image(3)}
-    batch = Batch(image(1), Known(method.name, told, {}), torch.Generator(), method.name, told, everything)
+    batch = Batch(image(1), NoiseInfo(method.name, told, {}), torch.Generator(), method.name, told, everything)
     with pytest.raises(ContractError, match=f"{method.name}.*{other.value}"):
         _ = batch.clean if other is Need.CLEAN else batch.second
 

@@ -8,11 +8,11 @@ from torch import nn
 
 from denoisebench.core.errors import UserError
 from denoisebench.methods.n2v import N2V  # type: ignore[import-untyped]
-from denoisebench.plugins.method import Batch, Known
+from denoisebench.plugins.method import Batch, NoiseInfo
 
 
 def batch_of(noisy: torch.Tensor, seed: int = 0) -> Batch:
-    known = Known("n2v", frozenset(), {})
+    known = NoiseInfo("n2v", frozenset(), {})
     return Batch(noisy, known, torch.Generator().manual_seed(seed), "n2v", frozenset(), {})
 
 
@@ -153,7 +153,9 @@ def test_a_batch_without_hidden_pixels_has_a_finite_loss() -> None:
 
 def test_denoising_is_one_plain_pass_and_nothing_is_told() -> None:
     noisy = image(1, 3, 32, 32)
-    assert torch.equal(N2V().denoise(Spy(0.5), noisy, Known("n2v", frozenset(), {}), torch.Generator()), 0.5 * noisy)
+    assert torch.equal(
+        N2V().denoise(Spy(0.5), noisy, NoiseInfo("n2v", frozenset(), {}), torch.Generator()), 0.5 * noisy
+    )
     assert N2V().told("gauss") == N2V().told("poisson") == frozenset()
 
 

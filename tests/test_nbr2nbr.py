@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from denoisebench.methods.nbr2nbr import NBR2NBR, draw_pairs, pick  # type: ignore[import-untyped]
-from denoisebench.plugins.method import Batch, Known
+from denoisebench.plugins.method import Batch, NoiseInfo
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -17,7 +17,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def batch_of(noisy: torch.Tensor, seed: int = 0) -> Batch:
-    return Batch(noisy, Known("nbr2nbr", frozenset(), {}), generator(seed), "nbr2nbr", frozenset(), {})
+    return Batch(noisy, NoiseInfo("nbr2nbr", frozenset(), {}), generator(seed), "nbr2nbr", frozenset(), {})
 
 
 def image(*shape: int) -> torch.Tensor:
@@ -122,7 +122,7 @@ def test_the_network_is_trained_on_half_size_images_and_applied_to_whole_ones() 
     noisy = image(2, 3, 64, 64)
     NBR2NBR().loss(Spy(0.5), batch_of(noisy), 1.0)
     assert sorted(seen) == [((2, 3, 32, 32), True), ((2, 3, 64, 64), False)]
-    output = NBR2NBR().denoise(Gain(0.5), noisy, Known("nbr2nbr", frozenset(), {}), generator())
+    output = NBR2NBR().denoise(Gain(0.5), noisy, NoiseInfo("nbr2nbr", frozenset(), {}), generator())
     assert torch.equal(output, 0.5 * noisy)
 
 

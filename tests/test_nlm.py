@@ -10,7 +10,7 @@ from skimage.restoration import denoise_nl_means
 
 from denoisebench.core.errors import UserError
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, Need, PlainMethod
+from denoisebench.plugins.method import Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 
 CLEAN = astronaut()[:192, 128:320] / 255.0  # type: ignore[no-untyped-call]
@@ -21,7 +21,7 @@ def denoised(text: str, noisy: FloatImage, **known: object) -> FloatImage:
     method = parse_method(text)
     assert isinstance(method, PlainMethod)
     values = {Need[name.upper()]: value for name, value in known.items()}
-    return method.denoise(noisy, Known("nlm", frozenset(values), values), RNG)
+    return method.denoise(noisy, NoiseInfo("nlm", frozenset(values), values), RNG)
 
 
 def psnr(image: FloatImage) -> float:

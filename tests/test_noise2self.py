@@ -9,7 +9,7 @@ import torch
 
 from denoisebench.core.errors import UserError
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Batch, Known
+from denoisebench.plugins.method import Batch, NoiseInfo
 from denoisebench.toolbox.masking import fill
 
 METHOD: Any = parse_method("noise2self")
@@ -20,7 +20,7 @@ def image(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def batch(noisy: torch.Tensor, seed: int = 0) -> Batch:
-    known = Known("noise2self", frozenset(), {})
+    known = NoiseInfo("noise2self", frozenset(), {})
     return Batch(noisy, known, torch.Generator().manual_seed(seed), "noise2self", frozenset(), {})
 
 
@@ -55,7 +55,7 @@ def test_the_invariant_output_does_not_depend_on_the_pixel_itself() -> None:
     method: Any = parse_method("noise2self[output=invariant]")
     network = METHOD.build(1).double()
     noisy = image(1, 1, 32, 32).double().requires_grad_()
-    known = Known("noise2self", frozenset(), {})
+    known = NoiseInfo("noise2self", frozenset(), {})
     with torch.enable_grad():
         result = torch.zeros_like(noisy)
         for number in range(16):

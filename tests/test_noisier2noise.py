@@ -9,7 +9,7 @@ import torch
 
 from denoisebench.core.errors import UserError
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, Need
+from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.noise import parse_noise
 
 
@@ -52,7 +52,7 @@ def test_the_two_ways_of_output_are_one_method(alpha: float) -> None:
 
 def test_the_added_noise_has_the_told_level() -> None:
     method: Any = parse_method("noisier2noise[alpha=0.5]")
-    known = Known("noisier2noise", frozenset({Need.LEVEL}), {Need.LEVEL: torch.tensor([0.1, 0.4]).view(2, 1, 1, 1)})
+    known = NoiseInfo("noisier2noise", frozenset({Need.LEVEL}), {Need.LEVEL: torch.tensor([0.1, 0.4]).view(2, 1, 1, 1)})
     noisier = method.noisier(torch.zeros(2, 3, 128, 128), known, torch.Generator().manual_seed(1))
     assert noisier.flatten(1).std(1).tolist() == pytest.approx([0.05, 0.2], rel=0.01)
 

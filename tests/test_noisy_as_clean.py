@@ -11,11 +11,11 @@ from denoisebench.core.errors import UserError
 from denoisebench.methods.noisy_as_clean import noisier, turned  # type: ignore[import-untyped]
 from denoisebench.networks.resnet import ResNet
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, Need, PerImageMethod
+from denoisebench.plugins.method import Need, NoiseInfo, PerImageMethod
 
 
-def told(family: str, level: float) -> Known:
-    return Known("noisy_as_clean", frozenset(Need), {Need.FAMILY: family, Need.LEVEL: level})
+def told(family: str, level: float) -> NoiseInfo:
+    return NoiseInfo("noisy_as_clean", frozenset(Need), {Need.FAMILY: family, Need.LEVEL: level})
 
 
 def method(text: str = "noisy_as_clean") -> PerImageMethod:

@@ -22,18 +22,18 @@ from denoisebench.methods.pn2v import (  # type: ignore[import-untyped]
     positive,
 )
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.plugins.method import Batch, Need, NoiseInfo
 
 
 def image(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def known(family: str, level: Any) -> Known:
-    return Known("pn2v", frozenset({Need.FAMILY, Need.LEVEL}), {Need.FAMILY: family, Need.LEVEL: level})
+def known(family: str, level: Any) -> NoiseInfo:
+    return NoiseInfo("pn2v", frozenset({Need.FAMILY, Need.LEVEL}), {Need.FAMILY: family, Need.LEVEL: level})
 
 
-def batch_of(noisy: torch.Tensor, told: Known, seed: int = 0) -> Batch:
+def batch_of(noisy: torch.Tensor, told: NoiseInfo, seed: int = 0) -> Batch:
     return Batch(noisy, told, torch.Generator().manual_seed(seed), "pn2v", PN2V.info.needs, {})
 
 

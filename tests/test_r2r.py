@@ -10,13 +10,13 @@ from torch import nn
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.methods.r2r import R2R  # type: ignore[import-untyped]
-from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.plugins.method import Batch, Need, NoiseInfo
 
 TOLD = frozenset({Need.FAMILY, Need.LEVEL})
 
 
-def known_of(family: str, level: Any) -> Known:
-    return Known("r2r", TOLD, {Need.FAMILY: family, Need.LEVEL: level})
+def known_of(family: str, level: Any) -> NoiseInfo:
+    return NoiseInfo("r2r", TOLD, {Need.FAMILY: family, Need.LEVEL: level})
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -39,7 +39,7 @@ class Spy(nn.Module):
         return x
 
 
-def pair_of(method: R2R, noisy: torch.Tensor, known: Known) -> tuple[torch.Tensor, torch.Tensor]:
+def pair_of(method: R2R, noisy: torch.Tensor, known: NoiseInfo) -> tuple[torch.Tensor, torch.Tensor]:
     """Input and target of one step, the target from the input and what both share."""
     network = Spy()
     loss, _ = method.loss(network, Batch(noisy, known, generator(), "r2r", TOLD, {}), 0.5)
@@ -105,7 +105,7 @@ def test_it_is_told_family_and_level_and_cannot_do_without() -> None:
     assert R2R().told("gauss") == R2R().told("poisson") == TOLD
     with pytest.raises(ContractError, match="noise level"):
         R2R().recorruption(
-            torch.zeros(1, 1, 4, 4), Known("r2r", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss"}), generator()
+            torch.zeros(1, 1, 4, 4), NoiseInfo("r2r", frozenset({Need.FAMILY}), {Need.FAMILY: "gauss"}), generator()
         )
 
 

@@ -28,7 +28,7 @@ from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.render import scores_csv
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.job import TrainingJob
-from denoisebench.training.loop import Team, _Run
+from denoisebench.training.loop import ProcessGroup, _Run
 from denoisebench.training.recipe import Budget, Recipe
 
 CAPTURES, SIDE = 3, 40
@@ -267,7 +267,7 @@ def batch_of(data: Scene, method: str, tmp_path: Path, batch: int = 4, step: int
     assert isinstance(found, LearnedMethod)
     recipe = Recipe(Budget(9, "steps"), batch=batch, crop=32)
     job = TrainingJob(found, REAL, recipe, data.channels, {"name": "scene", "sha256": "0"}, {}, "cpu")
-    run = _Run(job, data, tmp_path / "x.ckpt", "cpu", Team())
+    run = _Run(job, data, tmp_path / "x.ckpt", "cpu", ProcessGroup())
     run._done = step
     data.looked.clear()
     return run._batch()

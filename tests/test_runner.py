@@ -25,7 +25,7 @@ from denoisebench.execution.runner import run, train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_method, parse_methods
-from denoisebench.plugins.method import Batch, Info, Known, LearnedMethod, PerImageMethod, PlainMethod
+from denoisebench.plugins.method import Batch, Info, LearnedMethod, NoiseInfo, PerImageMethod, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store
@@ -59,7 +59,7 @@ class ColourOnly(PlainMethod):
     name = "colour"
     info = Info(label="Colour", channels=(3,))
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         CALLS.append("colour")
         return noisy
 
@@ -72,7 +72,7 @@ class Fragile(PlainMethod):
     name = "fragile"
     info = Info(label="Fragile")
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         CALLS.append("fragile")
         if len(CALLS) > self.after:
             raise RuntimeError("no\nmore")
@@ -121,7 +121,7 @@ class Fitted(PerImageMethod):
     def rate(self, progress: float) -> float:
         return 0.01
 
-    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         CALLS.append("step")
         if len(CALLS) == self.until:
             raise KeyboardInterrupt
@@ -283,7 +283,7 @@ def test_an_interruption_is_passed_on_with_the_rows_stored(base: Experiment, tmp
         name = "stop"
         info = Info(label="Stop")
 
-        def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+        def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
             CALLS.append("stop")
             if len(CALLS) == 2:
                 raise KeyboardInterrupt

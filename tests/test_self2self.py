@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from denoisebench.core.errors import UserError
 from denoisebench.networks.self2self import Self2SelfNet
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, PerImageMethod
+from denoisebench.plugins.method import NoiseInfo, PerImageMethod
 
-NOTHING = Known("self2self", frozenset(), {})
+NOTHING = NoiseInfo("self2self", frozenset(), {})
 
 
 def method(text: str = "self2self") -> PerImageMethod:

@@ -22,7 +22,7 @@ from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.tiled import in_tiles, is_tileable, windows
 from denoisebench.networks.unet import UNet
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Info, Known, LearnedMethod, Need
+from denoisebench.plugins.method import Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import Draw
 
@@ -80,7 +80,7 @@ def one_image(method: LearnedMethod, network: nn.Module, tile: int | None, side:
     rng = np.random.default_rng(3)
     draw = Draw(rng.random((*side, 1), dtype=np.float32), 25 / 255)
     told = {Need.FAMILY: "gauss", Need.LEVEL: 25 / 255, Need.RANGED: False}
-    known = Known(method.name, method.told("gauss"), told)
+    known = NoiseInfo(method.name, method.told("gauss"), told)
     return evaluation.denoise(method, network, draw, known, "side", ("seams", 0), tile=tile)
 
 

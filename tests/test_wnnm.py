@@ -13,7 +13,7 @@ import torch
 from denoisebench.core.errors import UserError
 from denoisebench.methods import wnnm  # type: ignore[import-untyped]
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Known, Need, PlainMethod
+from denoisebench.plugins.method import Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import add_noise, parse_noise
@@ -42,7 +42,7 @@ def face(side: int = 48) -> UIntImage:
 def denoised(text: str, noisy: FloatImage, family: str, level: float) -> FloatImage:
     method = parse_method(text)
     assert isinstance(method, PlainMethod)
-    known = Known("wnnm", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
+    known = NoiseInfo("wnnm", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False
     return method.denoise(noisy, known, np.random.default_rng(0))
 

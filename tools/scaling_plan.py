@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod
 from denoisebench.protocol.noise import add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
 
@@ -56,8 +56,8 @@ def count(text: str) -> Cost:
     return Cost(text, step, step * STEPS, _inference(method) * scale, noises)
 
 
-def _known(method: Method, level: object) -> Known:
-    return Known(method.name, method.told("gauss"), {Need.FAMILY: "gauss", Need.LEVEL: level, Need.RANGED: False})
+def _known(method: Method, level: object) -> NoiseInfo:
+    return NoiseInfo(method.name, method.told("gauss"), {Need.FAMILY: "gauss", Need.LEVEL: level, Need.RANGED: False})
 
 
 def _step(method: LearnedMethod) -> float:

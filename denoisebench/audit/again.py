@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.audit.subject import Subject, draws_of
+from denoisebench.audit.subject import ReproducibleCell, draws_of
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
 from denoisebench.plugins.method import LearnedMethod
@@ -35,12 +35,12 @@ class Again:
     moved: float
 
 
-def denoised_again(subject: Subject, image: str, repeat: int) -> Again:
+def denoised_again(subject: ReproducibleCell, image: str, repeat: int) -> Again:
     """Denoise a scored image of a cell once more, in the tiles it was denoised in.
 
     Parameters
     ----------
-    subject : Subject
+    subject : ReproducibleCell
         The cell with its parts.
     image, repeat : str, int
         One of its rows.

@@ -18,9 +18,9 @@ from typing import Any
 
 from denoisebench.audit import scorings
 from denoisebench.audit.scorings import SUITE, Scoring
-from denoisebench.audit.subject import Subject, draws_of
+from denoisebench.audit.subject import ReproducibleCell, draws_of
 from denoisebench.audit.toggles import (
-    Order,
+    AuditRequest,
     Pair,
     PaperDoes,
     Setup,
@@ -107,7 +107,7 @@ class Ledger:
     perfect : stored rows that equal their reference and are in no mean of PSNR
     """
 
-    subject: Subject
+    subject: ReproducibleCell
     psnr: float
     ssim: float
     rows: int
@@ -136,25 +136,25 @@ class _Stream(Noise):
         return self.stream
 
 
-def audit(store: Store, cells: Sequence[Subject], order: Order, progress: Progress) -> Audit:
+def audit(store: Store, cells: Sequence[ReproducibleCell], request: AuditRequest, progress: Progress) -> Audit:
     """Toggle every detail on every cell; what is stored already is not computed again.
 
     Parameters
     ----------
     store : of the run; results go to its folder ``audit/``
     cells : what to audit
-    order : how
+    request : how
 
     Raises
     ------
     UserError
         No cell has a setting or a detail that was asked for; raised before any work starts.
     """
-    _check_settings(cells, order)
-    bench = _Bench(Store(store.folder / FOLDER), order.roots, progress)
-    every = [(subject, pairs := pairs_of(subject, order), toggles_of(subject, order, pairs)) for subject in cells]
-    check_details([toggle for *_, toggles in every for toggle in toggles], order.details)
-    planned = [(subject, pairs, select(toggles, order.details)) for subject, pairs, toggles in every]
+    _check_settings(cells, request)
+    bench = _Bench(Store(store.folder / FOLDER), request.roots, progress)
+    every = [(subject, pairs := pairs_of(subject, request), toggles_of(subject, request, pairs)) for subject in cells]
+    check_details([toggle for *_, toggles in every for toggle in toggles], request.details)
+    planned = [(subject, pairs, select(toggles, request.details)) for subject, pairs, toggles in every]
     _announce(planned, progress)
     found = Audit()
     for number, (subject, pairs, toggles) in enumerate(planned, 1):
@@ -167,14 +167,14 @@ def audit(store: Store, cells: Sequence[Subject], order: Order, progress: Progre
     return found
 
 
-def _check_settings(cells: Sequence[Subject], order: Order) -> None:
-    for name, _ in order.settings:
+def _check_settings(cells: Sequence[ReproducibleCell], request: AuditRequest) -> None:
+    for name, _ in request.settings:
         allowed = {setting for subject in cells for setting in switchable(subject.method)}
         if name not in allowed:
             raise unknown("setting that needs no other training", name, allowed, "Others need a run of their own.")
 
 
-def _announce(planned: Sequence[tuple[Subject, Sequence[Pair], Sequence[Toggle]]], progress: Progress) -> None:
+def _announce(planned: Sequence[tuple[ReproducibleCell, Sequence[Pair], Sequence[Toggle]]], progress: Progress) -> None:
     seconds, passes = 0.0, 0
     for subject, pairs, toggles in planned:
         rows = subject.stored.rows.values()
@@ -205,7 +205,7 @@ class _Bench:
 
     def rows(
         self,
-        subject: Subject,
+        subject: ReproducibleCell,
         setup: Setup,
         scorings: Sequence[Scoring],
         pairs: Sequence[Pair],
@@ -239,7 +239,7 @@ class _Bench:
             if cell.rows:
                 self.store.write(cell)
 
-    def _cell(self, subject: Subject, setup: Setup, scoring: Scoring) -> StoredCell:
+    def _cell(self, subject: ReproducibleCell, setup: Setup, scoring: Scoring) -> StoredCell:
         stored = subject.stored.identity
         images = self._dataset(subject, setup)
         code = {"scorings": module_digest(scorings.__name__), **code_of(subject.method, images)}
@@ -259,7 +259,7 @@ class _Bench:
 
     def _one(
         self,
-        subject: Subject,
+        subject: ReproducibleCell,
         setup: Setup,
         scorings: Sequence[Scoring],
         pair: Pair,
@@ -286,12 +286,12 @@ class _Bench:
             start += seconds
             cells[scoring.id].rows[pair] = Row(image, repeat, psnr, ssim, seconds, draw.level, steps, used)
 
-    def _dataset(self, subject: Subject, setup: Setup) -> DataSet:
+    def _dataset(self, subject: ReproducibleCell, setup: Setup) -> DataSet:
         """Where the images of a setup are from."""
         same = setup.dataset == subject.dataset.name
         return subject.dataset if same else find_dataset(setup.dataset, self.roots)
 
-    def _source(self, setup: Setup, image: str, subject: Subject) -> Draws:
+    def _source(self, setup: Setup, image: str, subject: ReproducibleCell) -> Draws:
         text = setup.draws
         if text == LegacyDraws.id and image not in subject.dataset.images:
             # The stream of the released tests has no place for images of another list.
@@ -305,7 +305,7 @@ class _Bench:
         record = record_of(job, self.store.models) if job else None
         return float(record["seconds"]) if record else 0.0
 
-    def _network_of(self, subject: Subject, job: TrainingJob | None) -> torch.nn.Module | None:
+    def _network_of(self, subject: ReproducibleCell, job: TrainingJob | None) -> torch.nn.Module | None:
         if subject.network is None:
             return None
         key = job.key if job else subject.network.sha256
@@ -323,7 +323,7 @@ class _Bench:
 # --- from rows to effects ---
 
 
-def _ledger(bench: _Bench, subject: Subject, pairs: Sequence[Pair], toggles: Sequence[Toggle]) -> Ledger:
+def _ledger(bench: _Bench, subject: ReproducibleCell, pairs: Sequence[Pair], toggles: Sequence[Toggle]) -> Ledger:
     run = as_run(subject)
     scorings = [SUITE, *(t.scoring for t in toggles if t.setup == run and t.scoring is not SUITE)]
     base = bench.rows(subject, run, scorings, pairs)
@@ -352,7 +352,7 @@ def _redraw(differences: Sequence[float], images: int) -> float | None:
     return math.sqrt(_mean([d * d for d in differences]) / 2 / images)
 
 
-def _again(subject: Subject, rows: Mapping[Pair, Row]) -> tuple[Effect, bool]:
+def _again(subject: ReproducibleCell, rows: Mapping[Pair, Row]) -> tuple[Effect, bool]:
     """The run itself, computed again, and whether it came out the same."""
     stored = subject.stored.rows
     psnr = [_minus(row.psnr, stored[pair].psnr) for pair, row in rows.items()]
@@ -375,7 +375,7 @@ def _line(toggle: Toggle, **values: Any) -> Effect:
 
 def _effect(
     bench: _Bench,
-    subject: Subject,
+    subject: ReproducibleCell,
     toggle: Toggle,
     pairs: Sequence[Pair],
     base: Mapping[str, Mapping[Pair, Row]],
@@ -385,7 +385,7 @@ def _effect(
         return _line(toggle, note=f"not measured: {toggle.skip}"), {}
     suite = base[SUITE.id]
     if toggle.kind == "pooled":
-        every = [subject.stored.rows[pair].psnr for pair in pairs_of(subject, Order(images=None))]
+        every = [subject.stored.rows[pair].psnr for pair in pairs_of(subject, AuditRequest(images=None))]
         return _line(
             toggle, psnr=_pooled(every), ssim=Change(0.0), images=str(len(every)), how="re-scored", note="stored scores"
         ), {}
@@ -414,7 +414,7 @@ def _effect(
     return effect, rows
 
 
-def _untouched(subject: Subject, toggle: Toggle, pairs: Sequence[Pair]) -> set[Pair]:
+def _untouched(subject: ReproducibleCell, toggle: Toggle, pairs: Sequence[Pair]) -> set[Pair]:
     """Images that a toggle leaves as they are, because both paddings have the same size."""
     run = as_run(subject)
     if toggle.setup != replace(run, padding=toggle.setup.padding):
@@ -428,7 +428,7 @@ def _untouched(subject: Subject, toggle: Toggle, pairs: Sequence[Pair]) -> set[P
     return {pair for pair, found in sizes.items() if len(found) == 1}
 
 
-def _other_list(bench: _Bench, subject: Subject, toggle: Toggle) -> Effect:
+def _other_list(bench: _Bench, subject: ReproducibleCell, toggle: Toggle) -> Effect:
     """Another list of images: the stored scores of those in both, and the others denoised now."""
     here, other = subject.dataset, find_dataset(toggle.setup.dataset, bench.roots)
     assert isinstance(here, FolderSet)

@@ -29,7 +29,7 @@ from denoisebench.training.weights import Shelf, Weights
 
 
 @dataclass(frozen=True)
-class Choice:
+class CellFilter:
     """Which cells of a results folder, and where their parts are.
 
     Parameters
@@ -50,7 +50,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReproducibleCell:
     """A stored cell with everything it takes to compute it again.
 
     Parameters
@@ -92,7 +92,7 @@ class Subject:
         return int(self.stored.identity["seed"])
 
 
-def subjects(store: Store, choice: Choice) -> list[Subject]:
+def subjects(store: Store, choice: CellFilter) -> list[ReproducibleCell]:
     """The newest cell of every line and column that was chosen, ready to be computed again.
 
     Raises
@@ -136,7 +136,7 @@ def draws_of(text: str, roots: Sequence[Path]) -> Draws:
     raise UserError(f"The run drew its noise from {text!r}, which cannot be repeated.")
 
 
-def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
+def _chosen(cells: Sequence[StoredCell], choice: CellFilter) -> list[StoredCell]:
     texts = {str(cell.about["text"]) for cell in cells}
     noises = {cell.identity["protocol"]["noise"] for cell in cells}
     sets = {cell.identity["protocol"]["dataset"] for cell in cells}
@@ -155,7 +155,7 @@ def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
     return found
 
 
-def _wanted(cell: StoredCell, choice: Choice) -> bool:
+def _wanted(cell: StoredCell, choice: CellFilter) -> bool:
     text, protocol = str(cell.about["text"]), cell.identity["protocol"]
     if choice.methods:
         method = text in choice.methods or method_of(cell) in choice.methods
@@ -168,7 +168,7 @@ def _wanted(cell: StoredCell, choice: Choice) -> bool:
     return method and noise and alike
 
 
-def subject_of(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+def subject_of(cell: StoredCell, store: Store, choice: CellFilter) -> ReproducibleCell:
     """A stored cell, ready to be computed again.
 
     Raises
@@ -193,7 +193,9 @@ def subject_of(cell: StoredCell, store: Store, choice: Choice) -> Subject:
     device = choice.device or resolve_device(identity["device"])
     plain = not training
     changes = _changes(cell, method, dataset, "cpu" if plain else device)
-    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes, choice.roots)
+    return ReproducibleCell(
+        cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes, choice.roots
+    )
 
 
 def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
@@ -208,7 +210,7 @@ def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
         raise UserError(f"Method {name!r} does not take the settings of {text} any more ({error}).") from None
 
 
-def _dataset(cell: StoredCell, choice: Choice) -> DataSet:
+def _dataset(cell: StoredCell, choice: CellFilter) -> DataSet:
     name = cell.identity["protocol"]["dataset"]
     given = {dataset.name: dataset for dataset in choice.datasets}
     if name in given:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from denoisebench.audit.scorings import SCORINGS, SUITE, Scoring
-from denoisebench.audit.subject import Subject
+from denoisebench.audit.subject import ReproducibleCell
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
 from denoisebench.core.limits import PAIRS, whole_number
 from denoisebench.core.progress import duration
@@ -84,12 +84,12 @@ class Toggle:
 
     @property
     def name(self) -> str:
-        """Detail and alternative, as `Order` takes them."""
+        """Detail and alternative, as `AuditRequest` takes them."""
         return f"{self.detail}={self.alternative}"
 
 
 @dataclass(frozen=True)
-class Order:
+class AuditRequest:
     """What to audit.
 
     Parameters
@@ -135,16 +135,16 @@ def parse_retrain(text: str | None) -> list[str]:
     return parts
 
 
-def pairs_of(subject: Subject, order: Order) -> list[Pair]:
+def pairs_of(subject: ReproducibleCell, request: AuditRequest) -> list[Pair]:
     """The first stored repeat of some images: a random choice, always the same, a larger one holding the smaller."""
     first: dict[str, int] = {}
     for image, repeat in subject.stored.rows:
         first[image] = min(repeat, first.get(image, repeat))
-    chosen = sorted(first, key=lambda image: seed_from("audit", image))[: order.images]
+    chosen = sorted(first, key=lambda image: seed_from("audit", image))[: request.images]
     return [(image, first[image]) for image in subject.dataset.images if image in chosen]
 
 
-def as_run(subject: Subject) -> Setup:
+def as_run(subject: ReproducibleCell) -> Setup:
     """The setup of the stored scores."""
     protocol = subject.protocol
     return Setup(
@@ -155,15 +155,15 @@ def as_run(subject: Subject) -> Setup:
 # --- what there is to toggle ---
 
 
-def toggles_of(subject: Subject, order: Order, pairs: Sequence[Pair]) -> list[Toggle]:
+def toggles_of(subject: ReproducibleCell, request: AuditRequest, pairs: Sequence[Pair]) -> list[Toggle]:
     """Every detail there is to toggle on a cell, in the order of the ledger."""
     run = as_run(subject)
     found = [
-        *_list_toggles(subject, run, order),
-        *_draws_toggles(subject, run, order, pairs),
+        *_list_toggles(subject, run, request),
+        *_draws_toggles(subject, run, request, pairs),
         *_input_toggles(subject, run),
         *_padding_toggles(subject, run),
-        *_setting_toggles(subject, run, order),
+        *_setting_toggles(subject, run, request),
     ]
     for scoring in SCORINGS:
         if not scoring.colour or subject.dataset.channels == 3:
@@ -175,7 +175,7 @@ def toggles_of(subject: Subject, order: Order, pairs: Sequence[Pair]) -> list[To
             run, kind="pooled", paper="no",
         )
     )  # fmt: skip
-    return found + _training_toggles(subject, run, order)
+    return found + _training_toggles(subject, run, request)
 
 
 def select(toggles: Sequence[Toggle], details: Sequence[str]) -> list[Toggle]:
@@ -194,7 +194,7 @@ def check_details(toggles: Sequence[Toggle], details: Sequence[str]) -> None:
             raise unknown("detail of the ledger", text, names)
 
 
-def _list_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle]:
+def _list_toggles(subject: ReproducibleCell, run: Setup, request: AuditRequest) -> Iterator[Toggle]:
     """Other lists of the same images: a data set that holds all of these, or some of these and no other."""
     here = subject.dataset
     if not isinstance(here, FolderSet) or not {image for image, _ in subject.stored.rows} >= set(here.images):
@@ -204,7 +204,7 @@ def _list_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle
         kind = DATASETS.get(name)
         if name == here.name or not issubclass(kind, FolderSet) or kind.manifest is None:
             continue
-        other = find_dataset(name, order.roots)
+        other = find_dataset(name, request.roots)
         assert isinstance(other, FolderSet)
         theirs = {entry.pixels: entry.image for entry in other.entries}
         shared = set(own) & set(theirs)
@@ -212,7 +212,7 @@ def _list_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle
             continue
         extra = [image for pixels, image in theirs.items() if pixels not in own]
         skip = ""
-        if order.images is not None and len(extra) > order.images:
+        if request.images is not None and len(extra) > request.images:
             skip = f"{len(extra)} further images to denoise; give --images {len(extra)}"
         elif extra:
             skip = _missing(other)
@@ -230,7 +230,9 @@ def _missing(dataset: DataSet) -> str:
     return ""
 
 
-def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[Pair]) -> Iterator[Toggle]:
+def _draws_toggles(
+    subject: ReproducibleCell, run: Setup, request: AuditRequest, pairs: Sequence[Pair]
+) -> Iterator[Toggle]:
     if run.draws.startswith("counter-"):
         other = f"counter-{int(run.draws.partition('-')[2]) + 1}"
         setup = replace(run, draws=other)
@@ -240,7 +242,7 @@ def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[P
         elif max(repeat for _, repeat in pairs) >= subject.dataset.paper_repeats:
             skip = f"legacy draws have {subject.dataset.paper_repeats} repeats"
         else:
-            skip = next(filter(None, (_missing(find_dataset(name, order.roots)) for name in LEGACY_ORDER)), "")
+            skip = next(filter(None, (_missing(find_dataset(name, request.roots)) for name in LEGACY_ORDER)), "")
         alternative = LegacyDraws.id
     else:
         skip, alternative = "", "counter-0"
@@ -251,7 +253,7 @@ def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[P
     )  # fmt: skip
 
 
-def _input_toggles(subject: Subject, run: Setup) -> Iterator[Toggle]:
+def _input_toggles(subject: ReproducibleCell, run: Setup) -> Iterator[Toggle]:
     sources = {
         "": "NBR2NBR, B2U, Laine19", "clip": "DIP, Noise2Self, Pixel2Pixel", "uint8": "noisy images kept as 8-bit files"
     }  # fmt: skip
@@ -274,7 +276,7 @@ def _unsuitable(method: Method, noise: Noise, channels: int) -> str:
     return reason or ""
 
 
-def _padding_toggles(subject: Subject, run: Setup) -> Iterator[Toggle]:
+def _padding_toggles(subject: ReproducibleCell, run: Setup) -> Iterator[Toggle]:
     if subject.method.info.multiple == 1:
         return
     sources = {"side": "this suite", "square": "the released tests of NBR2NBR and B2U"}
@@ -294,7 +296,7 @@ def switchable(method: Method) -> frozenset[str]:
     return frozenset(setting.name for setting in dataclasses.fields(method))
 
 
-def _setting_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Toggle]:
+def _setting_toggles(subject: ReproducibleCell, run: Setup, request: AuditRequest) -> Iterator[Toggle]:
     """Settings that need no other training: every other choice; for numbers the default, and what was asked for."""
     method = subject.method
     hints = typing.get_type_hints(type(method))
@@ -307,13 +309,13 @@ def _setting_toggles(subject: Subject, run: Setup, order: Order) -> Iterator[Tog
             wanted: list[Any] = list(typing.get_args(hints[name]))
         else:
             wanted = [False, True] if hints[name] is bool else [setting.default]
-        asked = [text for asked_name, text in order.settings if asked_name == name]
+        asked = [text for asked_name, text in request.settings if asked_name == name]
         texts = [show_value(choice) for choice in wanted if choice != value] + asked
         for text in dict.fromkeys(texts):
             yield _setting_toggle(subject, run, name, text)
 
 
-def _setting_toggle(subject: Subject, run: Setup, name: str, text: str) -> Toggle:
+def _setting_toggle(subject: ReproducibleCell, run: Setup, name: str, text: str) -> Toggle:
     method = subject.method
     texts = {key: show_value(value) for key, value in method.settings().items()}
     shown = (f"{method.name}[{name}]", texts[name], text, "a setting of the method")
@@ -325,17 +327,17 @@ def _setting_toggle(subject: Subject, run: Setup, name: str, text: str) -> Toggl
         return Toggle(*shown, run, skip=str(error))
 
 
-def _training_toggles(subject: Subject, run: Setup, order: Order) -> list[Toggle]:
+def _training_toggles(subject: ReproducibleCell, run: Setup, request: AuditRequest) -> list[Toggle]:
     if subject.network is None:
         return []
     record = subject.network.record
     cost = f"about {duration(record['seconds'])}" if "seconds" in record else "as long as the training"
     found = []
     for part in RETRAIN:
-        job, reason = _other_job(subject, order, part)
+        job, reason = _other_job(subject, request, part)
         recipe = _recipe(record)
         before, other = (_part_text(one, part) for one in (recipe, job.recipe if job else None))
-        if job is not None and part not in order.retrain:
+        if job is not None and part not in request.retrain:
             reason = f"needs training, {cost}: --retrain {part}"
         setup = replace(run, training=job.key) if job else run
         source = "R2R's gray data, noise added once" if part == "noise" else "chance"
@@ -359,7 +361,7 @@ def _recipe(record: Mapping[str, Any]) -> Recipe | None:
     return replace(recipe, budget=Budget(record["steps"], "steps")) if recipe.budget.unit == "minutes" else recipe
 
 
-def _other_job(subject: Subject, order: Order, part: str) -> tuple[TrainingJob | None, str]:
+def _other_job(subject: ReproducibleCell, request: AuditRequest, part: str) -> tuple[TrainingJob | None, str]:
     """The training that differs in one part, or why there is none."""
     assert subject.network is not None
     assert isinstance(subject.method, LearnedMethod)
@@ -370,7 +372,7 @@ def _other_job(subject: Subject, order: Order, part: str) -> tuple[TrainingJob |
     name = record["data"]["name"]
     if name not in DATASETS.names():
         return None, f"the training images {name!r} are no data set of this machine"
-    data = find_dataset(name, order.roots)
+    data = find_dataset(name, request.roots)
     reason = _missing(data)
     if not reason and data.data_hash != record["data"]["sha256"]:
         reason = f"the training images {name!r} are not those of the run"
@@ -379,7 +381,7 @@ def _other_job(subject: Subject, order: Order, part: str) -> tuple[TrainingJob |
     other = {"fixed": "fresh", "fresh": "fixed"}[recipe.draws]
     changed = replace(recipe, draws=other) if part == "noise" else replace(recipe, seed=recipe.seed + 1)
     experiment = Experiment(
-        [], [], [], changed, train_data=data, device=subject.device, roots=order.roots
+        [], [], [], changed, train_data=data, device=subject.device, roots=request.roots
     )  # fmt: skip
     return experiment.job(subject.method, subject.noise, subject.dataset.channels), ""
 

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from denoisebench.commands.grouping import OptionGroup, grouped
-from denoisebench.commands.making import load_plugins, make_choice
+from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import SourceOptions, WeightFolders
 from denoisebench.commands.output import print_ledgers, resumable, say_all
 from denoisebench.core.errors import Mistakes
@@ -67,7 +67,7 @@ def audit(
     from denoisebench.audit.measure import FOLDER
     from denoisebench.audit.measure import audit as audit_cells
     from denoisebench.audit.subject import subjects
-    from denoisebench.audit.toggles import Order, parse_images, parse_retrain, parse_settings
+    from denoisebench.audit.toggles import AuditRequest, parse_images, parse_retrain, parse_settings
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
     from denoisebench.reports.ledger import write_ledgers
@@ -76,8 +76,8 @@ def audit(
     keep_freed_memory()
     load_plugins(sources.plugin)
     mistakes = Mistakes()
-    choice = make_choice(cells.methods, cells.noise, cells.datasets, weights, device, sources.data_root, mistakes)
-    order = Order(
+    choice = make_filter(cells.methods, cells.noise, cells.datasets, weights, device, sources.data_root, mistakes)
+    order = AuditRequest(
         images=mistakes.read(None, parse_images, cells.images),
         settings=mistakes.read([], parse_settings, details.setting or []),
         retrain=mistakes.read([], parse_retrain, details.retrain),

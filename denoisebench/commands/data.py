@@ -57,7 +57,7 @@ def data_fetch(
     document(fetch_facts(name, data.data_root) if plan else fetch_dataset(name, data.data_root, for_stderr()))
 
 
-@data_app.command("manifest")
+@data_app.command("manifest", cls=GroupedCommand)
 def data_manifest(
     folder: Annotated[Path, typer.Argument(help="A folder of images, or one with noisy/ and clean/ in it.")],
     name: Annotated[str | None, typer.Option(help="Name of the data set; that of the folder if none is given.")] = None,

@@ -10,7 +10,7 @@ import typer
 
 from denoisebench.commands.compare import Datasets, Noise, Results, stored_cells
 from denoisebench.commands.grouping import GroupedCommand, grouped
-from denoisebench.commands.making import load_plugins, make_choice
+from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import SourceOptions, WeightFolders
 from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.printing import line, message
@@ -140,7 +140,7 @@ def comparison(
     keep_freed_memory()
     load_plugins(sources.plugin)
     mistakes = Mistakes()
-    choice = make_choice(None, None, datasets, weights, device, sources.data_root, mistakes)
+    choice = make_filter(None, None, datasets, weights, device, sources.data_root, mistakes)
     mistakes.check()
     groups, said = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
     made = pictures_of(results, groups, choice, image, repeat)

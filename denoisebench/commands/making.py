@@ -14,7 +14,7 @@ from denoisebench.commands.options import DEFAULT_BUDGET, ExecutionOptions, Prot
 from denoisebench.core.errors import Mistakes, UserError
 
 if TYPE_CHECKING:
-    from denoisebench.audit.subject import Choice
+    from denoisebench.audit.subject import CellFilter
     from denoisebench.execution.executors import Executor
     from denoisebench.experiment.cells import Experiment
     from denoisebench.training.recipe import Recipe
@@ -128,7 +128,7 @@ def make_executor(execution: ExecutionOptions, device: str, mistakes: Mistakes) 
     return mistakes.read(None, executors.make_executor, execution.executor, options)
 
 
-def make_choice(
+def make_filter(
     methods: str | None,
     noise: str | None,
     datasets: str | None,
@@ -136,9 +136,9 @@ def make_choice(
     device: str | None,
     data_root: Path | None,
     mistakes: Mistakes,
-) -> Choice:
+) -> CellFilter:
     """The cells of a finished run that options name."""
-    from denoisebench.audit.subject import Choice
+    from denoisebench.audit.subject import CellFilter
     from denoisebench.data.dataset import data_roots
     from denoisebench.experiment import options
     from denoisebench.plugins import lookup
@@ -150,7 +150,7 @@ def make_choice(
         # Whoever names a network of his own here lets it be run; the run's own settings may be a stranger's.
         if ".py:" in text:
             mistakes.read(None, lookup.parse_method, text)
-    return Choice(
+    return CellFilter(
         methods=texts,
         noises=[found.id for found in mistakes.read([], options.parse_noises, noise)] if noise else [],
         datasets=mistakes.read([], lookup.parse_datasets, datasets, roots) if datasets else [],

@@ -201,7 +201,7 @@ class LimitedExecution(ExecutionOptions):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PluginOptions(OptionGroup):
-    """Methods of one's own."""
+    """Methods and data sets of one's own."""
 
     panel: ClassVar[str] = "Data and plugins"
 

@@ -19,7 +19,7 @@ class Stopped:
 
 
 @contextmanager
-def whole_step() -> Iterator[Stopped]:
+def deferred_interrupts() -> Iterator[Stopped]:
     """Note an interrupt instead of raising it, for one step; the caller saves its state and raises it then.
 
     A second interrupt is raised at once. Signals that are ignored or end the process stay so; other threads than the

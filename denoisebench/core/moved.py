@@ -10,6 +10,7 @@ import importlib.util
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,16 @@ class _Loader(_Base):
         for place in reversed(self._places):
             names = vars(importlib.import_module(place))
             vars(module).update({name: value for name, value in names.items() if not name.startswith("__")})
+        # Names that have changed as well.
+        vars(module)["__getattr__"] = partial(_find, module.__name__, self._places)
+
+
+def _find(module: str, places: Sequence[str], name: str) -> Any:
+    for place in places if not name.startswith("__") else ():
+        found = getattr(importlib.import_module(place), name, None)
+        if found is not None:
+            return found
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
 
 def names_of(package: str) -> Callable[[str], Any]:

@@ -16,8 +16,8 @@ from denoisebench.core.lazy import torch
 from denoisebench.evaluation.evaluate import Fitting, denoise
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.lookup import find_dataset, parse_method
-from denoisebench.plugins.method import Batch, Known, LearnedMethod, Method, Need, PerImageMethod, setting_flaw
-from denoisebench.plugins.parcel import Parcel
+from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod, setting_flaw
+from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.protocol.noise import REAL, Draw, Noise, add_noise_batch, parse_noise
@@ -120,7 +120,7 @@ def _kept(method: Method) -> str | None:
     stored = sealed({"settings": method.settings(), "text": method.text, "label": info.label}, 1)
     if parse_json(Path(method.name), stored)["settings"] != method.settings():
         return "the settings do not read back from JSON"
-    return None if Parcel.of(method).open() == method else "another process gets another method"
+    return None if PluginPickle.of(method).open() == method else "another process gets another method"
 
 
 def _needs(method: Method) -> str | None:
@@ -148,7 +148,7 @@ def _draw(clean: UIntImage, noise: Noise) -> Draw:
 def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
     clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
     draw = _draw(clean, noise)
-    known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
+    known = NoiseInfo(method.name, method.told(noise.family), _facts(noise, draw.level))
     network = _network(method, channels)
     before = draw.noisy.copy()
     fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
@@ -177,7 +177,7 @@ def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
 def _fit_gradient(method: PerImageMethod, noise: Noise, channels: int) -> str | None:
     clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
     draw = _draw(clean, noise)
-    known = Known(method.name, method.told(noise.family), _facts(noise, draw.level))
+    known = NoiseInfo(method.name, method.told(noise.family), _facts(noise, draw.level))
     image = torch.from_numpy(pad(draw.noisy, method.info.multiple, False).copy()).permute(2, 0, 1)[None]
     for progress in (0.01, 0.5, 1.0):
         with torch.random.fork_rng():
@@ -243,7 +243,7 @@ def _batch(method: LearnedMethod, noise: Noise, channels: int, dtype: torch.dtyp
     second, _ = add_noise_batch(clean, drawn, torch_generator_from("contract", 2))
     told = method.told(noise.family)
     values = {Need.CLEAN: clean, Need.SECOND: second}
-    known = Known(method.name, told, _facts(noise, level))
+    known = NoiseInfo(method.name, told, _facts(noise, level))
     return Batch(noisy, known, torch_generator_from("contract", 3), method.name, told, values)
 
 

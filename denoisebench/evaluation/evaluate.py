@@ -17,7 +17,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe, Report, fit
-from denoisebench.plugins.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
+from denoisebench.plugins.method import LearnedMethod, Method, Need, NoiseInfo, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, checked, pad, to_float
 from denoisebench.protocol.metrics import SCORINGS
@@ -112,11 +112,11 @@ def evaluate(
         yield Row(image, repeat, psnr, ssim, seconds, draw.level, steps, used)
 
 
-def known_of(method: Method, noise: Noise, draw: Draw) -> Known:
+def known_of(method: Method, noise: Noise, draw: Draw) -> NoiseInfo:
     """What a method is told of a noisy image: what it declared, as far as anybody knows it."""
     facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
     facts |= {} if draw.level is None else {Need.LEVEL: draw.level}
-    return Known(method.name, method.told(noise.family), facts)
+    return NoiseInfo(method.name, method.told(noise.family), facts)
 
 
 def _noisy_images(
@@ -143,7 +143,7 @@ def denoise(
     method: Method,
     network: torch.nn.Module | None,
     draw: Draw,
-    known: Known,
+    known: NoiseInfo,
     padding: str,
     axes: Sequence[object],
     device: str = "cpu",
@@ -185,7 +185,7 @@ def _denoised(
     method: Method,
     network: torch.nn.Module | None,
     padded: FloatImage,
-    known: Known,
+    known: NoiseInfo,
     axes: Sequence[object],
     device: str,
     fitting: Fitting | None,
@@ -212,7 +212,7 @@ def _through_network(
     method: LearnedMethod,
     network: torch.nn.Module,
     noisy: FloatImage,
-    known: Known,
+    known: NoiseInfo,
     axes: Sequence[object],
     device: str,
     tile: int | None,
@@ -256,7 +256,7 @@ def _one_pass(
     method: LearnedMethod,
     network: torch.nn.Module,
     noisy: FloatImage,
-    known: Known,
+    known: NoiseInfo,
     axes: Sequence[object],
     device: str,
 ) -> FloatImage:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.core.errors import TrainingFailed, UserError
-from denoisebench.core.interrupts import whole_step
+from denoisebench.core.interrupts import deferred_interrupts
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Known, PerImageMethod
+from denoisebench.plugins.method import NoiseInfo, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -68,7 +68,7 @@ def fit_text(method: PerImageMethod, recipe: FitRecipe) -> str:
 def fit(
     method: PerImageMethod,
     noisy: FloatImage,
-    known: Known,
+    known: NoiseInfo,
     recipe: FitRecipe,
     axes: Sequence[object],
     device: str = "cpu",
@@ -101,7 +101,7 @@ def fit(
         torch.manual_seed(int(generator_from(*axes).integers(2**63)))
         run = _Fit(method, image, known, recipe, checkpoint)
         while not run.finished:
-            with whole_step() as stopped:
+            with deferred_interrupts() as stopped:
                 run.step()
             if stopped.asked:
                 run.save()
@@ -119,7 +119,7 @@ class _Fit:
     """State of one fit: network, optimiser, step, time."""
 
     def __init__(
-        self, method: PerImageMethod, image: torch.Tensor, known: Known, recipe: FitRecipe, checkpoint: Path | None
+        self, method: PerImageMethod, image: torch.Tensor, known: NoiseInfo, recipe: FitRecipe, checkpoint: Path | None
     ) -> None:
         self._method, self._image, self._known, self._recipe = method, image, known, recipe
         self._steps = recipe.budget.steps(1, 1)

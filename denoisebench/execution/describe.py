@@ -17,7 +17,9 @@ from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
 
 
-def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, written: datetime) -> dict[str, Any]:
+def cell_labels(
+    cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, written: datetime
+) -> dict[str, Any]:
     """What explains the rows of a cell.
 
     Parameters

@@ -17,7 +17,7 @@ from typing import Any
 from denoisebench.core.progress import Bar, Progress
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.claims import Claims
-from denoisebench.execution.describe import about
+from denoisebench.execution.describe import cell_labels
 from denoisebench.execution.executors import Executor
 from denoisebench.execution.plan import missing_of
 from denoisebench.execution.reporting import Reporter, place_of
@@ -217,7 +217,7 @@ class Scheduler:
         """Write beside the rows of a cell what explains them; machines of rows that were stored stay."""
         written = self._begun + timedelta(microseconds=work.number)
         earlier = work.stored.about
-        work.stored.about = about(work.cell, self._record(work.cell), self._experiment, written)
+        work.stored.about = cell_labels(work.cell, self._record(work.cell), self._experiment, written)
         if work.stored.rows:
             work.stored.about["machine"] = earlier.get("machine", {})
             codes = [*earlier.get("harness", []), *work.stored.about["harness"]]

@@ -360,7 +360,7 @@ class _Teller:
         self._tell(Advance(fraction, text))
 
 
-def seldom(tell: Tell) -> Tell:
+def throttled(tell: Tell) -> Tell:
     """The same, but of all reports of progress only some each second: for events that travel."""
     last = 0.0
 

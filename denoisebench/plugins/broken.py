@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from denoisebench.core.errors import ContractError, explain
-from denoisebench.plugins.method import Info, Known, Method, PlainMethod
+from denoisebench.plugins.method import Info, Method, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 
 FAMILIES = ("gauss", "poisson", "real")
@@ -34,7 +34,7 @@ class BrokenMethod(PlainMethod):
     def text(self) -> str:
         return self.given
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         """Nothing but the reason."""
         raise ContractError(self.reason)
 

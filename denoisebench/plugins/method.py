@@ -10,7 +10,7 @@ ablation table and a Python call are one thing. A plugin derives from one of
 `PerImageMethod`
     a network fitted on the one image it is given: ZS-N2N, Self2Self, DIP.
 
-and declares in its `Info` what it needs to be told. It gets exactly that: a `Batch` or `Known` raises
+and declares in its `Info` what it needs to be told. It gets exactly that: a `Batch` or `NoiseInfo` raises
 `ContractError` when asked for anything else, because the harness never put it there.
 """
 
@@ -21,6 +21,7 @@ import enum
 import math
 import types
 import typing
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -70,7 +71,7 @@ class Info:
     packages: tuple[str, ...] = ()
 
 
-class Told:
+class DisclosedFacts:
     """Holds only what a method declared; asking for the rest raises `ContractError`."""
 
     def __init__(self, method: str, told: frozenset[Need], values: Mapping[Need, Any]) -> None:
@@ -86,7 +87,7 @@ class Told:
         return self._values[need]
 
 
-class Known(Told):
+class NoiseInfo(DisclosedFacts):
     """What a method is told about the noise of the image or batch before it."""
 
     @property
@@ -105,13 +106,24 @@ class Known(Told):
         return bool(self._get(Need.RANGED))
 
 
-class Batch(Told):
+if not typing.TYPE_CHECKING:  # a type checker shall not find old names
+
+    def __getattr__(name: str) -> Any:
+        """`NoiseInfo` by its name of version 0.1, for plugins that import it; it goes with version 0.3."""
+        if name == "Known":
+            text = "denoisebench.plugins.method.Known is NoiseInfo now; the old name goes with denoisebench 0.3."
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
+            return NoiseInfo
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Batch(DisclosedFacts):
     """One training batch: noisy crops, what is known of them, and a generator for the method's own draws."""
 
     def __init__(
         self,
         noisy: torch.Tensor,
-        known: Known,
+        known: NoiseInfo,
         generator: torch.Generator,
         method: str,
         told: frozenset[Need],
@@ -267,7 +279,7 @@ def _parse(where: str, text: str, kind: Any) -> Any:
 class PlainMethod(Method):
     """A denoiser that works on one image and needs no training."""
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         """Denoise one image.
 
         Parameters
@@ -329,7 +341,7 @@ class LearnedMethod(Method):
         return loss.detach(), monitors
 
     def denoise(
-        self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, generator: torch.Generator
+        self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         """Denoise padded images under no-grad; by default one pass.
 
@@ -379,7 +391,7 @@ class PerImageMethod(Method):
         """Learning rate of Adam at ``progress``, in (0, 1]."""
         raise NotImplementedError
 
-    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known, progress: float) -> torch.Tensor:
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         """The loss of one step, a scalar with gradient.
 
         Parameters
@@ -391,6 +403,6 @@ class PerImageMethod(Method):
         """
         raise NotImplementedError
 
-    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: Known) -> torch.Tensor:
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         """The denoised image (1, C, H, W) from the fitted network, under no-grad; not yet clipped."""
         return typing.cast("torch.Tensor", network(noisy))

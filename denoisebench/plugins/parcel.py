@@ -13,7 +13,7 @@ from denoisebench.plugins.registry import METHODS
 
 
 @dataclass(frozen=True)
-class Parcel:
+class PluginPickle:
     """Pickled values. Methods of installed plugins are found again by module, those of files after loading the file.
 
     Parameters
@@ -28,7 +28,7 @@ class Parcel:
     data: bytes
 
     @classmethod
-    def of(cls, value: Any) -> Parcel:
+    def of(cls, value: Any) -> PluginPickle:
         """Pack a value, here.
 
         Raises

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.plugins.method import Info, Known, PlainMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PlainMethod
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class {CLASS}(PlainMethod):
     name = "{NAME}"
     info = Info(label="{NAME}", paper="", licence="yours")
 
-    def denoise(self, noisy: np.ndarray, known: Known, rng: np.random.Generator) -> np.ndarray:
+    def denoise(self, noisy: np.ndarray, known: NoiseInfo, rng: np.random.Generator) -> np.ndarray:
         return gaussian_filter(noisy, (self.width, self.width, 0))  # (H, W, C), white = 1.0
 '''
 
@@ -70,7 +70,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.plugins.method import Info, Known, PerImageMethod
+from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class {CLASS}(PerImageMethod):
     def rate(self, progress: float) -> float:
         return 1e-3
 
-    def loss(self, network, noisy, known: Known, progress: float):
+    def loss(self, network, noisy, known: NoiseInfo, progress: float):
         mask = torch.rand_like(noisy) < self.hidden  # (1, C, H, W), white = 1.0
         squared = (network(noisy * ~mask) - noisy).square() * mask
         return squared.sum() / mask.sum().clamp(min=1)

@@ -47,8 +47,7 @@ class Group:
     @property
     def name(self) -> str:
         """The label, with the settings in brackets when they are not the defaults."""
-        _, bracket, settings = self.line.method.partition("[")
-        return self.line.label + (f" [{settings}" if bracket else "")
+        return self.line.title
 
     @property
     def baseline(self) -> bool:
@@ -129,7 +128,7 @@ def named(groups: Mapping[Column, Sequence[Group]], names: Sequence[str]) -> lis
     found: list[Line] = []
     for name in names:
         exact = [line for line in lines if name in (line.method, line.label)]
-        matching = exact or [line for line in lines if line.method.partition("[")[0] == name]
+        matching = exact or [line for line in lines if line.name == name]
         if not matching:
             raise unknown("method of this run", name, {line.method for line in lines})
         found += matching

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.plugins.method import Known, Need, PlainMethod
+from denoisebench.plugins.method import Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.estimation import estimate_sigma
 from denoisebench.toolbox.vst import SMALLEST, anscombe, inverse_anscombe
@@ -78,13 +78,13 @@ class GaussianDenoiser(PlainMethod):
             return frozenset({Need.FAMILY})
         return self.info.needs
 
-    def denoise(self, noisy: FloatImage, known: Known, rng: np.random.Generator) -> FloatImage:
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         if noisy.shape[2] == 4:
             planes = [self._denoise(noisy[:, :, c : c + 1], known) for c in range(4)]
             return np.concatenate(planes, axis=2)
         return self._denoise(noisy, known)
 
-    def _denoise(self, noisy: FloatImage, known: Known) -> FloatImage:
+    def _denoise(self, noisy: FloatImage, known: NoiseInfo) -> FloatImage:
         if known.family == "poisson":
             return denoise_counts(noisy, float(known.level), self.filter).astype(np.float32)
         sigma = estimate_sigma(noisy) if self.sigma == "estimate" else float(known.level)

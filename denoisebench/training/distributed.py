@@ -19,17 +19,17 @@ from torch.multiprocessing.spawn import spawn
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.files import CannotWrite
 from denoisebench.core.progress import Progress, Quiet, for_stderr
-from denoisebench.plugins.parcel import Parcel
+from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.training.crops import TrainingImages
 from denoisebench.training.heldout import HeldOut
 from denoisebench.training.job import TrainingJob
-from denoisebench.training.loop import OutOfTime, Team, train_here
+from denoisebench.training.loop import OutOfTime, ProcessGroup, train_here
 
 # What ends a training early, by its own account.
 _OUTCOMES = (OutOfTime, TrainingFailed, CannotWrite, UserError)
 
 
-class Processes(Team):
+class Processes(ProcessGroup):
     """Processes joined by torch.distributed."""
 
     def __init__(self, device: str) -> None:
@@ -73,7 +73,7 @@ def train_together(
     threads = max(1, torch.get_num_threads() // count)
     with tempfile.TemporaryDirectory() as place:
         loud = not isinstance(progress, Quiet)
-        arguments = (count, place, Parcel.of(job), images, folder, loud, until, threads, heldout)
+        arguments = (count, place, PluginPickle.of(job), images, folder, loud, until, threads, heldout)
         outcome = Path(place) / "outcome"
         try:
             spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ def _work(
     rank: int,
     count: int,
     place: str,
-    parcel: Parcel,
+    parcel: PluginPickle,
     images: TrainingImages,
     folder: Path,
     loud: bool,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Known, Need
+from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import UIntImage, to_channels, to_uint8
 from denoisebench.protocol.metrics import finite, psnr
 from denoisebench.protocol.noise import Noise, add_noise
@@ -72,7 +72,7 @@ class HeldOut:
         mixed = job.recipe.precision == "bfloat16"
         found: dict[str, float | None] = {"noisy": self._psnr(noisy)}
         for name, method in job.method.outputs().items():
-            known = Known(method.name, method.told(job.noise.family), facts)
+            known = NoiseInfo(method.name, method.told(job.noise.family), facts)
             generator = torch_generator_from("heldout", name, device=device)
             with torch.no_grad(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
                 result = method.denoise(network, batch, known, generator)

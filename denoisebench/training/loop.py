@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.files import sealed, write_bytes, write_text
-from denoisebench.core.interrupts import whole_step
+from denoisebench.core.interrupts import deferred_interrupts
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
-from denoisebench.plugins.method import Batch, Known, Need
+from denoisebench.plugins.method import Batch, Need, NoiseInfo
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -41,7 +41,7 @@ class OutOfTime(Exception):  # noqa: N818 - nothing went wrong
     """A training was stopped at its time limit; its checkpoint is stored."""
 
 
-class Team:
+class ProcessGroup:
     """The processes that train one network together; this one is alone."""
 
     rank, size = 0, 1
@@ -61,7 +61,7 @@ def train_here(
     device: str,
     progress: Progress,
     until: float | None,
-    team: Team,
+    team: ProcessGroup,
     heldout: HeldOut | None = None,
 ) -> Trained:
     """`train`, as one process of a team: each takes its share of every batch, the first one writes."""
@@ -72,7 +72,7 @@ def train_here(
             if run.out_of_time(until):
                 run.save()
                 raise OutOfTime(f"stopped at the time limit, {run.status}; the same command goes on there")
-            with whole_step() as stopped:
+            with deferred_interrupts() as stopped:
                 run.step()
             if stopped.asked:
                 run.save()
@@ -90,7 +90,7 @@ class _Run:
         images: TrainingImages,
         checkpoint: Path,
         device: str,
-        team: Team,
+        team: ProcessGroup,
         heldout: HeldOut | None = None,
     ) -> None:
         self.job, self.device, self._checkpoint, self._team = job, device, checkpoint, team
@@ -213,7 +213,7 @@ class _Run:
         values: dict[Need, Any] = {Need.SECOND: copies[-1][0][own]}
         values |= {} if clean is None else {Need.CLEAN: clean[own]}
         facts: dict[Need, Any] = {Need.FAMILY: job.noise.family, Need.RANGED: job.noise.ranged}
-        known = Known(method.name, told, facts | ({} if level is None else {Need.LEVEL: level[own]}))
+        known = NoiseInfo(method.name, told, facts | ({} if level is None else {Need.LEVEL: level[own]}))
         layout = torch.channels_last if noisy.shape[1] > 1 else torch.contiguous_format
         noisy = noisy.contiguous(memory_format=layout)
         generator = self._generator("method" if self._team.rank == 0 else f"method of process {self._team.rank}")

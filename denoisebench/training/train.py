@@ -9,7 +9,7 @@ from denoisebench.core.progress import Progress
 from denoisebench.training.crops import TrainingImages
 from denoisebench.training.heldout import HeldOut
 from denoisebench.training.job import Trained, TrainingJob
-from denoisebench.training.loop import Team, train_here
+from denoisebench.training.loop import ProcessGroup, train_here
 from denoisebench.training.records import load_trained
 
 
@@ -56,4 +56,4 @@ def train(
         finished = load_trained(job, folder, device)
         assert finished is not None
         return finished
-    return train_here(job, images, folder, device, progress, until, Team(), heldout)
+    return train_here(job, images, folder, device, progress, until, ProcessGroup(), heldout)

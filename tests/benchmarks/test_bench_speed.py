@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.memory import keep_freed_memory
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Batch, Known, LearnedMethod, Need, PerImageMethod
+from denoisebench.plugins.method import Batch, LearnedMethod, Need, NoiseInfo, PerImageMethod
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")
 PRECISIONS = ("float32", *(("bfloat16",) if DEVICE == "cuda" else ()))
@@ -59,7 +59,7 @@ def network_of(method: LearnedMethod, plain: bool) -> torch.nn.Module:
 def batch_of(method: LearnedMethod, layout: torch.memory_format) -> Batch:
     x = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(1)).to(DEVICE)
     values = {Need.CLEAN: x, Need.FAMILY: "gauss", Need.LEVEL: torch.full((4, 1, 1, 1), 0.1), Need.RANGED: False}
-    known = Known(method.name, TOLD, values)
+    known = NoiseInfo(method.name, TOLD, values)
     return Batch(x.contiguous(memory_format=layout), known, torch.Generator(DEVICE), method.name, TOLD, values)
 
 
@@ -142,7 +142,7 @@ def test_pass(benchmark: BenchmarkFixture, output: str) -> None:
 
     def work() -> None:
         with torch.inference_mode():
-            method.denoise(network, x, Known("b2u", frozenset(), {}), torch.Generator(DEVICE))
+            method.denoise(network, x, NoiseInfo("b2u", frozenset(), {}), torch.Generator(DEVICE))
 
     timed(benchmark, work, 3)
 
@@ -163,7 +163,7 @@ def image_step(plain: bool) -> Callable[[], None]:
 
     def step() -> None:
         optimiser.zero_grad()
-        method.loss(network, image, Known("zsn2n", frozenset(), {}), 0.5).backward()  # type: ignore[no-untyped-call]
+        method.loss(network, image, NoiseInfo("zsn2n", frozenset(), {}), 0.5).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
     return step

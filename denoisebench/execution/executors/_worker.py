@@ -1,6 +1,6 @@
 """The other end of `denoisebench.execution.executors.local`: a process that does tasks until its input ends.
 
-Messages are pickles with their length before them: `Parcel` of (number, task) in, (number, event) out. Whatever
+Messages are pickles with their length before them: `PluginPickle` of (number, task) in, (number, event) out. Whatever
 a plugin prints goes to standard error, which the parent reads and throws away but for its end.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
 
 def _work(waiting: queue.Queue[Any], events: IO[bytes]) -> None:
     from denoisebench.core.memory import keep_freed_memory
-    from denoisebench.execution.tasks import Bench, Failed, attempt, seldom
+    from denoisebench.execution.tasks import Bench, Failed, attempt, throttled
 
     keep_freed_memory()
     bench = Bench()
@@ -90,7 +90,7 @@ def _work(waiting: queue.Queue[Any], events: IO[bytes]) -> None:
             write_message(events, (number, Failed(reason)))
             continue
         tell = partial(_tell, events, number)
-        attempt(task, bench, seldom(tell))
+        attempt(task, bench, throttled(tell))
 
 
 def _tell(events: IO[bytes], number: int, event: Any) -> None:

@@ -25,7 +25,7 @@ from denoisebench.execution.executors import Executor, Handle, Options, cores, p
 from denoisebench.execution.executors._worker import read_message, write_message
 from denoisebench.execution.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
 from denoisebench.experiment.preparation import FitToEachImage
-from denoisebench.plugins.parcel import Parcel
+from denoisebench.plugins.parcel import PluginPickle
 
 # Seconds a training has to save its state, a process to start, and a task beyond its own alarm.
 SAVING, STARTING, GRACE = 15.0, 120.0, 5.0
@@ -66,7 +66,7 @@ class _Worker:
         if self.ready:  # what one that does not start has printed is the reason
             self._tail.clear()
         try:
-            parcel = Parcel.of(task)
+            parcel = PluginPickle.of(task)
         except ContractError as error:
             self._inbox.put((self, (number, Failed(str(error)))))
             return

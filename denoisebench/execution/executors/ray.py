@@ -19,8 +19,8 @@ from typing import Any
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.limits import time_text
 from denoisebench.execution.executors import Executor, Handle, Options, process_environment
-from denoisebench.execution.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, seldom
-from denoisebench.plugins.parcel import Parcel
+from denoisebench.execution.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, throttled
+from denoisebench.plugins.parcel import PluginPickle
 
 # Seconds a task may take beyond its own alarm before it is ended, and a training has to save its state.
 GRACE, SAVING = 10.0, 15.0
@@ -73,7 +73,7 @@ def patiently(call: Callable[[], Any]) -> Any:
             time.sleep(0.2)
 
 
-def do_task(number: int, parcel: Parcel, mailbox: Any, run: str, folder: str) -> None:
+def do_task(number: int, parcel: PluginPickle, mailbox: Any, run: str, folder: str) -> None:
     """A task on some node; everything it has to say is in the mailbox when it returns."""
     from denoisebench.core.memory import keep_freed_memory
 
@@ -95,7 +95,7 @@ def do_task(number: int, parcel: Parcel, mailbox: Any, run: str, folder: str) ->
     except Exception as error:
         tell(Failed(f"the task does not reach a worker: {type(error).__name__}: {error}"))
         return
-    attempt(task, _BENCHES.setdefault(run, Bench()), seldom(tell))
+    attempt(task, _BENCHES.setdefault(run, Bench()), throttled(tell))
 
 
 class OnRay(Executor):
@@ -135,7 +135,7 @@ class OnRay(Executor):
     def submit(self, number: int, task: Task) -> None:
         self._connect()
         try:
-            parcel = Parcel.of(task)
+            parcel = PluginPickle.of(task)
         except ContractError as error:
             self._refused.append((number, Failed(str(error))))
             return

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.audit.again import denoised_again
-from denoisebench.audit.subject import Choice, subject_of
+from denoisebench.audit.subject import CellFilter, subject_of
 from denoisebench.audit.toggles import sentence
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.progress import for_stderr
@@ -43,7 +43,7 @@ class Made:
 
 
 def pictures_of(
-    results: Path, groups: Mapping[Column, Sequence[Group]], choice: Choice, image: str | None, repeat: int
+    results: Path, groups: Mapping[Column, Sequence[Group]], choice: CellFilter, image: str | None, repeat: int
 ) -> Made:
     """Denoise one image again by the methods of one column, the first that has the image.
 
@@ -53,7 +53,7 @@ def pictures_of(
         The results folder, which holds networks that the run trained.
     groups : mapping
         What to choose from; see `denoisebench.reports.statistics.groups_of`.
-    choice : Choice
+    choice : CellFilter
         Where data and weights are.
     image : str, optional
         Its name; the one where stored scores differ most if None.

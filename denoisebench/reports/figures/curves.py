@@ -134,8 +134,7 @@ def _naming(record: Mapping[str, Any], outputs: Sequence[str]) -> tuple[str, str
             method = kind(**settings)
         except (TypeError, ValueError):
             return f"{kind.info.label} {settings}", default
-        _, bracket, rest = method.text.partition("[")
-        label = kind.info.label + (f" [{rest}" if bracket else "")
+        label = f"{kind.info.label} {method.text.removeprefix(name)}".rstrip()
         named = [value for value in method.settings().values() if value in outputs]
         default = str(named[0]) if named else default
     return label, default
