@@ -13,7 +13,7 @@ import pytest
 from denoisebench.core.errors import ContractError
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Info, Known, LearnedMethod, Method, Need, PlainMethod
 from denoisebench.protocol.draws import CounterDraws
@@ -70,7 +70,7 @@ def rows_of(method: Method, dataset: AnyFolder, wanted: list[tuple[str, int]], *
     noise = parse_noise(more.pop("noise", "gauss25"))
     network = torch.nn.Identity() if isinstance(method, LearnedMethod) else None
     draws = CounterDraws(more.get("seed", 0))
-    return list(evaluate(method, network, dataset, noise, draws, wanted, **more))
+    return list(evaluate(Route(method, network, noise, **more), dataset, draws, wanted))
 
 
 def same(row: Row) -> Row:

@@ -23,7 +23,7 @@ from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
-from denoisebench.evaluation.evaluate import Clock, Fitting, evaluate
+from denoisebench.evaluation.evaluate import Clock, Fitting, Route, evaluate
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.protocol.draws import Draws
@@ -49,10 +49,10 @@ class CellOrder:
     ----------
     key : of the cell
     title : for messages
-    method, noise, dataset, draws, padding, seed, device : see `denoisebench.evaluation.evaluate.evaluate`
+    method, noise, dataset, draws, padding, seed, device : see `denoisebench.evaluation.evaluate.Route`
     network : weights, or a training whose result lies in ``models``; None for a method without a network
     models : folder of the trained networks of this run
-    tile : see `denoisebench.evaluation.evaluate.evaluate`
+    tile : see `denoisebench.evaluation.evaluate.Route`
     fit, fits : how a per-image method is fitted, and where long fits leave their checkpoints
     """
 
@@ -270,11 +270,11 @@ def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     if order.fit is not None:
         inner = _Teller(tell)
         fitting = Fitting(order.fit, order.fits / order.key, inner.update)
-    rows = evaluate(
-        order.method, trained.network if trained else None, order.dataset, order.noise, bench.draws_of(order),
-        task.pairs, padding=order.padding, seed=order.seed, device=order.device, fitting=fitting, clock=clock,
-        limit=task.limit, tile=order.tile,
+    route = Route(
+        order.method, trained.network if trained else None, order.noise, order.padding, order.seed, order.device,
+        fitting, order.tile, task.limit,
     )  # fmt: skip
+    rows = evaluate(route, order.dataset, bench.draws_of(order), task.pairs, clock)
     for pair in task.pairs:
         tell(Started(pair))
         tell(Scored(next(rows)))

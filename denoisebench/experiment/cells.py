@@ -52,7 +52,7 @@ class Cell:
     weights : the trained network of a learned method, if there is one already
     fit : how a per-image method is fitted
     seed : of the method's own draws while denoising
-    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.evaluate`
+    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.Route`
     wanted : (image, repeat) pairs
     identity : everything that decides the rows
     skip : why this cell cannot run, or ''

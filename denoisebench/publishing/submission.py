@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
-from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.execution.tasks import Bench
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
@@ -82,18 +81,15 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, progress: 
     results = _resumable(folder / "results.part.npy", (len(images), *dataset.capture(images[0], 0).shape), np.float32)
     seconds = _resumable(folder / "seconds.part.npy", (len(images),), np.float64)
     fitting = Fitting(cell.fit) if cell.fit is not None and isinstance(cell.method, PerImageMethod) else None
+    device = str(cell.identity["device"])
+    route = Route(cell.method, network, cell.noise, cell.protocol.padding, cell.seed, device, fitting, cell.tile)
     with progress.task(f"denoise {cell.title}") as task:
         for number in np.flatnonzero(np.isnan(seconds)):
             image = images[number]
-            draw = Draw(to_float(dataset.capture(image, 0)), None)
-            axes = ("denoising", cell.seed, dataset.name, image, 0, cell.noise.id)
-            start = time.perf_counter()
-            results[number], _, _ = denoise(
-                cell.method, network, draw, known_of(cell.method, cell.noise, draw),
-                cell.protocol.padding, axes, str(cell.identity["device"]), fitting,
-            )  # fmt: skip
+            done = denoise(route, Draw(to_float(dataset.capture(image, 0)), None), Place(dataset.name, image, 0))
+            results[number] = done.image
             # Last, because it marks the image as done.
-            seconds[number] = time.perf_counter() - start
+            seconds[number] = done.seconds
             task.update((number + 1) / len(images), f"{number + 1}/{len(images)}")
     contents = dataset.submission(np.asarray(results), float(np.sum(seconds)), cell.method.info.label)
     temporary = folder / f"{FILE}.part"

@@ -16,7 +16,7 @@ from denoisebench.core.files import parse_json, read_text
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
-from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.execution.runner import train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
@@ -127,7 +127,7 @@ def half_loss(
     means = []
     for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
         network = network_from(method, channels, kept, "under test", "cpu")
-        rows = evaluate(method, network, dataset, noise, CounterDraws(0), wanted)
+        rows = evaluate(Route(method, network, noise), dataset, CounterDraws(0), wanted)
         means.append(fmean(row.psnr for row in rows))
     return means[0] - means[1]
 
