@@ -150,7 +150,7 @@ def test_a_capture_of_another_size_is_refused() -> None:
 
 
 def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path) -> None:
-    from denoisebench.reports.frame import scores_frame
+    from denoisebench.reports.frame import frame_of
 
     store, data = Store(tmp_path), Scene()
     cell = experiment(data, [parse_method("identity")]).cells()[0]
@@ -164,7 +164,7 @@ def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path
     again = store.read(cell.identity)
     assert again.rows == stored.rows
     assert ",,," in scores_csv([again])
-    frame = scores_frame(tmp_path)
+    frame = frame_of([again])
     assert frame.level.isna().all()
     assert frame.told.tolist() == ["", ""]
 

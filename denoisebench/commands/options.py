@@ -1,22 +1,18 @@
-"""The options of the command line, and what becomes of them: experiments, choices, executors."""
+"""The options of the command line, and what becomes of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from denoisebench.core.errors import UserError
+from denoisebench.experiment.build import DEFAULT_BUDGET, check_root
 
 if TYPE_CHECKING:
     from denoisebench.audit.subject import Choice
-    from denoisebench.execution.executors import Executor
-    from denoisebench.experiment.cells import Experiment
 
-
-DEFAULT_BUDGET = "600steps"
 # Options of `run` that an experiment file cannot hold.
 _FLAGS = ("config", "plan", "literature")
 DEFAULT_OUT = Path("denoisebench-results")
@@ -103,83 +99,6 @@ def check_channels(channels: int) -> None:
         raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """The options of training, as given."""
-
-    budget: str | None = None
-    batch: int | None = None
-    crop: int | None = None
-    lr: float | None = None
-    data: str = "auto"
-    noise: str = "fresh"
-    precision: str = "auto"
-    devices: int = 1
-    seed: int = 0
-    trainings: int = 1
-    recipe: str | None = None
-
-
-def make_experiment(
-    methods: str,
-    noise: str,
-    datasets: str | None,
-    training: TrainingOptions,
-    data_root: Path | None,
-    device: str,
-    repeats: str = "1",
-    draws: str = "counter",
-    padding: str = "side",
-    weights: list[Path] | None = None,
-    image_budget: str | None = None,
-    tile: str = "auto",
-    network: str | None = None,
-) -> Experiment:
-    from denoisebench.data.dataset import data_roots
-    from denoisebench.experiment import options
-    from denoisebench.experiment.cells import Experiment
-    from denoisebench.plugins import lookup
-    from denoisebench.training.recipe import parse_budget, recipe_from, usual_precision
-    from denoisebench.training.weights import Shelf, weights_folders
-
-    _check_root(data_root)
-    roots = data_roots(data_root)
-    device = options.resolve_device(device)
-    own = weights is None or replace(training, seed=0) != TrainingOptions()
-    if own and weights:
-        raise UserError("--weights names trained networks, and the options of training ask for new ones; drop one.")
-    if image_budget not in (None, "paper") and parse_budget(str(image_budget)).unit == "epochs":
-        raise UserError(f"--image-budget {image_budget}: one image has no epochs; allowed are steps, min and paper.")
-    return Experiment(
-        methods=lookup.parse_methods(methods, network),
-        noises=options.parse_noises(noise),
-        datasets=lookup.parse_datasets(datasets, roots) if datasets is not None else [],
-        recipe=recipe_from(
-            training.budget or DEFAULT_BUDGET,
-            training.batch,
-            training.crop,
-            training.lr,
-            training.noise,
-            training.seed,
-            usual_precision(device) if training.precision == "auto" else training.precision,
-            training.devices,
-            training.recipe,
-        ),
-        image_budget=image_budget or training.budget,
-        image_precision="float32" if training.precision == "auto" else training.precision,
-        repeats=options.parse_repeats(repeats),
-        train_data=None if training.data == "auto" else lookup.find_dataset(training.data, roots),
-        draws=draws,
-        seed=training.seed,
-        trainings=training.trainings,
-        padding=padding,
-        tile=options.parse_tile(tile),
-        device=device,
-        roots=roots,
-        shelf=None if own else Shelf(weights_folders(weights or [])),
-    )
-
-
 def make_choice(
     methods: str | None,
     noise: str | None,
@@ -194,7 +113,7 @@ def make_choice(
     from denoisebench.plugins import lookup
     from denoisebench.training.weights import Shelf, weights_folders
 
-    _check_root(data_root)
+    check_root(data_root)
     roots = data_roots(data_root)
     return Choice(
         methods=lookup.split_list(methods) if methods else [],
@@ -204,34 +123,6 @@ def make_choice(
         shelf=Shelf(weights_folders(weights or [])),
         device=options.resolve_device(device) if device else None,
     )
-
-
-def _check_root(data_root: Path | None) -> None:
-    if data_root is not None and not data_root.is_dir():
-        raise UserError(f"--data-root {data_root} is not a folder.")
-
-
-def find_executor(
-    name: str,
-    workers: int | None,
-    threads: int | None,
-    time_limit: str | None,
-    memory_limit: str | None,
-    address: str | None,
-    device: str,
-) -> Executor:
-    from denoisebench.core.limits import parse_memory_limit, parse_time_limit
-    from denoisebench.execution.executors import Options, default_threads, make_executor
-
-    options = Options(
-        device=device,
-        threads=threads or default_threads(),
-        workers=workers,
-        time_limit=None if time_limit is None else parse_time_limit(time_limit),
-        memory_limit=None if memory_limit is None else parse_memory_limit(memory_limit),
-        address=address,
-    )
-    return make_executor(name, options)
 
 
 def load_plugins(files: list[Path] | None) -> None:

@@ -38,15 +38,14 @@ from denoisebench.commands.options import (
     TimeLimit,
     TrainData,
     TrainingNoise,
-    TrainingOptions,
     WeightFolders,
     Workers,
-    find_executor,
     load_plugins,
-    make_experiment,
 )
 from denoisebench.commands.output import print_paper_table, print_plan, print_table
 from denoisebench.core.errors import UserError
+from denoisebench.execution.choose import find_executor
+from denoisebench.experiment.build import TrainingOptions, make_experiment
 
 if TYPE_CHECKING:
     from denoisebench.experiment.cells import Experiment
@@ -132,8 +131,7 @@ def run(
     if outcome.cells or absent:
         if outcome.cells and (outcome.computed or outdated(store)):
             write_reports(store)
-        notes = absent + [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
-        notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
+        notes = absent + outcome.notes
         if asked is None or asked.paper is None:
             print_table(outcome.cells, notes)
             print(f"\nScores, table.md and table.tex: {out}")

@@ -32,15 +32,14 @@ from denoisebench.commands.options import (
     Threads,
     TrainData,
     TrainingNoise,
-    TrainingOptions,
     WeightFolders,
     Workers,
     check_channels,
-    find_executor,
     load_plugins,
-    make_experiment,
 )
 from denoisebench.core.errors import UserError
+from denoisebench.execution.choose import find_executor
+from denoisebench.experiment.build import TrainingOptions, make_experiment
 
 
 def train(

@@ -27,14 +27,13 @@ from denoisebench.commands.options import (
     Seed,
     TrainData,
     TrainingNoise,
-    TrainingOptions,
     WeightFolders,
     WeightsOut,
     check_channels,
     load_plugins,
-    make_experiment,
 )
 from denoisebench.core.errors import UserError
+from denoisebench.experiment.build import TrainingOptions, make_experiment
 
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
 

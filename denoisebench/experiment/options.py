@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
@@ -9,7 +10,7 @@ from denoisebench.plugins.lookup import split_list
 from denoisebench.protocol.noise import Noise, parse_noise
 
 
-def parse_noises(text: str) -> list[Noise]:
+def parse_noises(text: str | Sequence[str]) -> list[Noise]:
     """Read a list of noise ids."""
     return list(dict.fromkeys(parse_noise(part) for part in split_list(text)))
 

@@ -27,8 +27,13 @@ def source_of(method: Method) -> Path:
     return Path(_file_of_class(type(method)))
 
 
-def split_list(text: str) -> list[str]:
-    """Split at commas that are not inside brackets: ``b2u[a=1,b=2],n2v`` has two parts."""
+def split_list(text: str | Sequence[str]) -> list[str]:
+    """Split at commas that are not inside brackets: ``b2u[a=1,b=2],n2v`` has two parts. A list is split already."""
+    if not isinstance(text, str):
+        parts = [str(part).strip() for part in text]
+        if not parts or not all(parts):
+            raise UserError(f"There is an empty entry in {parts}; give one text for each.")
+        return parts
     parts, depth = [""], 0
     for character in text:
         depth += {"[": 1, "]": -1}.get(character, 0)
@@ -75,12 +80,13 @@ def parse_method(text: str, network: str | None = None) -> Method:
     return method
 
 
-def parse_methods(text: str, network: str | None = None) -> list[Method]:
+def parse_methods(text: str | Sequence[str], network: str | None = None) -> list[Method]:
     """Read a list of methods; those that are in every table (the noisy input) come first.
 
     Parameters
     ----------
-    text : ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once
+    text : one text with commas, or a list; ``all`` stands for every method that it does not name itself:
+        ``all,r2r[passes=2]`` has R2R once
     network : see `parse_method`
     """
     if network is not None:
@@ -113,7 +119,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
 
 
-def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
+def parse_datasets(text: str | Sequence[str], roots: Sequence[Path]) -> list[DataSet]:
     """Read a list of data sets and folders."""
     found = [find_dataset(part, roots) for part in dict.fromkeys(split_list(text))]
     names = [dataset.name for dataset in found]

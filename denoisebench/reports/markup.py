@@ -1,7 +1,8 @@
-"""Text made safe for LaTeX, Markdown and plain tables."""
+"""Text made safe for LaTeX, Markdown, HTML and plain tables."""
 
 from __future__ import annotations
 
+import html
 import re
 
 _TEX_SPECIAL = str.maketrans(
@@ -17,6 +18,11 @@ _MD_LINK = re.compile(r"\]([(\[])")
 def tex(text: str) -> str:
     """Text with the characters escaped that mean something to LaTeX, on one line."""
     return plain(text).translate(_TEX_SPECIAL)
+
+
+def escaped(text: str) -> str:
+    """Text that HTML shows as it is, on one line."""
+    return html.escape(plain(text))
 
 
 def md(text: str) -> str:
