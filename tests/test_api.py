@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def test_tables_have_three_forms(image_folder: MakeFolder, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"methods": "b2v"}, "Did you mean 'b2u'"),
+        ({"methods": "nbr2nb"}, "Did you mean 'nbr2nbr'"),
         ({"methods": [3]}, "a list of texts"),
         ({"methods": []}, "empty entry"),
         ({"noise": ["gauss-1"]}, "cannot be read"),
@@ -204,6 +205,18 @@ class Gain(PlainMethod):
     def denoise(self, noisy: Any, known: Known, rng: np.random.Generator) -> Any:
         self.seen.append((noisy.shape, known))
         return 0.5 * noisy.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Broken(PlainMethod):
+    """Raises, or returns another shape."""
+
+    result: str = ""
+    name = "broken"
+    info = Info(label="Broken")
+
+    def denoise(self, noisy: Any, known: Known, rng: np.random.Generator) -> Any:
+        return {"flat": noisy[:, :, 0]}[self.result or "x"]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64])
@@ -285,7 +298,8 @@ COLOUR = np.zeros((32, 32, 3), np.uint8)
         (COLOUR, {"method": "n2c", "network": 3}, "network 3 cannot be used"),
         (COLOUR, {"method": "n2c", "noise": "gauss30"}, "n2c-gauss25-rgb.*weights train --methods 'n2c'.*gauss30"),
         (COLOUR, {"method": "zsn2n", "image_budget": "2epochs"}, "steps or min"),
-        (COLOUR[:4, :4], {"method": "bm3d[sigma=known]"}, "failed"),
+        (COLOUR, {"method": Broken()}, "broken failed: KeyError: 'x'"),
+        (COLOUR, {"method": Broken(result="flat")}, "broken failed: .*returned shape"),
     ],
 )
 def test_mistakes_about_an_image_are_user_errors(image: Any, more: dict[str, Any], words: str) -> None:
