@@ -18,6 +18,7 @@ from skimage import data
 import denoisebench as db
 from denoisebench import api
 from denoisebench.commands.run import run as run_command
+from denoisebench.core.errors import UserError
 from denoisebench.evaluation.evaluate import Place, Route
 from denoisebench.evaluation.evaluate import denoise as denoise_one
 from denoisebench.plugins.lookup import parse_method
@@ -55,7 +56,7 @@ def test_a_plugin_author_and_the_lists_need_no_torch() -> None:
 
 def test_every_public_name_can_be_had_and_is_documented() -> None:
     assert "run" in dir(db)
-    for name in db.__all__:
+    for name in dir(db):
         assert getattr(db, name).__doc__, name
     with pytest.raises(AttributeError):
         db.denoize  # type: ignore[attr-defined]  # noqa: B018
@@ -75,7 +76,7 @@ def test_the_examples_do_what_they_say(test: doctest.DocTest) -> None:
 
 def test_every_public_function_has_an_example() -> None:
     shown = {test.name.rpartition(".")[2] for test in doctest.DocTestFinder().find(api) if test.examples}
-    functions = {name for name in db.__all__ if inspect.isfunction(getattr(db, name))}
+    functions = {name for name in dir(db) if inspect.isfunction(getattr(db, name))}
     assert functions
     assert functions <= shown
 
@@ -299,7 +300,7 @@ COLOUR = np.zeros((32, 32, 3), np.uint8)
         (COLOUR, {"method": "n2c", "noise": "gauss30"}, "n2c-gauss25-rgb.*weights train --methods 'n2c'.*gauss30"),
         (COLOUR, {"method": "zsn2n", "image_budget": "2epochs"}, "steps or min"),
         (COLOUR, {"method": Broken()}, "broken failed: KeyError: 'x'"),
-        (COLOUR, {"method": Broken(result="flat")}, "broken failed: .*returned shape"),
+        (COLOUR, {"method": Broken(result="flat")}, "failed: .*returned shape"),
     ],
 )
 def test_mistakes_about_an_image_are_user_errors(image: Any, more: dict[str, Any], words: str) -> None:
@@ -350,7 +351,7 @@ def test_scores_are_those_of_the_tables() -> None:
 
 # --- types ---
 
-SCRIPT = """
+SCRIPT = """\
 import numpy as np
 import denoisebench as db
 
@@ -371,16 +372,15 @@ def test_a_type_checker_sees_the_public_names(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    # Only what is exported counts here; the package itself is checked elsewhere.
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary"]
-    command += ["--config-file", "", "--cache-dir", str(ROOT / ".mypy_cache"), str(script)]
+    # With the settings of the checkout, whose cache then serves.
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--no-pretty", str(script)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    said = [line.partition(": ")[2] for line in ran.stdout.splitlines()]
-    lines = [line.split(":")[1] for line in ran.stdout.splitlines() if ": error" in line]
-    assert 'note: Revealed type is "denoisebench.api.Results"' in said, ran.stdout + ran.stderr
-    assert lines == ["11", "12", "13"], ran.stdout
+    assert '5: note: Revealed type is "denoisebench.api.Results"' in ran.stdout, ran.stdout + ran.stderr
+    assert '6: note: Revealed type is "str"' in ran.stdout
+    assert '8: note: Revealed type is "float"' in ran.stdout
+    assert [line.split(":")[1] for line in ran.stdout.splitlines() if ": error" in line] == ["10", "11", "12"]
 
 
 def test_a_learned_method_of_the_public_names_is_one() -> None:
     assert db.LearnedMethod is LearnedMethod
-    assert db.UserError is api.UserError
+    assert db.UserError is UserError
