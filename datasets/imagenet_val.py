@@ -1,19 +1,9 @@
-"""The training images of the papers: ImageNet validation photographs of middling size.
-
-Any folder of images is taken; those with both sides in 256..512 are kept and converted to RGB, as the
-tools of Neighbor2Neighbor and Blind2Unblind do. From ILSVRC2012_img_val (50,000 images) that leaves
-44,328. Those of `heldout`, which trainings are measured on, are left out by name. Source: https://image-net.org,
-non-commercial research use, after registration.
-
-No manifest is shipped: whatever the folder holds is used, and `note` says how many images that is.
-
-Traps: the papers save the kept images again as JPEG of quality 100, here they are read from the
-originals; of ImageNet's training photographs a sample has other images under a similar name.
-"""
+"""ImageNet validation photographs: any folder, of which the images of middling size are taken."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 from functools import cached_property
 from pathlib import Path
 
@@ -21,9 +11,10 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
-from denoisebench.data.dataset import FolderSet
+from denoisebench.data.dataset import FolderSet, changed
 from denoisebench.data.manifest import Entry, read_manifest
-from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.imagefiles import FORMATS
+from denoisebench.protocol.images import UIntImage, decode_image, image_bytes, to_channels
 
 SMALLEST, LARGEST = 256, 512
 
@@ -33,6 +24,17 @@ class ImageNetVal(FolderSet):
 
     name = "imagenet_val"
     title = "ImageNet validation"
+    summary = "The training images of the papers: ImageNet validation photographs of middling size."
+    description = (
+        "Any folder of images is taken; those with both sides in 256..512 are kept and converted to RGB, as the tools "
+        "of Neighbor2Neighbor and Blind2Unblind do. From ILSVRC2012_img_val (50,000 images) that leaves 44,328. Those "
+        "of `heldout`, which trainings are measured on, are left out by name. No manifest is shipped: whatever the "
+        "folder holds is used, and tables say how many images that is."
+    )
+    traps = (
+        "The papers save the kept images again as JPEG of quality 100, here they are read from the originals; of "
+        "ImageNet's training photographs a sample has other images under a similar name."
+    )
     channels = 3
     source = "https://image-net.org (ILSVRC2012_img_val)"
     licence = "non-commercial research use, after registration"
@@ -54,7 +56,7 @@ class ImageNetVal(FolderSet):
             if path.name in kept_back:
                 continue
             try:
-                with Image.open(path) as image:
+                with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
                     width, height = image.size
             except Exception as error:  # Pillow raises many types on damaged files
                 raise UserError(f"Image {path} is corrupt or no image ({error}); replace it.") from None
@@ -65,14 +67,14 @@ class ImageNetVal(FolderSet):
         return found
 
     def load(self, image: str) -> UIntImage:
-        from PIL import Image
-
-        path = self._path(self._entry(image))
-        try:
-            with Image.open(path) as opened:
-                return np.asarray(opened.convert("RGB"))
-        except OSError as error:
-            raise UserError(f"Image {path} is corrupt ({error}); replace it.") from None
+        entry = self._entry(image)
+        path = self._path(entry)
+        data = image_bytes(path)
+        if hashlib.sha256(data).hexdigest() != self._file_hashes[image]:
+            raise changed(path)
+        if path.suffix.lower() in (".jpg", ".jpeg") and (converted := _from_cmyk(data)) is not None:
+            return converted
+        return to_channels(decode_image(data, path), 3)
 
     def verify(self) -> None:
         """Only that there are images: the set is whatever the folder holds."""
@@ -81,5 +83,20 @@ class ImageNetVal(FolderSet):
     @cached_property
     def data_hash(self) -> str:
         """SHA-256 over ids and files (not pixels: that would decode every image before training)."""
-        lines = [f"{entry.image} {file_sha256(self._path(entry))}" for entry in self.entries]
+        lines = [f"{image} {sha256}" for image, sha256 in self._file_hashes.items()]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def _file_hashes(self) -> dict[str, str]:
+        return {entry.image: file_sha256(self._path(entry)) for entry in self.entries}
+
+
+def _from_cmyk(data: bytes) -> UIntImage | None:
+    """A CMYK photograph as RGB, as Pillow converts it; None for any other file. ImageNet has a few."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as opened:
+            return np.asarray(ImageOps.exif_transpose(opened).convert("RGB")) if opened.mode == "CMYK" else None
+    except Exception:  # whatever is wrong with it is said by the reader of all other files
+        return None

@@ -1,11 +1,4 @@
-"""Kodak crops: the central 128x128 pixels of every sixth Kodak photograph.
-
-kodim01, kodim07, kodim13 and kodim19, for methods that take minutes per image and for a first look at all of them. The
-photographs are those of `kodak`, at full size, and checked as such. Source: http://r0k.us/graphics/kodak/.
-
-Trap: 65,536 pixels in all. Means over so few differ from those over the whole set, so compare methods within one table,
-not with printed values.
-"""
+"""Kodak crops: pieces of Kodak photographs, cut out here."""
 
 from __future__ import annotations
 
@@ -25,6 +18,15 @@ class KodakCrops(FolderSet):
 
     name = "kodak_crops"
     title = "Kodak crops"
+    summary = "The central 128x128 pixels of every sixth Kodak photograph."
+    description = (
+        "kodim01, kodim07, kodim13 and kodim19, for methods that take minutes per image and for a first look at all of "
+        "them. The photographs are those of `kodak`, at full size, and checked as such."
+    )
+    traps = (
+        "65,536 pixels in all. Means over so few differ from those over the whole set, so compare methods within one "
+        "table, not with printed values."
+    )
     channels = 3
     source = "http://r0k.us/graphics/kodak/"
     licence = "unrestricted usage (Eastman Kodak Company), says the source page"

@@ -1,12 +1,4 @@
-"""Set14 in full: 14 images, one of them gray.
-
-The 12 images of `set14` and two more of 512x512: `man` (gray content stored as RGB) and `bridge`
-(stored as 8-bit gray; repeated in three channels here, each with its own noise, as Laine19 does).
-Source: the LapSRN page's SR_testing_datasets.zip; after Zeyde et al., 2010. No licence is stated; use
-for research only.
-
-Trap: Blind2Unblind and Neighbor2Neighbor measured the 12 images of `set14`.
-"""
+"""Set14 in full: the images may lie in two folders."""
 
 from __future__ import annotations
 
@@ -21,6 +13,13 @@ class Set14Full(FolderSet):
 
     name = "set14_14"
     title = "Set14 (14)"
+    summary = "Set14 in full: 14 images, one of them gray."
+    description = (
+        "The 12 images of `set14` and two more of 512x512: `man` (gray content stored as RGB) and `bridge` (stored as "
+        "8-bit gray; repeated in three channels here, each with its own noise, as Laine19 does); after Zeyde et al., "
+        "2010."
+    )
+    traps = "Blind2Unblind and Neighbor2Neighbor measured the 12 images of `set14`."
     channels = 3
     paper_repeats = 20
     source = "the 14 images of SR_testing_datasets.zip, http://vllab.ucmerced.edu/wlai24/LapSRN"

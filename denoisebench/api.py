@@ -19,7 +19,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.experiment.build import Texts, TrainingOptions, make_experiment
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
-from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.plugins.registry import DATASETS, METHODS, add_files
 from denoisebench.protocol.images import AnyImage, FloatImage, UIntImage, to_float, to_uint8
 from denoisebench.protocol.noise import REAL, Draw, Noise, parse_noise
 
@@ -68,7 +68,7 @@ class RunOptions(TypedDict, total=False):
     time_limit, memory_limit : str
         Per image ('10min') and per process ('4GB').
     plugin : sequence of str or Path
-        Python files with one method each.
+        Python files with one method each, and TOML files of data sets.
     data_root : str or Path
         Folder that holds the data sets.
     """
@@ -237,8 +237,7 @@ def run(
     for name in options:
         if name not in allowed:
             raise unknown("option of run", name, allowed)
-    for path in options.get("plugin", ()):
-        METHODS.add_file(Path(path))
+    add_files([Path(path) for path in options.get("plugin", ())])
     experiment = make_experiment(
         _texts(methods, "methods"), _texts(noise, "noise"), _texts(datasets, "datasets"), _training(options),
         _path(options.get("data_root")), options.get("device", "auto"), str(options.get("repeats", 1)),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import io
 import signal
-import sys
 
 import typer
 
 from denoisebench import __version__
 from denoisebench.commands import audit, data, methods, run, tables, train, weights
 from denoisebench.core.errors import UserError
+from denoisebench.core.printing import line, message, prepare_streams
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -29,7 +31,7 @@ def _root() -> None:
 @app.command()
 def version() -> None:
     """Print the version."""
-    print(f"denoisebench {__version__}")
+    line(f"denoisebench {__version__}")
 
 
 app.command()(run.run)
@@ -50,20 +52,24 @@ def main() -> None:
     """Entry point of the `denoisebench` command."""
     # Once everything is done and said, Ctrl-C has nothing to stop.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    prepare_streams()
     try:
         code = app(standalone_mode=False)
     except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        message(f"Error: {error}")
         code = 2
     except typer.Abort:
-        print("Stopped. The same command goes on where it was.", file=sys.stderr)
+        message("Stopped. The same command goes on where it was.")
         code = 130
     except Exception as error:
         # A mistake on the command line, of a class that typer carries under names that change.
         show = getattr(error, "show", None)
         if show is None:
             raise
-        show()
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            show()
+        for text in shown.getvalue().splitlines():
+            message(text)
         code = getattr(error, "exit_code", 2)
     if code:
         raise SystemExit(code)

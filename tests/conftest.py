@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from denoisebench import cli
-from denoisebench.core import provenance
+from denoisebench.experiment import revisions
 from denoisebench.plugins.registry import DATASETS, METHODS, Registry
 
 PLAIN = '''\
@@ -95,8 +95,7 @@ def forget_plugins() -> None:
         registry._origins.clear()
         registry._classes.clear()
         registry.files.clear()
-    for cached in (provenance.source_digest, provenance.code_digest, provenance.plugin_digest):
-        cached.cache_clear()
+    revisions.forget()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 from skimage.io import imread
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -390,7 +391,7 @@ def test_changed_code_data_and_versions_are_said(command: Command, image_folder:
     ran = command("audit", out, *common)
     assert ran.code == 0, ran.err
     for text in (
-        "WARNING: the code of noise, evaluation or metrics has changed since the run",
+        "WARNING: scores are computed by version 1 of the protocol, the run's by a version before 1",
         "WARNING: the code of identity has changed since the run",
         "WARNING: the images of pictures are not those of the run",
         "it was 1.0",
@@ -491,7 +492,8 @@ def test_the_yardstick_is_the_spread_of_a_mean_between_draws() -> None:
 
 def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short") -> Ledger:
     about = {"text": method, "label": "B2U", "dataset_title": "Kodak", "noise_title": "σ", "training": training}
-    stored = SimpleNamespace(about=about, identity={"protocol": {}}, key="k")
+    protocol = {"dataset": "kodak", "data_hash": DATASETS.get("kodak")([]).data_hash}  # type: ignore[call-arg]
+    stored = SimpleNamespace(about=about, identity={"protocol": protocol}, key="k")
     parts = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
     kind = cast(Method, SimpleNamespace(name=method))
     subject = Subject(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)  # type: ignore[arg-type]
@@ -555,7 +557,7 @@ def test_every_format_has_the_same_lines() -> None:
     assert "+0.123 ± 0.010" in text
     assert "FAILED: Mine on Kodak: it broke" in text
     assert re.search(r"Beside the paper", text)
-    assert r"pad | ding & a\_b & to one square & +0.123 $\pm$ 0.010 & +0.5000 & 2" in ledgers.latex(found)
+    assert r"pad $|$ ding & a\_b & to one square & +0.123 $\pm$ 0.010 & +0.5000 & 2" in ledgers.latex(found)
     assert "b2u,gauss25,kodak,pad | ding,a_b,to one square,x,0.123450,0.010000,0.50000000,,2" in ledgers.csv_text(found)
     assert len(ledgers.terminal(found, paper=True)) == 4
 
@@ -570,3 +572,20 @@ def test_what_an_audit_stores_is_no_result_of_the_run(
     assert command("audit", out, *common).code == 0
     assert len(list(Store(out).all())) == count
     assert command("report", out).out == before
+
+
+def test_images_that_equal_their_reference_make_no_effect_infinite(command: Command, tmp_path: Path) -> None:
+    """A black image stays black under Poisson noise, and as it is under most alternatives."""
+    (tmp_path / "dark").mkdir()
+    for name, seed in (("a", None), ("b", 1), ("c", 2)):
+        values = np.zeros((24, 24)) if seed is None else np.random.default_rng(seed).integers(40, 200, (24, 24))
+        Image.fromarray(values.astype(np.uint8)).save(tmp_path / "dark" / f"{name}.png")
+    out = tmp_path / "o"
+    ran = command("run", "--methods", "nlm", "--noise", "poisson30", "--datasets", tmp_path / "dark", "--out", out)
+    assert "inf/" not in ran.out
+    assert "1 of 3 scored images equal their reference" in ran.out
+    ran = command("audit", out, "--methods", "nlm", "--datasets", tmp_path / "dark", "--images", "all")
+    assert ran.code == 0, ran.err
+    for line in lines(out):
+        assert not {"inf", "-inf", "nan"} & set(line.values()), line
+    assert "1 of 3 stored images equal their reference and are in no mean of dB." in ran.out.replace("\n", " ")

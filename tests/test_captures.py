@@ -206,3 +206,122 @@ def test_the_published_table_is_set_beside_what_could_be_measured(command: Calla
     assert "32.16/0.886" in line
     assert line.split("|")[4].strip(), "measured beside the paper's BM3D"
     assert not line.split("|")[7].strip(), "blank where the data are missing"
+
+
+# --- folders of the user's own: pairs are found or named, never guessed ---
+
+
+def paint(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        save(folder / name, np.random.default_rng(number).integers(0, 256, (SIDE, SIDE), dtype=np.uint8))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("noisy", "clean", "image"),
+    [
+        ("Canon_5_real.JPG", "Canon_5_mean.JPG", "Canon_5"),
+        ("0001_NOISY_SRGB_010.PNG", "0001_GT_SRGB_010.PNG", "0001_SRGB_010"),
+        ("0003_3200_N_NOISY.png", "0003_3200_N_GT.png", "0003_3200_N"),
+        ("0000_N.png", "0000_CL.png", "0000"),
+        ("Confocal_FISH_3.png", "gt_Confocal_FISH_3.png", "Confocal_FISH_3"),
+        ("a.png", "a.tif", "a"),
+    ],
+)
+def test_pairs_under_the_names_of_known_sets_are_found(noisy: str, clean: str, image: str, tmp_path: Path) -> None:
+    paint(tmp_path / "mine", f"noisy/{noisy}", f"clean/{clean}", "noisy/zz_real.png", "clean/zz_mean.png")
+    data = find_dataset(str(tmp_path / "mine"), ())
+    assert isinstance(data, AnyPairs)
+    assert list(data.images) == [image, "zz"]
+    assert data.views[image].captures == [tmp_path / "mine" / "noisy" / noisy]
+    assert data.views[image].reference == tmp_path / "mine" / "clean" / clean
+    assert data.note == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["noisy/a.png", "noisy/a.tif", "clean/a.png"], r"several images named 'a' \(a.png and a.tif\)"),
+        (["noisy/a.png", "clean/a.png", "clean/a.tif"], r"several images named 'a' \(a.png and a.tif\)"),
+        (["noisy/a.png", "noisy/a/0.png", "clean/a.png"], r"several images named 'a' \(a and a.png\)"),
+        (["noisy/a/0.png", "noisy/a/0.tif", "clean/a.png"], r"several images named '0' \(0.png and 0.tif\)"),
+        (["noisy/a.png", "noisy/b.png", "clean/a.png"], r"1 captures have no clean image: .*noisy/b.png"),
+        (["noisy/a_n.png", "noisy/a_real.png", "clean/a_gt.png"], r"a_gt.png may belong to .*a_n.png, .*a_real.png"),
+        (["noisy/a_n.png", "clean/a_gt.png", "clean/a_mean.png"], r"clean/a_mean.png has no capture"),
+        (["noisy/a.png", "clean/a/1.png", "clean/a/2.png"], r"clean/a holds 2 images .*; a reference is one"),
+        (["noisy/a.png", "clean/a.png", "gt/a.png"], r"holds .*clean, .*gt; keep one of them"),
+    ],
+)
+def test_what_is_no_pair_is_named(names: list[str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=words):
+        find_dataset(str(paint(tmp_path / "mine", *names)), ())
+
+
+def test_a_folder_of_captures_may_have_its_reference_in_a_folder_too(tmp_path: Path) -> None:
+    names = [f"noisy/19/{k}.png" for k in range(3)]
+    data = find_dataset(str(paint(tmp_path / "mine", *names, "clean/19/avg50.png")), ())
+    assert (list(data.images), data.captures("19")) == (["19"], 3)
+
+
+def test_what_lies_beside_pairs_is_named_and_system_files_are_not(tmp_path: Path) -> None:
+    folder = paint(
+        tmp_path / "mine", "noisy/a/0.png", "noisy/a/1.png", "noisy/b.png", "clean/a.png", "clean/b.png", "x.png"
+    )
+    for place in (folder, folder / "noisy", folder / "noisy" / "a", folder / "clean"):
+        for name in (".DS_Store", "._a.png", "Thumbs.db", "desktop.ini"):
+            (place / name).touch()
+    (folder / "noisy" / "list.csv").touch()
+    (folder / "noisy" / "a" / "old").mkdir()
+    data = find_dataset(str(folder), ())
+    data.verify()
+    assert [data.captures(image) for image in data.images] == [2, 1]
+    for words in (
+        "mine also holds x.png (1",
+        "noisy also holds list.csv (1",
+        "a also holds old/ (1",
+        "1 to 2 captures",
+    ):
+        assert words in data.note
+    assert data.note.count(" also holds ") == 3
+
+
+def test_a_turned_capture_is_upright_before_it_is_compared(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE + 4), dtype=np.uint8)
+    save(tmp_path / "mine" / "clean" / "a.png", image)
+    exif = Image.Exif()
+    exif[274] = 6
+    (tmp_path / "mine" / "noisy").mkdir()
+    Image.fromarray(np.rot90(image).copy()).save(tmp_path / "mine" / "noisy" / "a.png", exif=exif)
+    data = find_dataset(str(tmp_path / "mine"), ())
+    data.verify()
+    np.testing.assert_array_equal(data.capture("a", 0), data.reference("a", 0))
+    assert "1 images were turned: a.png" in data.note
+
+
+@pytest.mark.parametrize("name", ["mine", "fmdd_fish"])
+def test_a_capture_that_is_replaced_after_it_was_hashed_is_refused(name: str, tmp_path: Path) -> None:
+    if name == "mine":
+        folder = paint(tmp_path / "mine", "noisy/a.png", "clean/a.png")
+        data, image, path = find_dataset(str(folder), ()), "a", folder / "noisy" / "a.png"
+    else:
+        path = tree(tmp_path) / "raw" / "19" / "capture0000.png"
+        data, image = get("fmdd_fish", tmp_path), "19"
+    _ = data.data_hash
+    save(path, np.zeros((SIDE, SIDE), np.uint8))
+    with pytest.raises(UserError, match=r"\.png was changed while this run used it"):
+        data.capture(image, 0)
+    assert data.load(image).shape == (SIDE, SIDE, 1)
+
+
+def test_files_of_a_mac_among_the_captures_of_fmdd_are_nobodys(tmp_path: Path) -> None:
+    folder = tree(tmp_path)
+    (folder / "raw" / "19" / "._capture0000.png").write_bytes(b"\0\5\26\7")
+    data = get("fmdd_fish", tmp_path)
+    data.verify()
+    assert data.captures("19") == 50
+
+
+def test_two_references_of_one_image_of_a_known_set_are_refused(tmp_path: Path) -> None:
+    paint(tmp_path / "fmdd_pairs", "noisy/a.png", "gt/a.png", "gt/gt_a.png")
+    with pytest.raises(UserError, match="several references of one image"):
+        _ = get("fmdd_pairs", tmp_path).images

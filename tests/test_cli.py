@@ -414,6 +414,18 @@ BAD_VALUES: dict[str, tuple[list[str], list[str]]] = {
     "repeats in superscript": (["--repeats", "²"], ["--repeats", "'²'"]),
     "budget that cannot be read": (["--budget", "foo"], ["'foo'", "300steps", "paper"]),
     "budget of nothing": (["--budget", "0steps"], ["'0steps'"]),
+    "a million million repeats": (["--repeats", "100000000000"], ["--repeats", "10,000"]),
+    "repeats of 5000 digits": (["--repeats", "9" * 5000], ["--repeats", "10,000"]),
+    "budget of 300 digits": (["--budget", f"{'9' * 300}steps"], ["--budget", "1,000,000,000 steps"]),
+    "budget of a lifetime": (["--budget", "9999999min"], ["--budget", "1,000,000 minutes"]),
+    "image budget of 300 digits": (["--image-budget", f"{'9' * 300}"], ["--image-budget", "1,000,000,000 steps"]),
+    "setting beyond all numbers": (["--methods", f"r2r[passes={'9' * 30}]"], ["whole number up to 2^53"]),
+    "tile of 5000 digits": (["--tile", "9" * 5000], ["--tile", "65,536"]),
+    "memory of 400 digits": (["--memory-limit", "9" * 400 + "GB"], ["--memory-limit", "4GB"]),
+    "five thousand threads": (["--threads", "5000"], ["--threads", "256"]),
+    "a million workers": (["--workers", "1000000"], ["--workers", "512"]),
+    "a seed no library takes": (["--seed", "1" + "0" * 20], ["--seed", "9007199254740992"]),
+    "a million trainings": (["--trainings", "1000000"], ["--trainings", "1000"]),
     "crop that does not fit": (["--crop", "50"], ["--crop 50", "multiples of 32"]),
     "learning rate out of range": (["--lr", "2"], ["--lr 2"]),
     "unknown training noise": (["--training-noise", "stale"], ["'stale'", "fixed, fresh"]),
@@ -435,6 +447,32 @@ def test_a_bad_value_is_named_with_what_is_allowed(
     given |= dict(zip(arguments[::2], arguments[1::2], strict=True))
     refused(command("run", *(part for pair in given.items() for part in pair)), *words)
     assert not (tmp_path / "o" / "table.md").exists()
+
+
+@pytest.mark.parametrize("threads", ["5000", "9" * 5000])
+def test_variables_are_bounded_too(
+    threads: str, command: Command, image_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    ran = command("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o")
+    refused(ran, "OMP_NUM_THREADS", "1 to 256")
+
+
+def test_without_a_home_folder_the_cache_is_not_searched(
+    command: Command, image_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    pictures = image_folder()
+    monkeypatch.setattr("platformdirs.user_cache_path", nobody)
+    monkeypatch.delenv("DENOISEBENCH_DATA")
+    assert command("run", "--methods", "identity", "--datasets", pictures, "--out", tmp_path / "o").code == 0
+    where = command("data", "where")
+    assert (where.code, where.out) == (0, "")
+    assert "no home folder" in where.err
+    refused(command("run", "--methods", "identity", "--datasets", "kodak", "--out", tmp_path / "o"), "kodak", "home")
+    refused(command("data", "fetch", "kodak"), "--data-root")
 
 
 def test_an_empty_or_missing_folder_is_named(command: Command, tmp_path: Path) -> None:
@@ -733,7 +771,7 @@ def test_lists_name_what_there_is(command: Command, plugin_file: MakePlugin) -> 
     assert "toy  (toy; file" in methods
     assert "shift=0, count=1, mode=a" in methods
     assert "told: clean images" in methods
-    assert "kodak" in command("list", "datasets").out
+    assert "The 24 photographs of the Kodak" in command("list", "datasets").out
     assert "gaussA_B" in command("list", "noises").out
     assert "unet_nbr" in command("list", "networks").out
     refused(command("list", "noise"), "'noise'", "Did you mean 'noises'?")
@@ -745,6 +783,9 @@ def test_data_where_and_status_point_to_the_folders(command: Command, tmp_path: 
     status = command("data", "status", "samples", "kodak").out
     assert "samples" in status
     assert "http://r0k.us/graphics/kodak/" in status
+    assert "24 colour PNG" in status
+    assert 'Trap: "Kodak24" of FFDNet' in status
+    assert "Trap" not in command("data", "status").out
 
 
 def test_the_status_of_an_unknown_data_set_is_an_error(command: Command) -> None:

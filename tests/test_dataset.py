@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,3 +259,78 @@ def test_the_roots_are_the_option_or_the_variable_and_the_cache(
 def test_a_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(MissingData, match="'no_such_package_here', which carries these images"):
         package_roots("no_such_package_here")
+
+
+# --- what is used is what was hashed, and nothing is left out without a word ---
+
+
+def test_an_image_that_is_replaced_after_it_was_hashed_is_refused(zoo: type[FolderSet], root: Path) -> None:
+    own, known = AnyFolder(root / "zoo"), zoo([root])
+    known.verify()
+    alter(root / "zoo")
+    with pytest.raises(UserError, match=r"bee\.png was changed while this run used it"):
+        own.load("bee")
+    with pytest.raises(UserError, match=r"bee\.png was altered: its pixels are not those of data set 'zoo'"):
+        known.load("bee")
+    assert own.load("ant").shape == (14, 20, 3)
+
+
+def test_the_same_pixels_in_other_bytes_are_no_change(root: Path) -> None:
+    own = AnyFolder(root / "zoo")
+    before = own.load("ant")
+    Image.fromarray(before).save(root / "zoo" / "ant.png", compress_level=0)
+    np.testing.assert_array_equal(own.load("ant"), before)
+
+
+def test_a_listed_file_is_hashed_before_it_is_decoded(
+    zoo: type[FolderSet], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    real = hashlib.sha256
+    monkeypatch.setattr("denoisebench.data.dataset.hashlib.sha256", lambda data: order.append("hash") or real(data))
+    monkeypatch.setattr(
+        "denoisebench.data.dataset.decode_image", lambda data, path: order.append("decode") or np.zeros(1)
+    )
+    zoo([root])._pixels(root / "zoo" / "ant.png", zoo([root]).entries[0])
+    assert order == ["hash", "decode"]
+
+
+def test_of_two_files_of_one_image_neither_is_picked(zoo: type[FolderSet], root: Path) -> None:
+    for suffix in ("bmp", "tif"):
+        Image.open(root / "zoo" / "cat.png").save(root / "zoo" / f"cat.{suffix}")
+    zoo([root]).verify()
+    (root / "zoo" / "cat.png").unlink()
+    with pytest.raises(UserError, match=r"several files for its image 'cat', and none named cat.png: cat.bmp, cat.tif"):
+        zoo([root]).verify()
+
+
+def test_what_lies_beside_the_images_is_named(root: Path) -> None:
+    folder = root / "zoo"
+    (folder / "notes.txt").touch()
+    paint(folder / "gnu.png", 7)
+    (folder / "gnu.png").rename(folder / "gnu.gif")
+    (folder / "more").mkdir()
+    for name in (".DS_Store", "._ant.png", "Thumbs.db", "desktop.ini"):
+        (folder / name).touch()
+    data = AnyFolder(folder)
+    assert list(data.images) == list(NAMES)
+    assert data.note.endswith("zoo also holds gnu.gif, more/, notes.txt (3 in all), which is not used.")
+
+
+def test_turned_images_are_named(root: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.open(root / "zoo" / "ant.png").save(root / "zoo" / "ant.png", exif=exif)
+    data = AnyFolder(root / "zoo")
+    assert data.load("ant").shape == (20, 14, 3)
+    assert data.note == "As the orientation in their metadata says, 1 images were turned: ant.png."
+
+
+def test_an_id_does_not_depend_on_the_system_that_wrote_the_name(tmp_path: Path) -> None:
+    composed, apart = (unicodedata.normalize(form, "zelle_ä") for form in ("NFC", "NFD"))
+    paint(tmp_path / f"{apart}.png", 0)
+    assert list(AnyFolder(tmp_path).images) == [composed]
+    assert AnyFolder(tmp_path).load(composed).shape == (14, 20, 3)
+    paint(tmp_path / f"{composed}.png", 0)
+    with pytest.raises(UserError, match="several images named"):
+        AnyFolder(tmp_path)

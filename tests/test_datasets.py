@@ -61,9 +61,9 @@ def test_metadata_are_complete(name: str) -> None:
     assert kind.count > 0
     assert kind.folders
     assert kind.paper_repeats == REPEATS.get(name, 1)
-    module = sys.modules[kind.__module__].__doc__ or ""
-    assert "Source:" in module
-    assert "Trap" in module
+    for text in (kind.summary, kind.description, kind.traps):
+        assert text.endswith((".", ")"))
+        assert "\n" not in text
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -105,10 +105,10 @@ def test_sets_on_this_machine_pass(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["kodak", "bsd300", "bsd400", "fmdd_bpae", "sidd_srgb"])
 def test_verifying_unaltered_files_decodes_none_of_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(data: bytes, path: Path) -> None:
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr("denoisebench.data.dataset.read_image", refuse)
+    monkeypatch.setattr("denoisebench.data.dataset.decode_image", refuse)
     here(name).verify()
 
 

@@ -148,4 +148,4 @@ def test_a_plan_computes_nothing_and_data_may_be_absent(command: Callable[..., A
     assert "Missing: Data set 'set14'" in ran.out
     with pytest.raises(UserError):
         DATASETS.get("kodak")([tmp_path]).verify()
-    assert list((tmp_path / "cells").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []

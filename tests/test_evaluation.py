@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoisebench.core.errors import ContractError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.evaluation.evaluate import Route, evaluate
@@ -282,3 +282,49 @@ def test_the_fingerprint_changes_with_every_field_of_the_protocol() -> None:
     assert len(prints) == 1 + len(fields(Protocol))
     assert all(len(text) == 12 and int(text, 16) >= 0 for text in prints)
     assert replace(base).fingerprint == base.fingerprint
+
+
+# --- the border of data sets: what they hold wrongly is not blamed on a method ---
+
+
+class Captured(AnyFolder):
+    """Real noise from memory: the images of a folder as floats, of which some values are spoilt."""
+
+    real = True
+    spoilt: tuple[str, float] = ("", 0.0)
+
+    def captures(self, image: str) -> int:
+        return 1
+
+    def capture(self, image: str, index: int) -> FloatImage:
+        return self._spoil("capture", image)
+
+    def reference(self, image: str, index: int) -> FloatImage:
+        return self._spoil("reference", image)
+
+    def _spoil(self, what: str, image: str) -> FloatImage:
+        values = self.load(image) / np.float32(255)
+        if self.spoilt[0] == what:
+            values[2, 3:5, 0] = self.spoilt[1]
+        return values
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("what", "words"), [("capture", "^Capture 1 of image 'im0'"), ("reference", "^The reference of capture 1 of")]
+)
+def test_a_data_set_with_nan_is_refused_with_their_number(
+    what: str, words: str, value: float, image_folder: Callable[..., Path]
+) -> None:
+    data = Captured(image_folder("pictures"))
+    evaluated = evaluate(Route(Spy(), None, parse_noise("real")), data, CounterDraws(0), [("im0", 0)])
+    assert next(evaluated).psnr == np.inf, "a capture that equals its reference"
+    data.spoilt = (what, value)
+    with pytest.raises(UserError, match=rf"{words}.* holds 2 values of 5,760 that are NaN or infinite"):
+        next(evaluate(Route(Spy(), None, parse_noise("real")), data, CounterDraws(0), [("im0", 0)]))
+
+
+def test_a_result_beyond_single_precision_is_not_finite(pictures: AnyFolder) -> None:
+    method = plain(lambda noisy, known: noisy.astype(np.float64) + 1e200)
+    with pytest.raises(ContractError, match="not finite"):
+        rows_of(method, pictures, [("im0", 0)])

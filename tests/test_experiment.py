@@ -48,6 +48,28 @@ def keys(experiment: Experiment) -> list[str]:
 # --- lists and brackets ---
 
 
+def test_a_folder_whose_path_has_commas_or_brackets_is_one(
+    tmp_path: Path, image_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a,b", "run[1", "c", "Experiment (3), 4 °C"):
+        image_folder(name)
+    for text, names in (
+        ("a,b", ["a,b"]),
+        ("run[1", ["run[1"]),
+        ("c,a,b,samples", ["c", "a,b", "samples"]),
+        ("Experiment (3), 4 °C , c", ["Experiment (3), 4 °C", "c"]),
+    ):
+        assert [dataset.name for dataset in parse_datasets(text, ())] == names
+    with pytest.raises(UserError, match="empty entry"):
+        parse_datasets("c,,a,b", ())
+
+
+def test_an_unknown_home_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="give the whole path"):
+        parse_datasets("~nobody-of-that-name/pictures", ())
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
@@ -144,7 +166,7 @@ def test_repeats_are_a_number_or_the_papers(text: str, count: int | None) -> Non
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", "", "²", "Paper"])
 def test_other_repeats_are_refused(text: str) -> None:
-    with pytest.raises(UserError, match="whole numbers from 1, or paper"):
+    with pytest.raises(UserError, match="whole numbers from 1 to 10,000, or paper"):
         parse_repeats(text)
 
 
@@ -251,7 +273,8 @@ def test_other_training_images_change_only_learned_cells(base: Experiment, image
 
 
 def test_legacy_draws_change_the_key(base: Experiment) -> None:
-    base.datasets[0].name = "kodak"
+    kodak = find_dataset("kodak", [])
+    base = replace(base, methods=parse_methods("nlm"), datasets=[kodak])
     legacy = replace(base, draws="legacy")
     assert not set(keys(base)) & set(keys(legacy))
     assert legacy.cells()[0].protocol.draws == LegacyDraws.id
@@ -308,7 +331,10 @@ def test_an_experiment_refuses_what_no_protocol_has(base: Experiment) -> None:
 
 
 def test_legacy_draws_hold_only_the_papers_repeats(base: Experiment) -> None:
-    base.datasets[0].name, base.datasets[0].paper_repeats = "kodak", 10
+    base.datasets[0].name = "kodak"
+    with pytest.raises(UserError, match="not for the folder 'kodak'"):
+        replace(base, draws="legacy", repeats=1)
+    base = replace(base, datasets=[find_dataset("kodak", [])])
     assert replace(base, draws="legacy", repeats=10).repeats == 10
     with pytest.raises(UserError, match="hold 10 repeats of kodak, not 11"):
         replace(base, draws="legacy", repeats=11)

@@ -198,7 +198,7 @@ def test_the_next_call_goes_on_where_the_last_one_gave_up(
     root, server.cuts = tmp_path / "root", [CHUNK, 10, CHUNK]
     with pytest.raises(UserError, match=r"failed .* 16,384 bytes of it are kept, and the same command goes on there"):
         fetch(tiny, root, lambda line: None)
-    assert (root / "tiny.tgz.part").read_bytes() == server.files["/tiny.tgz"][: 2 * CHUNK]
+    assert (root / ".denoisebench-tiny.tgz.part").read_bytes() == server.files["/tiny.tgz"][: 2 * CHUNK]
     assert not (root / "tiny").exists()
     fetch(tiny, root, lambda line: None)
     assert server.answers[-1] == (206, 2 * CHUNK)
@@ -216,16 +216,16 @@ def test_a_part_of_something_else_is_never_continued(
         server.files["/tiny.tgz"] = b"an older version " * 100
     with pytest.raises(UserError):
         fetch(tiny, root, lambda line: None)
-    (root / "tiny.tgz.part").write_bytes(b"x" * 1000)
+    (root / ".denoisebench-tiny.tgz.part").write_bytes(b"x" * 1000)
     server.ranges = how != "no ranges"
     server.validator = '"2"' if how == "another file" else server.validator
     server.files["/other.tgz"] = server.files["/tiny.tgz"] = right
     if how == "no tag":
-        (root / "tiny.tgz.part.tag").unlink()
+        (root / ".denoisebench-tiny.tgz.part.tag").unlink()
     kind = with_archive(tiny, url=f"{server.url}/other.tgz") if how == "another address" else tiny
     if how == "another address":
         for ending in (".part", ".part.tag"):
-            (root / f"tiny.tgz{ending}").rename(root / f"other.tgz{ending}")
+            (root / f".denoisebench-tiny.tgz{ending}").rename(root / f".denoisebench-other.tgz{ending}")
     fetch(kind, root, lambda line: None)
     assert server.answers[-1] == (200, 0)
     assert left_in(root) == ["tiny"]
@@ -237,7 +237,7 @@ def test_a_part_that_is_whole_already_is_not_asked_for_again_for_ever(
     root, server.cuts = tmp_path / "root", [1000, 0, 0]
     with pytest.raises(UserError):
         fetch(tiny, root, lambda line: None)
-    (root / "tiny.tgz.part").write_bytes(server.files["/tiny.tgz"])
+    (root / ".denoisebench-tiny.tgz.part").write_bytes(server.files["/tiny.tgz"])
     fetch(tiny, root, lambda line: None)
     assert server.answers[-2][0] == 416
     assert server.answers[-1] == (200, 0)
@@ -318,6 +318,45 @@ def test_named_files_need_no_manifest(tiny: type[FolderSet], server: Server, ori
     assert "their content not checked" in said[-1]
 
 
+def test_what_a_user_keeps_beside_the_data_is_left_alone(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("tiny.part/mine.png", "tiny.tgz", "tiny.tgz.part", "tiny.tgz.part.tag"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("mine", encoding="utf-8")
+    fetch(tiny, root, [].append)
+    server.files["/tiny.tgz"] = b"no archive"
+    (root / "tiny").rename(tmp_path / "fetched")
+    with pytest.raises(UserError):
+        fetch(tiny, root, [].append)
+    assert left_in(root) == ["tiny.part", "tiny.tgz", "tiny.tgz.part", "tiny.tgz.part.tag"]
+    assert (root / "tiny.part" / "mine.png").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("limit", ["LARGEST_DOWNLOAD", "LARGEST_MEMBER", "LARGEST_TOTAL", "MOST_MEMBERS"])
+def test_a_download_and_what_it_unpacks_to_are_bounded(
+    limit: str, tiny: type[FolderSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"denoisebench.data.fetch.{limit}", 2 if limit == "MOST_MEMBERS" else 12_000)
+    with pytest.raises(UserError, match=r"holds|unpacks|download is of"):
+        fetch(tiny, tmp_path / "root", [].append)
+    # Files that are fetched one by one stay for the next call, and so does their folder.
+    assert left_in(tmp_path / "root") in ([], [".denoisebench-tiny.part"])
+    assert not list((tmp_path / "root").rglob("*.jpg"))
+
+
+def test_a_body_of_no_stated_length_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from denoisebench.data.fetch import _Bounded
+
+    monkeypatch.setattr("denoisebench.data.fetch.LARGEST_DOWNLOAD", 100)
+    with (tmp_path / "x").open("wb") as file:
+        body = _Bounded(file, 50)
+        body.write(bytes(50))
+        with pytest.raises(UserError, match="goes on after 100 bytes"):
+            body.write(b"x")
+        body.restart()
+        body.write(bytes(100))
+
+
 def test_an_address_that_is_gone_is_named(tiny: type[FolderSet], server: Server, tmp_path: Path) -> None:
     server.files.clear()
     with pytest.raises(UserError, match=r"download of http://127.*/tiny\.tgz failed \(404"):
@@ -377,7 +416,7 @@ def test_single_files_are_fetched_and_an_interrupted_run_goes_on(
     server.files[f"/images/{NAMES[0]}"] = (originals / NAMES[0]).read_bytes()
     with pytest.raises(UserError, match=r"3096\.jpg failed"):
         fetch(kind, root, said.append)
-    assert left_in(root) == ["tiny.part"]
+    assert left_in(root) == [".denoisebench-tiny.part"]
     server.files[f"/images/{NAMES[1]}"] = (originals / NAMES[1]).read_bytes()
     fetch(kind, root, said.append)
     assert server.asked.count(f"/images/{NAMES[0]}") == 1
@@ -398,6 +437,8 @@ def test_what_is_known_of_a_download_is_told_beforehand(tmp_path: Path) -> None:
     text = facts(DATASETS.get("set12"), tmp_path)
     assert "about 1.2 MB, 12 files, https://raw.githubusercontent.com/cszn/DnCNN/" in text
     assert "SHA-256 of its pixels" in text
+    assert "The 12 gray images of DnCNN's tables." in text
+    assert "not the same images" in text
     assert str(tmp_path / "set12") in text
     assert "not stated; research use" in text
     assert "SHA-256 not known" in facts(DATASETS.get("bsd300"), tmp_path)
@@ -454,3 +495,14 @@ def test_the_status_tells_present_missing_and_damaged_apart(tmp_path: Path) -> N
     assert (imagenet.state, imagenet.images) == ("present", 1)
     assert "unverified" in imagenet.message
     assert "non-commercial" in imagenet.licence
+
+
+def test_what_a_mac_puts_into_a_zip_is_left_there_and_no_file_overwrites_another(tmp_path: Path) -> None:
+    every = Archive("", None, "*.png", "")
+    (tmp_path / "a.zip").write_bytes(zipped({"set/a.png": b"image", "__MACOSX/set/._a.png": b"junk"}))
+    (tmp_path / "out").mkdir()
+    _extract(tmp_path / "a.zip", every, None, tmp_path / "out")
+    assert left_in(tmp_path / "out") == ["a.png"]
+    (tmp_path / "b.zip").write_bytes(zipped({"half/a.png": b"small", "whole/a.png": b"large"}))
+    with pytest.raises(UserError, match=r"several files named a\.png"):
+        _extract(tmp_path / "b.zip", every, None, tmp_path / "out")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from denoisebench.core import provenance
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.plugins.method import Info, Known, Need
 from denoisebench.protocol.images import FloatImage
@@ -134,26 +132,3 @@ def test_a_filter_must_be_written() -> None:
 
     with pytest.raises(NotImplementedError):
         denoise(Lazy(), gaussian(0.1), "gauss", 0.1)
-
-
-@pytest.mark.parametrize("tool", ["gaussian", "estimation", "vst"])
-@pytest.mark.parametrize("plugin", ["bm3d", "nlm", "wnnm"])
-def test_what_the_base_imports_is_part_of_a_plugins_digest(
-    plugin: str, tool: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = provenance._file_of(f"methods/{plugin}")
-    assert path is not None
-    original = provenance.source_digest
-    digests = []
-    for changed in (False, True):
-
-        def digest(file: Path, changed: bool = changed) -> str:
-            return original(file) + ("changed" if changed and file.stem == tool else "")
-
-        monkeypatch.setattr(provenance, "source_digest", digest)
-        provenance.plugin_digest.cache_clear()
-        provenance.code_digest.cache_clear()
-        digests.append(provenance.plugin_digest(path))
-    provenance.plugin_digest.cache_clear()
-    provenance.code_digest.cache_clear()
-    assert digests[0] != digests[1]

@@ -15,7 +15,17 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from denoisebench.core.errors import UserError
-from denoisebench.protocol.images import list_images, pad, padded_size, pixel_hash, read_image, to_channels, to_uint8
+from denoisebench.protocol.images import (
+    checked,
+    left_out,
+    list_images,
+    pad,
+    padded_size,
+    pixel_hash,
+    read_image,
+    to_channels,
+    to_uint8,
+)
 
 SIDES = st.integers(11, 40)
 UINT_IMAGES = st.tuples(SIDES, SIDES, st.sampled_from([1, 3])).flatmap(lambda shape: arrays(np.uint8, shape))
@@ -74,7 +84,7 @@ def test_a_jpeg_is_read_as_pillow_decodes_it(mode: str, tmp_path: Path) -> None:
         ("LA", "png", "alpha"),
         ("CMYK", "jpg", "CMYK"),
         ("F", "tif", "floating-point"),
-        ("I", "tif", "16- or 32-bit"),
+        ("I", "tif", "signed integers"),
     ],
 )
 def test_other_modes_are_refused_with_the_reason(mode: str, extension: str, why: str, tmp_path: Path) -> None:
@@ -88,13 +98,13 @@ def test_other_modes_are_refused_with_the_reason(mode: str, extension: str, why:
 
 def test_a_16_bit_gray_png_is_refused(tmp_path: Path) -> None:
     deep_png(tmp_path / "x.png", 1)
-    with pytest.raises(UserError, match=r"x\.png cannot be used: it is a 16- or 32-bit image; allowed are 8-bit"):
+    with pytest.raises(UserError, match=r"x\.png cannot be used: it is a 16-bit image; convert .*; allowed are 8-bit"):
         read_image(tmp_path / "x.png")
 
 
 def test_a_16_bit_colour_png_is_refused(tmp_path: Path) -> None:
     deep_png(tmp_path / "x.png", 3)
-    with pytest.raises(UserError, match="16-"):
+    with pytest.raises(UserError, match="16-bit image"):
         read_image(tmp_path / "x.png")
 
 
@@ -128,10 +138,39 @@ def test_an_image_below_the_ssim_window_is_refused(size: tuple[int, int], tmp_pa
 
 
 def test_listing_is_sorted_and_ignores_what_is_no_image(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "c.tiff"):
+    for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "c.tiff", "._a.jpg", "Thumbs.db", ".DS_Store", "d.gif"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "@eaDir").mkdir()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff"]
+    assert left_out(tmp_path) == ["d.gif", "folder.png/", "notes.txt"]
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.jpg").symlink_to("gone.jpg")
+    with pytest.raises(UserError, match=r"b\.jpg is a link to gone\.jpg, which is not there"):
+        list_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((12, 12), np.uint8), "X is uint8 of shape 12x12; allowed are"),
+        (np.zeros((12, 12, 1), np.int16), "X is int16 of shape 12x12x1; allowed are"),
+        (np.float64(1.0), "X is float64 of shape a single value"),
+        (np.array([[[0.0, np.nan, np.inf, -np.inf]]]), "X holds 3 values of 4 that are NaN or infinite"),
+    ],
+)
+def test_what_is_no_image_is_refused_at_the_border(image: np.ndarray, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        checked(image, "X")
+
+
+def test_an_image_of_a_data_set_passes_the_border_as_it_is() -> None:
+    for kind in (np.uint8, np.uint16, np.float32, np.float64):
+        image = np.ones((12, 13, 4), kind)
+        assert checked(image, "X") is image
 
 
 def test_listing_an_empty_or_absent_folder_names_it(tmp_path: Path) -> None:

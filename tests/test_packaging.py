@@ -59,7 +59,7 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"denoisebench"}
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
     for folder in ("methods", "datasets"):
-        here = {path.name for path in (ROOT / folder).glob("*.py")}
+        here = {path.name for path in (ROOT / folder).iterdir() if path.suffix in (".py", ".toml")}
         there = {
             name.split("/")[-1] for name in names if name.startswith(f"denoisebench/{folder}/") and name.count("/") == 2
         }
@@ -85,18 +85,22 @@ def test_licence_and_command_are_in_the_wheel(wheel: Path) -> None:
 
 def test_plugins_and_manifests_are_found_in_the_installed_wheel(installed: Path) -> None:
     code = """
-import denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak
+import denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak_crops
 from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.data.manifest import read_manifest
-for module in (denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak):
+for module in (denoisebench, denoisebench.methods.b2u, denoisebench.datasets.kodak_crops):
     print(Path(module.__file__).resolve())
-print(len(read_manifest(denoisebench.datasets.kodak.Kodak.manifest)))
+print(DATASETS.get("kodak").manifest.resolve())
+print(len(read_manifest(DATASETS.get("kodak").manifest)))
 print(*METHODS.names(), *DATASETS.names())
 """
     *files, count, names = python(code, installed).splitlines()
     assert all(Path(file).is_relative_to(installed.resolve()) for file in files)
     assert count == "24"
-    expected = [sorted(path.stem for path in (ROOT / folder).glob("*.py")) for folder in ("methods", "datasets")]
+    expected = [
+        sorted(path.stem for path in (ROOT / folder).iterdir() if path.suffix in (".py", ".toml"))
+        for folder in ("methods", "datasets")
+    ]
     assert names.split() == [*expected[0], *expected[1]]
 
 
@@ -113,7 +117,7 @@ main()
 def test_the_name_datasets_is_not_ours(installed: Path) -> None:
     code = """
 import importlib.util
-import denoisebench.datasets.kodak
+import denoisebench.datasets.kodak_crops
 for name in ("datasets", "methods"):
     spec = importlib.util.find_spec(name)
     places = [] if spec is None else [str(p) for p in spec.submodule_search_locations or [spec.origin]]
@@ -127,7 +131,7 @@ def test_another_package_called_datasets_wins_even_from_a_checkout(tmp_path: Pat
     (tmp_path / "datasets" / "__init__.py").write_text("name = 'theirs'\n", encoding="utf-8")
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.path.append({str(tmp_path)!r})\n"
-        "import denoisebench.datasets.kodak, datasets\nprint(datasets.name)"
+        "import denoisebench.datasets.kodak_crops, datasets\nprint(datasets.name)"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.stdout == "theirs\n", result.stderr

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import FolderSet
 from denoisebench.experiment.file import PaperPart
+from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.paper import paper_table as tables
 from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid, paper_table
@@ -19,8 +21,14 @@ from denoisebench.results.summary import Score
 
 
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
-    protocol = {"noise": noise, "dataset": dataset, "draws": "legacy", "padding": "side"}
-    facts = {"text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written, **about}
+    kind = DATASETS.get(dataset)
+    known = issubclass(kind, FolderSet) and kind.manifest is not None
+    images = kind([]).data_hash if known else "hash"  # type: ignore[call-arg]
+    protocol = {"noise": noise, "dataset": dataset, "data_hash": images, "draws": "legacy", "padding": "side"}
+    facts = {
+        "text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written,
+        "dataset_class": f"{kind.__module__}.{kind.__qualname__}", **about,
+    }  # fmt: skip
     rows = {("a", 0): Row("a", 0, psnr - 1, 0.8, 1.0, 0.1), ("b", 0): Row("b", 0, psnr + 1, 0.9, 1.0, 0.1)}
     return StoredCell({"protocol": protocol, "cell": text + written}, facts, rows)
 
@@ -81,6 +89,18 @@ def test_the_newest_measurement_counts() -> None:
     cells = [cell("b2u", "gauss25", "kodak", 31.0, written="2"), cell("b2u", "gauss25", "kodak", 20.0, written="1")]
     found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
     assert found.score == Score(pytest.approx(31.0), pytest.approx(0.85), 2)
+
+
+def test_a_folder_that_is_called_like_a_data_set_fills_no_column_of_the_paper() -> None:
+    true, folder = cell("b2u", "gauss25", "kodak", 32.0), cell("b2u", "gauss25", "kodak", 20.0, written="2")
+    folder.identity["protocol"]["data_hash"] = "deadbeef" * 8
+    table = paper_table(PaperPart(1, {}), "t", [true, folder])
+    score = entry(table, "gaussian_sigma25", "Blind2Unblind", "Kodak").score
+    assert score is not None
+    assert score.psnr == 32.0
+    assert any("b2u, gauss25, kodak#deadbeef" in note for note in table.notes)
+    alone = paper_table(PaperPart(1, {}), "t", [folder])
+    assert entry(alone, "gaussian_sigma25", "Blind2Unblind", "Kodak").score is None
 
 
 def test_variants_are_methods_with_settings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -70,7 +71,8 @@ def test_names_are_known_without_importing_a_plugin(tmp_path: Path) -> None:
 def test_the_built_in_plugins_are_the_files_in_the_two_folders() -> None:
     root = Path(__file__).parents[1]
     assert METHODS.names() == sorted(path.stem for path in (root / "methods").glob("*.py"))
-    assert DATASETS.names() == sorted(path.stem for path in (root / "datasets").glob("*.py"))
+    files = (path for path in (root / "datasets").iterdir() if path.suffix in (".py", ".toml"))
+    assert DATASETS.names() == sorted(path.stem for path in files)
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -143,6 +145,19 @@ def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         METHODS.add_file(path)
     assert set(sys.modules) == before
     assert METHODS.names() == names
+
+
+def test_a_data_set_file_is_registered_under_its_own_name(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    path = tmp_path / "rather_like_kodak.toml"
+    shutil.copy(root / "datasets" / "kodak.toml", path)
+    assert DATASETS.add_file(path) == path.stem
+    assert DATASETS.get(path.stem).title == "Kodak"
+    assert str(path) in DATASETS.origin(path.stem)
+    with pytest.raises(UserError, match="'kodak' is taken twice: built in and file"):
+        DATASETS.add_file(shutil.copy(path, tmp_path / "kodak.toml"))
+    with pytest.raises(UserError, match=r"Data set file .*absent\.toml cannot be read"):
+        DATASETS.add_file(tmp_path / "absent.toml")
 
 
 # --- entry points ---

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from denoisebench.data.dataset import FolderSet
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import DATASETS
@@ -43,7 +44,10 @@ def cell(
 ) -> StoredCell:
     values = [psnr] if isinstance(psnr, float | int) else list(psnr)
     rows = [Row(f"im{index}", 0, value, ssim, 0.5, 0.1) for index, value in enumerate(values)]
-    settled = Protocol(dataset, "hash", noise, protocol.pop("draws", "counter-0"), **protocol)
+    registered = DATASETS.get(dataset) if dataset in DATASETS.names() else None
+    images = registered([]).data_hash if registered and issubclass(registered, FolderSet) else "hash"
+    data_hash = protocol.pop("data_hash", images)
+    settled = Protocol(dataset, data_hash, noise, protocol.pop("draws", "counter-0"), **protocol)
     about: dict[str, Any] = {
         "text": text,
         "label": text.partition("[")[0].upper(),
@@ -52,6 +56,7 @@ def cell(
         "protocol": settled.fingerprint,
         "noise_title": f"Gaussian σ={noise[5:]}",
         "dataset_title": title or dataset.capitalize(),
+        "dataset_class": f"{registered.__module__}.{registered.__qualname__}" if registered else "own",
         "training": training,
         "warnings": list(warnings),
         "written": written,
@@ -109,6 +114,40 @@ def test_infinity_is_best_and_printed() -> None:
     table = build_table([cell("a", float("inf")), cell("b", 30.0)])
     assert marks(table, "psnr") == {"a": "best", "b": "second"}
     assert "**inf**" in markdown(table)
+
+
+def test_images_that_equal_their_reference_are_in_no_mean() -> None:
+    inf = float("inf")
+    table = build_table([cell("a", [inf, 30.0, 32.0]), cell("b", [inf, 29.0, 30.0])])
+    assert sorted(score.psnr for score in table.scores.values()) == [29.5, 31.0]
+    assert marks(table, "psnr") == {"a": "best", "b": "second"}, "the same image is left out of both"
+    text = markdown(table)
+    assert "inf/" not in text
+    for name in "ab":
+        assert f"{name.upper()} on " in text or f"{name} on " in text
+    assert text.count("1 of 3 scored images equal their reference; their PSNR is infinite and not in the mean.") == 2
+
+
+def test_means_over_different_images_are_not_ranked() -> None:
+    table = build_table([cell("a", [float("inf"), 20.0]), cell("b", [60.0, 20.0], ssim=0.5)])
+    assert set(marks(table, "psnr").values()) == {""}, "a lost its best image from its mean"
+    assert marks(table, "ssim")["a"] == "best"
+    assert any("such lines are not ranked by it" in note for note in table.notes)
+
+
+def test_a_spread_is_over_the_same_images_of_every_training() -> None:
+    def seed(number: int, psnr: list[float]) -> StoredCell:
+        made = cell("n2c", psnr)
+        made.identity["training"] = {"recipe": {"seed": number}}
+        return StoredCell(dict(made.identity), made.about, made.rows)
+
+    table = build_table([seed(0, [float("inf"), 30.0]), seed(1, [70.0, 31.0])])
+    (score,) = table.scores.values()
+    assert (score.psnr, score.trainings, len(score.perfect)) == (30.5, 2, 1)
+    assert score.spread == pytest.approx(0.7071, abs=1e-4)
+    (only,) = build_table([seed(0, [float("inf")]), seed(1, [float("inf")])]).scores.values()
+    assert (only.psnr, only.spread) == (float("inf"), 0.0)
+    assert any("as none is left, it is infinite" in note for note in build_table([cell("a", float("inf"))]).notes)
 
 
 # --- what is averaged ---
@@ -273,7 +312,8 @@ def test_the_files_show_everything_in_the_folder_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for stored in (cell("a", 20.0, code="0", written="2024-01-01T00:00:00Z"), cell("a"), cell("b", noise="gauss50")):
         store.write(stored)
-    table = write_reports(store)
+    table, said = write_reports(store)
+    assert said == []
     assert (tmp_path / "table.md").read_text(encoding="utf-8") == markdown(table)
     assert (tmp_path / "table.tex").read_text(encoding="utf-8") == latex(table)
     with (tmp_path / "scores.csv").open(encoding="utf-8") as stream:
@@ -354,6 +394,20 @@ def test_differences_and_gaps() -> None:
     assert grid is not None
     console.print(grid)
     assert "32.27/0.880" in console.export_text()
+
+
+@pytest.mark.parametrize("change", [{"data_hash": "other"}, {"dataset": "photographs"}])
+def test_other_images_under_a_published_name_are_not_set_beside_the_paper(change: dict[str, str]) -> None:
+    assert beside(build_table([cell("b2u", 32.0)]))
+    assert beside(build_table([cell("b2u", 32.0, **change)])) == []  # type: ignore[arg-type]
+    folder = cell("b2u", 32.0)
+    folder.about["dataset_class"] = "denoisebench.data.dataset.AnyFolder"
+    assert beside(build_table([folder])) == []
+    # Earlier versions stored no class, and a folder's title is its name.
+    del folder.about["dataset_class"]
+    assert len(beside(build_table([folder]))) == 1
+    folder.about["dataset_title"] = "kodak"
+    assert beside(build_table([folder])) == []
 
 
 def test_without_a_clean_trained_network_there_is_no_gap() -> None:

@@ -95,12 +95,29 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
     store = Store(tmp_path)
     store.write(cell())
 
-    def crash(path: Path, data: bytes) -> None:
-        with path.open("wb") as stream:
-            stream.write(data[: len(data) // 2])
-        raise OSError(28, "No space left on device")
+    original = Path.open
 
-    monkeypatch.setattr(Path, "write_bytes", crash)
+    class Half:
+        """A file that takes half of what it is given."""
+
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def __enter__(self) -> Half:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.stream.close()
+
+        def write(self, data: bytes) -> None:
+            self.stream.write(data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+
+    def crash(path: Path, mode: str = "r", *more: Any, **options: Any) -> Any:
+        stream = original(path, mode, *more, **options)
+        return Half(stream) if "x" in mode else stream
+
+    monkeypatch.setattr(Path, "open", crash)
     more = cell()
     more.rows["im9", 0] = replace(ROW, image="im9")
     with pytest.raises(CannotWrite, match=r"No space left on device.*intact"):
@@ -145,6 +162,9 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], object]] = {
     "no score": lambda data: data["rows"][0].update(psnr=None),
     "a true score": lambda data: data["rows"][0].update(psnr=True),
     "a text": lambda data: data["rows"][0].update(ssim="0.9"),
+    "a score beyond all bounds": lambda data: data["rows"][0].update(psnr=1e308),
+    "an age beyond all bounds": lambda data: data["rows"][0].update(seconds=1e308),
+    "a count beyond all bounds": lambda data: data["rows"][0].update(steps=2**60),
     "half an image": lambda data: data["rows"][0].update(repeat=0.5),
     "twice": lambda data: data["rows"].append(data["rows"][0]),
     "a future format": lambda data: data.update(format=3),
@@ -185,7 +205,13 @@ def test_a_damaged_file_is_left_out_of_reports_and_moved_aside_by_a_run(
     assert len(list((store.cells / "damaged").iterdir())) == 2
 
 
-@pytest.mark.parametrize("change", [{"written": None}, {"told": [1]}, {"training_record": []}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"written": None}, {"told": [1]}, {"training_record": []}, {"training_record": {"seconds": 1e308}},
+        {"training_record": {"steps": "many"}}, {"machines": [1]}, {"dataset_class": 3}, {"label": None},
+    ],
+)  # fmt: skip
 def test_a_cell_that_explains_nothing_is_left_out_of_reports_and_kept(change: dict[str, Any], tmp_path: Path) -> None:
     store, strange = Store(tmp_path), cell()
     strange.about.update(change)
@@ -215,13 +241,67 @@ def test_no_damage_of_any_byte_changes_a_score(kind: str, tmp_path: Path) -> Non
         assert len(store.damaged) == 1
 
 
+OURS = ".denoisebench-0123456789abcdef.part"
+THEIRS = ["report.tmpl", "a.json.tmp7", "thesis.tmp", ".denoisebench-notes.part", "x.part", ".denoisebench-0123.part"]
+
+
 def test_only_old_leftovers_of_killed_processes_are_cleared(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    for name, age in (("old.json.tmp7", 2 * files.STALE_SECONDS), ("young.json.tmp8", 1.0)):
-        (store.cells / name).write_text("{")
-        os.utime(store.cells / name, (time.time() - age,) * 2)
+    young = OURS.replace("0", "f")
+    for folder in (tmp_path, store.cells, store.models):
+        folder.mkdir(exist_ok=True)
+        for name in (OURS, young, *THEIRS):
+            (folder / name).write_text("{")
+            age = 1.0 if name == young else 2 * files.STALE_SECONDS
+            os.utime(folder / name, (time.time() - age,) * 2)
+    (tmp_path / OURS.replace("1", "e")).mkdir()
     Store(tmp_path)
-    assert [path.name for path in store.cells.iterdir()] == ["young.json.tmp8"]
+    for folder in (tmp_path, store.cells, store.models):
+        left = {path.name for path in folder.iterdir() if path.suffix}
+        assert left == {young, *THEIRS} | ({OURS.replace("1", "e")} if folder == tmp_path else set())
+
+
+def test_who_only_looks_changes_nothing(tmp_path: Path) -> None:
+    assert Store.look(tmp_path / "absent").all() == []
+    assert not (tmp_path / "absent").exists()
+    store = Store(tmp_path)
+    (store.cells / f"{cell().key}.json").write_text("damaged")
+    (store.cells / OURS).write_text("{")
+    os.utime(store.cells / OURS, (0, 0))
+    before = sorted(tmp_path.rglob("*"))
+    looking = Store.look(tmp_path)
+    assert looking.read(cell().identity) == StoredCell(cell().identity)
+    assert len(looking.moved) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_of_temporary_files_are_random(tmp_path: Path) -> None:
+    names = {files.temporary_beside(tmp_path / "a.json").name for _ in range(100)}
+    assert len(names) == 100
+    assert all(files._TEMPORARY.fullmatch(name) for name in names)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "endless"])
+def test_what_is_no_regular_file_is_neither_waited_for_nor_read(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    path = store.cells / f"{cell().key}.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        monkeypatch.setattr(files.read_text, "__defaults__", (10_000,))
+        path.write_bytes(b"x" * 10_001)
+    assert store.all() == []
+    assert "cannot be read" in store.damaged[0]
+    assert store.read(cell().identity) == StoredCell(cell().identity)
+    assert "cannot be read" in store.moved[0]
+    store.write(cell())
+    assert store.read(cell().identity) == cell()
 
 
 def test_a_folder_is_made_with_its_parents_and_left_clean(tmp_path: Path) -> None:

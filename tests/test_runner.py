@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
@@ -214,6 +216,25 @@ def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Pat
     with pytest.raises(UserError, match="altered"):
         run(replace(base, datasets=[base.datasets[0], damaged]), store, Quiet())
     assert store.all() == []
+
+
+def test_an_image_replaced_in_the_middle_is_never_stored_under_the_old_hash(base: Experiment, tmp_path: Path) -> None:
+    """The data set was hashed; between two of its images somebody writes another picture there."""
+    (data,) = base.datasets
+    assert isinstance(data, AnyFolder)
+    other = AnyFolder(shutil.copytree(data.folder, tmp_path / "other"))
+    store = Store(tmp_path / "o")
+    Image.open(data.folder / "im1.png").rotate(180).save(data.folder / "im1.png")
+    outcome = run(replace(base, methods=[identity()], datasets=[data, other]), store, Quiet())
+    ((title, reason),) = outcome.failed
+    assert title == f"identity on {data.name} with gauss25"
+    assert "im1.png was changed while this run used it" in reason
+    stored = {cell.identity["protocol"]["dataset"]: cell for cell in store.all()}
+    assert [image for image, _ in stored[data.name].rows] == ["im0"]
+    assert [len(cell.rows) for cell in outcome.cells] == [1, 2], "another data set is not touched by that"
+    again = run(replace(base, methods=[identity()], datasets=[AnyFolder(data.folder)]), store, Quiet())
+    assert (len(again.cells[0].rows), again.failed) == (2, [])
+    assert len(store.all()) == 3, "the new image has a new hash"
 
 
 # --- storing and resuming ---

@@ -242,3 +242,108 @@ def test_nothing_is_submitted_where_no_server_is(command: Callable) -> None:  # 
     ran = command("submit", "--methods", "nlm", "--datasets", "samples")
     assert ran.code == 2
     assert "'samples' has no server" in ran.err
+
+
+# --- what a file holds is judged before it is used ---
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda x: np.where(x > x.max() * 0.999, np.nan, x), r"holds [\d,]+ values of 4,032 that are NaN or infinite"),
+        (lambda x: x * 1023, "reaches from .*; it should lie in 0..1"),
+        (lambda x: (x * 100).astype(np.int16), "is of type int16; allowed are floats"),
+    ],
+)
+def test_values_that_are_no_light_are_refused(
+    version: str, spoil: Callable[[np.ndarray], np.ndarray], words: str, blocks: Path
+) -> None:
+    data = get("sidd_raw_validation", blocks)
+    values = spoil(read_mat(blocks / "sidd_raw" / f"{NOISY}.mat", NOISY))
+    if version == "5":
+        savemat(blocks / "sidd_raw" / f"{NOISY}.mat", {NOISY: values})
+    else:
+        save73(blocks / "sidd_raw" / f"{NOISY}.mat", NOISY, values)
+    with pytest.raises(UserError, match=words) as caught:
+        data.capture("00-00", 0)
+    assert f"{NOISY}.mat" in str(caught.value)
+    assert data.load("00-00").shape == (12, 14, 4), "the references are intact"
+
+
+def test_blocks_that_are_replaced_after_they_were_hashed_are_refused(blocks: Path) -> None:
+    data = get("sidd_raw_validation", blocks)
+    _ = data.data_hash
+    savemat(blocks / "sidd_raw" / f"{NOISY}.mat", {NOISY: np.full(SHAPE, 0.5, np.float32)})
+    with pytest.raises(UserError, match=f"{NOISY}.mat was changed while this run used it"):
+        data.capture("00-00", 0)
+
+
+def test_a_frame_with_nan_is_refused_where_it_is_read(scenes: Path) -> None:
+    (path,) = scenes.rglob("0001_NOISY_RAW_010.MAT")
+    values = np.full((72, 84), 0.5, np.float32)
+    values[3, 5] = np.nan
+    save73(path, "x", values)
+    capture = get("sidd_raw_medium", scenes).capture("0001", 0)
+    assert capture[4:10, 4:10].shape == (6, 6, 4)
+    with pytest.raises(UserError, match=r"0001_NOISY_RAW_010.MAT: a part of x holds 1 values of 144 that are NaN"):
+        _ = capture[0:6, 0:6]
+
+
+def test_frames_of_whole_numbers_are_scaled_to_white(scenes: Path) -> None:
+    (path,) = scenes.rglob("0001_NOISY_RAW_010.MAT")
+    save73(path, "x", np.full((72, 84), 65535, np.uint16))
+    assert np.asarray(get("sidd_raw_medium", scenes).capture("0001", 0)[0:4, 0:4]).max() == 1.0
+
+
+def test_a_frame_that_is_replaced_in_the_middle_is_refused(scenes: Path) -> None:
+    data = get("sidd_raw_medium", scenes)
+    capture = data.capture("0001", 0)
+    (path,) = scenes.rglob("0001_NOISY_RAW_010.MAT")
+    save73(path, "x", np.full((72, 84), 0.25, np.float32))
+    for use in (lambda: capture[0:4, 0:4], lambda: data.capture("0001", 0)):
+        with pytest.raises(UserError, match="was changed while this run used it"):
+            use()
+
+
+def lone_reference(scenes: Path) -> None:
+    next(scenes.rglob("0001_NOISY_RAW_011.MAT")).unlink()
+
+
+def twice(scenes: Path) -> None:
+    save73(scenes / "SIDD_Medium_Raw" / "copy" / "0001_NOISY_RAW_010.MAT", "x", np.ones((72, 84), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [(lone_reference, "0001_GT_RAW_011.MAT has no noisy frame beside it"), (twice, "one scene; keep one of them")],
+)
+def test_frames_that_are_no_pair_are_named(harm: Callable[[Path], None], words: str, scenes: Path) -> None:
+    harm(scenes)
+    with pytest.raises(UserError, match=words):
+        _ = get("sidd_raw_medium", scenes).images
+
+
+def test_files_of_a_mac_among_the_frames_are_nobodys(scenes: Path) -> None:
+    (path,) = scenes.rglob("0001_NOISY_RAW_010.MAT")
+    path.with_name(f"._{path.name}").touch()
+    (path.parent / "__MACOSX").mkdir()
+    (path.parent / "__MACOSX" / path.name).touch()
+    assert get("sidd_raw_medium", scenes).captures("0001") == 2
+
+
+def test_an_array_in_another_file_is_not_followed(tmp_path: Path) -> None:
+    """HDF5 can point into other files, which nobody hashed."""
+    save73(tmp_path / "secret.mat", "x", np.ones((4, 6)))
+    with h5py.File(tmp_path / "link.mat", "w") as file:
+        file["x"] = h5py.ExternalLink("secret.mat", "/x")
+    with h5py.File(tmp_path / "virtual.mat", "w") as file:
+        layout = h5py.VirtualLayout((6, 4), np.float64)
+        layout[:] = h5py.VirtualSource(str(tmp_path / "secret.mat"), "x", (6, 4))
+        file.create_virtual_dataset("x", layout)
+    with h5py.File(tmp_path / "raw.mat", "w") as file:
+        file.create_dataset("x", (6, 4), np.float64, external=[("secret.mat", 0, 192)])
+    for name, words in (("link", "has no key 'x'"), ("virtual", "lies in other files"), ("raw", "lies in other files")):
+        with pytest.raises(UserError, match=words):
+            read_mat(tmp_path / f"{name}.mat", "x")
+    assert mat_shapes(tmp_path / "link.mat") == {}

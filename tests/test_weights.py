@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,24 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.files import CannotWrite
+from denoisebench.data.dataset import AnyFolder
 from denoisebench.networks import build_network
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.publishing.released import _b2u_names, _nbr_names
+from denoisebench.results.store import Store
 from denoisebench.training import weights as module
-from denoisebench.training.weights import SUMS, Shelf, Weights, read_folder, stem_of, verify_folder, write_weights
+from denoisebench.training.weights import (
+    SUMS,
+    Shelf,
+    Weights,
+    read_folder,
+    read_tensors,
+    stem_of,
+    verify_folder,
+    write_weights,
+)
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry", "nothing_shipped")
 
@@ -233,15 +249,97 @@ def test_train_list_verify_score(
     assert (verified.code, verified.out.count("intact")) == (0, 4)
     results = tmp_path / "o"
     command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
-    assert "n2c-gauss25-rgb on test: " in command("weights", "score", results, "--out", out).out
+    name = f"test#{AnyFolder(folder).data_hash[:8]}"
+    assert f"n2c-gauss25-rgb on {name}: " in command("weights", "score", results, "--out", out).out
     record = json.loads((out / "n2c-gauss25-rgb.json").read_text())
-    assert record["scores"]["test gauss25"]["rows"] == 2
+    assert record["scores"][f"{name} gauss25"]["rows"] == 2
     listed = command("weights", "list", "--weights", out).out
     assert "2 steps, 4x64², Muon, " in listed
-    assert f"test {record['scores']['test gauss25']['psnr']:.2f}" in listed
+    assert f"{name} {record['scores'][f'{name} gauss25']['psnr']:.2f}" in listed
     assert command("weights", "verify", "--weights", out).code == 0
     again = command("run", "--methods", "n2c", "--datasets", folder, "--weights", out, "--out", results)
     assert "0 to compute" in again.err
+
+
+def test_a_stop_between_two_files_leaves_a_folder_that_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = module.write_bytes
+    first = make(tmp_path)
+    tensors = {name: value + 1 for name, value in read_tensors(first.path, first.sha256).items()}
+    for stop in range(5):
+        left = stop
+
+        def limited(path: Path, data: bytes) -> None:
+            nonlocal left
+            if left == 0:
+                raise CannotWrite("stopped")
+            left -= 1
+            original(path, data)
+
+        monkeypatch.setattr(module, "write_bytes", limited)
+        record = {**first.record, "summary": f"another, {stop}"}
+        said: list[str] = []
+        with contextlib.suppress(CannotWrite):
+            write_weights(tmp_path, first.path.stem, tensors, record, False, said.append)
+        found = read_folder(tmp_path)
+        for weights in found.values():
+            read_tensors(weights.path, weights.sha256)
+    assert [weights.record["summary"] for weights in found.values()] == ["another, 4"]
+
+
+def test_two_exports_at_once_lose_no_entry(tmp_path: Path) -> None:
+    first = make(tmp_path)
+    tensors = read_tensors(first.path, first.sha256)
+    names = [f"n2c-gauss{level}-rgb" for level in range(10, 16)]
+    threads = [
+        threading.Thread(target=write_weights, args=(tmp_path, name, tensors, first.record, False)) for name in names
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(read_folder(tmp_path)) == {first.path.stem, *names}
+    assert {verdict for _, verdict in verify_folder(tmp_path)} == {"intact"}
+
+
+def test_a_file_of_the_users_under_the_name_of_weights_is_kept(tmp_path: Path) -> None:
+    place = tmp_path / "n2c-gauss25-rgb.safetensors"
+    place.write_text("mine", encoding="utf-8")
+    make(tmp_path)
+    assert (tmp_path / "n2c-gauss25-rgb.kept-1.safetensors").read_text(encoding="utf-8") == "mine"
+    assert set(read_folder(tmp_path)) == {"n2c-gauss25-rgb"}
+
+
+@pytest.mark.parametrize("perfect", [1, 2])
+def test_weights_are_readable_whatever_was_scored(
+    perfect: int, tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path]
+) -> None:
+    """JSON has no infinity: the PSNR of an image that equals its reference must not make a record unreadable."""
+    folder, out, results = image_folder("test"), tmp_path / "w", tmp_path / "o"
+    method = ("--methods", "n2c[network=dncnn]")
+    command("weights", "train", *method, "--budget", "1steps", "--crop", 32, "--train-data", folder, "--out", out)
+    command("run", *method, "--datasets", folder, "--weights", out, "--out", results)
+    for cell in Store(results).all():
+        for pair in list(cell.rows)[:perfect]:
+            cell.rows[pair] = replace(cell.rows[pair], psnr=math.inf)
+        cell.rows = {pair: row if row.psnr == math.inf else replace(row, psnr=21.5) for pair, row in cell.rows.items()}
+        Store(results).write(cell)
+    ran = command("weights", "score", results, "--out", out)
+    assert ran.code == 0, ran.err
+    assert f"2 rows, {perfect} of them equal to their reference and not in the dB" in ran.out
+    (record,) = [json.loads(path.read_text(), parse_constant=pytest.fail) for path in out.glob("*.json")]
+    (score,) = record["scores"].values()
+    assert (score["psnr"], score["equal_to_reference"]) == ("inf" if perfect == 2 else 21.5, perfect)
+    for arguments in (("list", "--weights"), ("verify", "--weights")):
+        assert command("weights", *arguments, out).code == 0
+    assert " inf" in command("weights", "list", "--weights", out).out or perfect == 1
+
+
+def test_a_record_with_a_number_that_json_has_not_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a number that is not finite"):
+        write_weights(tmp_path, "x", {"a": torch.zeros(1)}, {"half_loss_db": math.inf}, half=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- released checkpoints ---

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from denoisebench.audit import scorings
 from denoisebench.audit.scorings import SUITE, Scoring
 from denoisebench.audit.subject import Subject
 from denoisebench.audit.toggles import (
@@ -35,14 +36,16 @@ from denoisebench.audit.toggles import (
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
-from denoisebench.core.provenance import EVALUATION, FITTING, NETWORKS, code_digest, plugin_digest, versions
+from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.experiment.cells import Experiment
-from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of, module_digest
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
-from denoisebench.protocol.images import padded_size
+from denoisebench.protocol.images import checked, padded_size
+from denoisebench.protocol.metrics import finite
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
@@ -103,6 +106,7 @@ class Ledger:
     effects : the first is the run itself, computed again
     reproduced : whether the stored scores came out again, up to `ROUNDING`
     redraw : how far another draw of the noise moves the mean of the audited images, in dB, one standard deviation
+    perfect : stored rows that equal their reference and are in no mean of PSNR
     """
 
     subject: Subject
@@ -112,6 +116,7 @@ class Ledger:
     effects: Sequence[Effect]
     reproduced: bool
     redraw: float | None
+    perfect: int = 0
 
 
 @dataclass
@@ -238,21 +243,16 @@ class _Bench:
 
     def _cell(self, subject: Subject, setup: Setup, scoring: Scoring) -> StoredCell:
         stored = subject.stored.identity
-        code = {
-            "evaluation": code_digest(EVALUATION),
-            "scorings": code_digest(("scorings",)),
-            "plugin": plugin_digest(source_of(subject.method)),
-            "networks": code_digest(NETWORKS) if stored["training"] else "",
-            "fitting": code_digest(FITTING) if subject.fit else "",
-        }
+        images = self._dataset(subject, setup)
+        code = {"scorings": module_digest(scorings.__name__), **code_of(subject.method, images)}
         cell = self.store.read(
             {
                 "audited": subject.stored.key,
                 "setup": asdict(setup),
                 "scoring": scoring.id,
-                "code": code,
+                "code": {"protocol": PROTOCOL_VERSION, **code},
                 "versions": versions(stored["versions"]),
-                "data": self._dataset(subject, setup).data_hash,
+                "data": images.data_hash,
                 "device": subject.device,
             }
         )
@@ -272,7 +272,7 @@ class _Bench:
         image, repeat = pair
         method = type(subject.method)(**setup.settings)
         network = self._network_of(subject, job)
-        clean = self._dataset(subject, setup).load(image)
+        clean = checked(self._dataset(subject, setup).load(image), f"Image {image!r} of data set {setup.dataset!r}")
         noise = _Stream(**{**asdict(subject.noise), "after": setup.after}, stream=subject.noise.id)
         draw = self._source(setup, image, subject).draw(subject.dataset.name, image, repeat, clean, noise)
         fitting = None
@@ -348,11 +348,11 @@ def _ledger(bench: _Bench, subject: Subject, pairs: Sequence[Pair], toggles: Seq
             effect, rows = _line(toggle, note=f"failed: {sentence(error)}"), {}
         effects.append(effect)
         if rows and toggle.detail == "noise draws":
-            redraw += [rows[pair].psnr - base[SUITE.id][pair].psnr for pair in pairs]
+            redraw += _finite(_minus(rows[pair].psnr, base[SUITE.id][pair].psnr) for pair in pairs)
     stored = subject.stored.rows.values()
     return Ledger(
-        subject, _mean([row.psnr for row in stored]), _mean([row.ssim for row in stored]), len(stored), effects,
-        reproduced, _redraw(redraw, len(pairs)),
+        subject, _mean(finite(row.psnr for row in stored)), _mean([row.ssim for row in stored]), len(stored), effects,
+        reproduced, _redraw(redraw, len(pairs)), sum(not math.isfinite(row.psnr) for row in stored),
     )  # fmt: skip
 
 
@@ -369,10 +369,13 @@ def _again(subject: Subject, rows: Mapping[Pair, Row]) -> tuple[Effect, bool]:
     psnr = [_minus(row.psnr, stored[pair].psnr) for pair, row in rows.items()]
     ssim = [row.ssim - stored[pair].ssim for pair, row in rows.items()]
     largest = max(map(abs, psnr)), max(map(abs, ssim))
+    note = "equal" if largest == (0, 0) else f"largest difference {largest[0]:.2g} dB, {largest[1]:.2g}"
+    if not math.isfinite(largest[0]):
+        note = f"{len(psnr) - len(_finite(psnr))} images equal their reference in one of the two only"
+    change = Change(_mean(_finite(psnr))) if _finite(psnr) else None
     effect = Effect(
-        "the run's own scores", "stored", "computed again", "", Change(_mean(psnr)), Change(_mean(ssim)),
-        str(len(rows)), "re-denoised", sum(row.seconds for row in rows.values()),
-        "equal" if largest == (0, 0) else f"largest difference {largest[0]:.2g} dB, {largest[1]:.2g}",
+        "the run's own scores", "stored", "computed again", "", change, Change(_mean(ssim)),
+        str(len(rows)), "re-denoised", sum(row.seconds for row in rows.values()), note,
     )  # fmt: skip
     return effect, largest[0] <= ROUNDING[0] and largest[1] <= ROUNDING[1]
 
@@ -408,11 +411,16 @@ def _effect(
         rows = {pair: replace(suite[pair], seconds=0.0) if pair in same else rows[pair] for pair in pairs}
         how = "re-trained" if toggle.job else "re-denoised"
     changed = [pair for pair in pairs if rows[pair].psnr != suite[pair].psnr or rows[pair].ssim != suite[pair].ssim]
+    psnr = [_minus(rows[p].psnr, suite[p].psnr) for p in pairs]
+    notes = [f"{len(pairs) - len(changed)} of {len(pairs)} images unchanged"] if len(changed) < len(pairs) else []
+    if len(_finite(psnr)) < len(pairs):
+        gone = len(pairs) - len(_finite(psnr))
+        notes.append(f"{gone} of {len(pairs)} equal their reference in one of the two only and are not in the dB")
     effect = _line(
-        toggle, psnr=_paired([_minus(rows[p].psnr, suite[p].psnr) for p in pairs]),
+        toggle, psnr=_paired(_finite(psnr)) if _finite(psnr) else None,
         ssim=_paired([rows[p].ssim - suite[p].ssim for p in pairs]), images=str(len(pairs)), how=how,
         seconds=sum(row.seconds for row in rows.values()) + bench.training_seconds(toggle.job),
-        note="" if len(changed) == len(pairs) else f"{len(pairs) - len(changed)} of {len(pairs)} images unchanged",
+        note=", ".join(notes),
     )  # fmt: skip
     return effect, rows
 
@@ -441,14 +449,15 @@ def _other_list(bench: _Bench, subject: Subject, toggle: Toggle) -> Effect:
     for row in subject.stored.rows.values():
         by_image.setdefault(row.image, []).append(row)
     means = {
-        image: (_mean([row.psnr for row in rows]), _mean([row.ssim for row in rows]))
+        image: (_mean(finite(row.psnr for row in rows)), _mean([row.ssim for row in rows]))
         for image, rows in by_image.items()
     }
     kept = [means[entry.image] for entry in here.entries if entry.pixels in wanted]
     extra = bench.rows(subject, toggle.setup, [SUITE], toggle.pairs or [])[SUITE.id]
     scores = [*kept, *((row.psnr, row.ssim) for row in extra.values())]
     psnr, ssim = (
-        Change(_mean([score[i] for score in scores]) - _mean([score[i] for score in means.values()])) for i in (0, 1)
+        Change(_minus(*(_mean(finite(score[i] for score in part)) for part in (scores, means.values()))))
+        for i in (0, 1)
     )
     return _line(
         toggle, psnr=psnr, ssim=ssim, images=f"{len(means)} to {len(scores)}",
@@ -459,6 +468,11 @@ def _other_list(bench: _Bench, subject: Subject, toggle: Toggle) -> Effect:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _finite(differences: Iterable[float]) -> list[float]:
+    """Without those of images that equal their reference in one of the two only."""
+    return [value for value in differences if math.isfinite(value)]
 
 
 def _minus(one: float, other: float) -> float:
@@ -481,7 +495,11 @@ def _interval(squares: float, count: int) -> float | None:
 
 
 def _pooled(values: Sequence[float]) -> Change:
-    """PSNR of the mean squared error minus mean PSNR, with the interval of the jackknife over images."""
+    """PSNR of the mean squared error minus mean PSNR, with the interval of the jackknife over images.
+
+    Images that equal their reference are in neither.
+    """
+    values = _finite(values)
 
     def effect(chosen: Sequence[float]) -> float:
         return -10 * math.log10(_mean([10 ** (-value / 10) for value in chosen])) - _mean(chosen)

@@ -8,21 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.provenance import (
-    EVALUATION,
-    FITTING,
-    NETWORKS,
-    code_digest,
-    full_digest,
-    plugin_digest,
-    versions,
-)
+from denoisebench.core.provenance import full_digest, versions
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment.options import resolve_device
-from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of
+from denoisebench.plugins.identity import is_registered, is_registered_cell
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import Method
-from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import current
@@ -110,7 +105,17 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     if not cells:
         raise UserError(f"Folder {store.folder} holds no finished results.")
     chosen = _chosen(cells, choice)
-    return [_subject(cell, store, choice) for cell in chosen]
+    found = []
+    for cell in chosen:
+        try:
+            found.append(_subject(cell, store, choice))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            text = f"{cell.about['text']} on {cell.identity['protocol']['dataset']}"
+            raise UserError(
+                f"Cell {cell.key} ({text}) lacks what an audit needs ({type(error).__name__}: {error}); choose others "
+                "with --methods, --noise and --datasets."
+            ) from None
+    return found
 
 
 def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
@@ -139,14 +144,17 @@ def _wanted(cell: StoredCell, choice: Choice) -> bool:
     else:
         method = not cell.about["baseline"]
     noise = not choice.noises or protocol["noise"] in choice.noises
-    return method and noise and (not choice.datasets or protocol["dataset"] in {d.name for d in choice.datasets})
+    given = [dataset for dataset in choice.datasets if dataset.name == protocol["dataset"]]
+    # Under one name there may be a built-in set and a folder.
+    alike = not choice.datasets or any(is_registered(dataset) == is_registered_cell(cell) for dataset in given)
+    return method and noise and alike
 
 
 def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
     identity = cell.identity
     name, protocol = str(identity["method"]), identity["protocol"]
     method = _method(name, identity["settings"], str(cell.about["text"]))
-    dataset = _dataset(protocol["dataset"], choice)
+    dataset = _dataset(cell, choice)
     dataset.verify()
     lost = sorted({image for image, _ in cell.rows} - set(dataset.images))
     if lost:
@@ -175,11 +183,12 @@ def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:
         raise UserError(f"Method {name!r} does not take the settings of {text} any more ({error}).") from None
 
 
-def _dataset(name: str, choice: Choice) -> DataSet:
+def _dataset(cell: StoredCell, choice: Choice) -> DataSet:
+    name = cell.identity["protocol"]["dataset"]
     given = {dataset.name: dataset for dataset in choice.datasets}
     if name in given:
         return given[name]
-    if name in DATASETS.names():
+    if is_registered_cell(cell):
         return find_dataset(name, choice.roots)
     raise UserError(f"The run used a folder of images called {name!r}; say where it is with --datasets PATH.")
 
@@ -195,7 +204,7 @@ def _network(cell: StoredCell, store: Store, shelf: Shelf) -> Weights:
             )
         return weights
     key = full_digest(training)[:16]
-    path = next(store.models.glob(f"*-{key}.safetensors"), None)
+    path = next(own_entries(store.models, f"*-{key}.safetensors"), None)
     if path is None:
         raise UserError(f"The network of {text} (key {key}) is not in {store.models} any more; run it again.")
     record = read_record(path.with_suffix(".json"), key)
@@ -206,21 +215,19 @@ def _changes(cell: StoredCell, method: Method, dataset: DataSet, device: str) ->
     """What decides a score and is not as it was."""
     identity = cell.identity
     changes = []
-    code, training = identity["code"], identity["training"] or {}
-    if code["evaluation"] != code_digest(EVALUATION):
-        changes.append("the code of noise, evaluation or metrics has changed since the run")
-    if code["plugin"] != plugin_digest(source_of(method)):
-        changes.append(f"the code of {method.name} has changed since the run")
-    if training.get("networks", code_digest(NETWORKS)) != code_digest(NETWORKS):
-        changes.append("the code of the networks has changed since the run")
-    if "fit" in training and training["code"] != code_digest(FITTING):
-        changes.append("the code that fits a network to an image has changed since the run")
+    was, now = identity["code"], code_of(method, dataset)
+    version = was.get("protocol", "a version before 1")
+    if version != PROTOCOL_VERSION:
+        changes.append(f"scores are computed by version {PROTOCOL_VERSION} of the protocol, the run's by {version}")
+    for part, name in (("plugin", method.name), ("network", "the network"), ("data", dataset.name)):
+        if was.get(part) != now.get(part):
+            changes.append(f"the code of {name} has changed since the run")
     if identity["protocol"]["data_hash"] != dataset.data_hash:
         changes.append(f"the images of {dataset.name} are not those of the run")
-    for package, was in identity["versions"].items():
-        now = versions((package,))[package]
-        if now != was:
-            changes.append(f"{package} is {now}, it was {was}")
+    for package, before in identity["versions"].items():
+        installed = versions((package,))[package]
+        if installed != before:
+            changes.append(f"{package} is {installed}, it was {before}")
     if identity["device"] != device:
         changes.append(f"computed on {device}, the run on {identity['device']}")
     return changes

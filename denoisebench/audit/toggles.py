@@ -12,9 +12,10 @@ from typing import Any, Literal
 from denoisebench.audit.scorings import SCORINGS, SUITE, Scoring
 from denoisebench.audit.subject import Subject
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
+from denoisebench.core.limits import PAIRS, whole_number
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.experiment.cells import LEGACY_ORDER, Experiment
+from denoisebench.experiment.cells import LEGACY_ORDER, Experiment, has_legacy_draws
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, show_value
 from denoisebench.plugins.registry import DATASETS
@@ -111,9 +112,7 @@ def parse_images(text: str) -> int | None:
     """Read ``--images``: a number from 1, or ``all`` (None)."""
     if text == "all":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--images {text!r}: allowed are whole numbers from 1, or all.")
-    return int(text)
+    return whole_number("--images", text, 1, PAIRS, ", or all")
 
 
 def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -236,7 +235,7 @@ def _draws_toggles(subject: Subject, run: Setup, order: Order, pairs: Sequence[P
         other = f"counter-{int(run.draws.partition('-')[2]) + 1}"
         setup = replace(run, draws=other)
         yield Toggle("noise draws", run.draws, f"{other}, another seed", "chance", setup, paper="no")
-        if subject.dataset.name not in LEGACY_ORDER:
+        if not has_legacy_draws(subject.dataset):
             skip = f"legacy draws are defined for {', '.join(LEGACY_ORDER)} only"
         elif max(repeat for _, repeat in pairs) >= subject.dataset.paper_repeats:
             skip = f"legacy draws have {subject.dataset.paper_repeats} repeats"

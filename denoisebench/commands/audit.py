@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from denoisebench.commands.options import DataRoot, PluginFile, WeightFolders, load_plugins, make_choice
-from denoisebench.commands.output import print_ledgers
+from denoisebench.commands.output import print_ledgers, say_all
+from denoisebench.core.printing import line, message
 
 
 def audit(
@@ -58,10 +58,11 @@ def audit(
     try:
         found = audit_cells(store, subjects(store, choice), order, for_stderr())
     except KeyboardInterrupt:
-        print(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. What was computed is in {results / FOLDER}; the same command goes on there.")
         raise typer.Exit(130) from None
-    write_ledgers(found, results / FOLDER, paper)
+    say_all(write_ledgers(found, results / FOLDER, paper))
     print_ledgers(found, paper)
-    print(f"\naudit.md, audit.csv and audit.tex: {results / FOLDER}")
+    line("")
+    line(f"audit.md, audit.csv and audit.tex: {results / FOLDER}")
     if found.failed:
         raise typer.Exit(1)

@@ -1,12 +1,15 @@
-"""Data sets: ``denoisebench data where``, ``status`` and ``fetch``."""
+"""Data sets: ``denoisebench data where``, ``status``, ``fetch`` and ``manifest``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import DataRoot
+from denoisebench.commands.options import DataRoot, PluginFile, load_plugins
+from denoisebench.core.errors import UserError
+from denoisebench.core.printing import document, line, message
 
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -14,21 +17,27 @@ data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=
 @data_app.command("where")
 def data_where(data_root: DataRoot = None) -> None:
     """Print the folders that are searched for data sets."""
-    from denoisebench.data.dataset import data_roots
+    from denoisebench.data.dataset import cache_root, data_roots
 
+    try:
+        cache_root()
+    except UserError as error:
+        message(error)
     for root in data_roots(data_root):
-        print(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
+        line(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 
 
 @data_app.command("status")
 def data_status(
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
+    plugin: PluginFile = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Say of each data set whether it is here, complete and unaltered."""
+    """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
     from denoisebench.commands import listing
 
-    print(listing.data_status(names or [], data_root))
+    load_plugins(plugin)
+    document(listing.data_status(names or [], data_root))
 
 
 @data_app.command("fetch")
@@ -41,4 +50,20 @@ def data_fetch(
     from denoisebench.commands.listing import fetch_dataset, fetch_facts
     from denoisebench.core.progress import for_stderr
 
-    print(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+    document(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+
+
+@data_app.command("manifest")
+def data_manifest(
+    folder: Annotated[Path, typer.Argument(help="A folder of images, or one with noisy/ and clean/ in it.")],
+    name: Annotated[str | None, typer.Option(help="Name of the data set; that of the folder if none is given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write NAME.toml; beside the folder if not given.")] = None,
+) -> None:
+    """Make a folder of images a data set: NAME.toml, and a manifest with the SHA-256 of every image."""
+    from denoisebench.plugins.dataset_template import write_dataset
+
+    written = write_dataset(folder, name, out)
+    document(
+        f"Wrote {written.path} and {written.manifest} ({written.count} images). Fill in its source and licence, and "
+        f"try:\n  denoisebench {written.command}"
+    )

@@ -53,7 +53,7 @@ def weights_text(folders: Sequence[Path]) -> str:
         rows = []
         for stem, weights in sorted(read_folder(folder).items()):
             scores = weights.record.get("scores", {})
-            scored = ", ".join(f"{where.split()[0]} {score['psnr']:.2f}" for where, score in scores.items())
+            scored = ", ".join(f"{where.split()[0]} {float(score['psnr']):.2f}" for where, score in scores.items())
             rows.append((stem, settings_text(weights), str(weights.record["summary"]), scored))
         blocks.append(f"{folder}\n" + _columns(("file", "method", "training", "PSNR in dB"), rows))
     return "\n\n".join(blocks) or "No weights are shipped, and none were given with --weights."
@@ -65,11 +65,12 @@ def _datasets() -> str:
         kind = DATASETS.get(name)
         count = getattr(kind, "count", "?")
         what = CHANNEL_KINDS[kind.channels] + (", real noise" if kind.real else "")
-        rows.append((name, kind.title, str(count), what, str(kind.paper_repeats)))
+        rows.append((name, kind.title, str(count), what, str(kind.paper_repeats), kind.summary))
     note = (
-        "Any folder of images is a data set too. Where they are and whether they are intact: denoisebench data status."
+        "Any folder of images is a data set too. Where they are, and whether intact: denoisebench data status;\n"
+        "with a name also what there is to know of it."
     )
-    return _columns(("name", "title", "images", "kind", "paper repeats"), rows) + "\n\n" + note
+    return _columns(("name", "title", "images", "kind", "paper repeats", "what it is"), rows) + "\n\n" + note
 
 
 def _noises() -> str:
@@ -90,16 +91,20 @@ def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def data_status(names: Sequence[str], data_root: Path | None) -> str:
-    """One line per data set: present, missing or damaged, and what to do about it."""
+    """One line per data set: present, missing or damaged; with names also what it is and what to do about it."""
     from denoisebench.data.fetch import status
 
     lines = []
-    for found in status(map(DATASETS.get, names or DATASETS.names()), data_roots(data_root)):
+    kinds = [DATASETS.get(name) for name in names or DATASETS.names()]
+    for kind, found in zip(kinds, status(kinds, data_roots(data_root)), strict=True):
         where = f"  {found.folder}" if found.folder else ""
         lines.append(f"{found.state:8} {found.name:20} {found.images:4} images{where}")
         # Without names this is an overview; the way to get a missing set is told when it is asked for.
         if found.message and (names or found.state == "damaged"):
             lines.append(f"         {found.message}")
+        if names:
+            lines += [f"         {text}" for text in (kind.summary, kind.description) if text]
+            lines += [f"         Trap: {kind.traps}"] if kind.traps else []
     return "\n".join(lines)
 
 

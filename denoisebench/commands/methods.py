@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from denoisebench.commands.options import PluginFile, load_plugins
+from denoisebench.core.printing import document, line
 
 
 def list_command(
@@ -18,7 +19,7 @@ def list_command(
     from denoisebench.commands import listing
 
     load_plugins(plugin)
-    print(listing.text_of(what))
+    document(listing.text_of(what))
 
 
 def new_method(
@@ -32,8 +33,9 @@ def new_method(
     from denoisebench.plugins.template import write_method
 
     path = write_method(name, kind, folder)
-    print(f"Wrote {path}. Try:\n  denoisebench check-method {path}")
-    print(f"  denoisebench run --plugin {path} --methods {name} --noise gauss25")
+    line(f"Wrote {path}. Try:")
+    line(f"  denoisebench check-method {path}")
+    line(f"  denoisebench run --plugin {path} --methods {name} --noise gauss25")
 
 
 def check_method(
@@ -50,7 +52,7 @@ def check_method(
     for verdict in check(method):
         failures += not verdict.passed
         detail = f": {verdict.detail}" if verdict.detail else ""
-        print(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
-    print(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
+        line(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
+    line(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
     if failures:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from denoisebench.core import limits
 from denoisebench.core.errors import UserError
 from denoisebench.experiment.build import DEFAULT_BUDGET, check_root
 
@@ -53,13 +54,15 @@ ImageBudget = Annotated[
 WeightFolders = Annotated[
     list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
 ]
-Batch = Annotated[int | None, typer.Option(min=1, help="Crops per training step (default 4).")]
-Crop = Annotated[int | None, typer.Option(min=32, help="Side of training crops (default 64; paper 128).")]
+Batch = Annotated[int | None, typer.Option(min=1, max=limits.BATCH, help="Crops per training step (default 4).")]
+Crop = Annotated[
+    int | None, typer.Option(min=32, max=limits.CROP, help="Side of training crops (default 64; paper 128).")
+]
 LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
 TrainingNoise = Annotated[
     str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of noise, training and methods.")]
+Seed = Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of noise, training and methods.")]
 Precision = Annotated[
     str,
     typer.Option(help="Of passes through the network in training: float32, bfloat16, or auto: the faster one here."),
@@ -68,7 +71,9 @@ RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
 ]
-Devices = Annotated[int, typer.Option(min=1, help="Processes (GPUs) that share each training batch.")]
+Devices = Annotated[
+    int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
 Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
@@ -80,13 +85,18 @@ ConfigFile = Annotated[
 Literature = Annotated[
     bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
 ]
-PluginFile = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file with one method.")]
+PluginFile = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with one method, or a TOML file of a data set.")
+]
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Processes on this machine; they give the same numbers.")]
+Workers = Annotated[
+    int | None, typer.Option(max=limits.WORKERS, help="Processes on this machine; they give the same numbers.")
+]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8.")
+    int | None,
+    typer.Option(min=1, max=limits.THREADS, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8."),
 ]
 TimeLimit = Annotated[str | None, typer.Option("--time-limit", help="Longest time for an image: 30s, 10min, 2h.")]
 MemoryLimit = Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")]
@@ -126,7 +136,6 @@ def make_choice(
 
 
 def load_plugins(files: list[Path] | None) -> None:
-    from denoisebench.plugins.registry import METHODS
+    from denoisebench.plugins.registry import add_files
 
-    for path in files or []:
-        METHODS.add_file(path)
+    add_files(files or [])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from denoisebench.core.printing import document, line, message
+from denoisebench.core.text import one_line
 
 if TYPE_CHECKING:
     from denoisebench.audit.measure import Audit
@@ -13,45 +17,42 @@ if TYPE_CHECKING:
     from denoisebench.results.store import Store
 
 
+def say_all(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        message(sentence)
+
+
 def print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 
     from denoisebench.execution.forecast import plan_lines
     from denoisebench.results.store import Store
 
-    heads, rows, notes = plan_lines(experiment, Store(out))
-    print(
-        tabulate(
-            rows,
-            heads,
-            tablefmt="simple" if sys.stdout.isatty() else "github",
-            disable_numparse=True,
-            colalign=["left"] * 3 + ["right"] * 3,
-        )
-    )
-    print("\n" + "\n".join(notes))
+    heads, rows, notes = plan_lines(experiment, Store.look(out))
+    form = "simple" if sys.stdout.isatty() else "github"
+    shown = [[one_line(text) for text in row] for row in rows]
+    document(tabulate(shown, heads, tablefmt=form, disable_numparse=True, colalign=["left"] * 3 + ["right"] * 3))
+    document("\n" + "\n".join(map(one_line, notes)))
 
 
 def print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
-    from denoisebench.core.files import write_text
+    from denoisebench.core.ownfiles import write_own
     from denoisebench.reports.paper import paper_table
 
     assert asked.paper is not None
     table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)
     stem = f"paper-table{table.number}"
-    for ending, text in (
-        ("md", paper_table.markdown(table)),
-        ("tex", paper_table.latex(table)),
-        ("csv", paper_table.csv_text(table)),
-    ):
-        write_text(store.folder / f"{stem}.{ending}", text)
+    forms = {"md": paper_table.markdown, "tex": paper_table.latex, "csv": paper_table.csv_text}
+    contents = {f"{stem}.{ending}": form(table).encode() for ending, form in forms.items()}
+    say_all(write_own(store.folder, contents))
     if sys.stdout.isatty():
         from rich.console import Console
 
         Console().print(paper_table.terminal(table))
     else:
-        print(paper_table.markdown(table), end="")
-    print(f"\nAlso as {stem}.md, .tex and .csv in {store.folder}")
+        document(paper_table.markdown(table), end="")
+    line("")
+    line(f"Also as {stem}.md, .tex and .csv in {store.folder}")
 
 
 def print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-arg]
@@ -65,14 +66,14 @@ def print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-arg
         console, other = Console(), render.terminal_beside(table)
         console.print(render.terminal(table), *([other] if other else []))
     else:
-        print(render.markdown(table), end="")
+        document(render.markdown(table), end="")
 
 
 def print_ledgers(found: Audit, paper: bool) -> None:
     from denoisebench.reports import ledger as ledgers
 
     if not sys.stdout.isatty():
-        print(ledgers.markdown(found, paper), end="")
+        document(ledgers.markdown(found, paper), end="")
         return
     from rich.console import Console
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,8 +41,10 @@ from denoisebench.commands.options import (
     Workers,
     load_plugins,
 )
-from denoisebench.commands.output import print_paper_table, print_plan, print_table
+from denoisebench.commands.output import print_paper_table, print_plan, print_table, say_all
+from denoisebench.core import limits
 from denoisebench.core.errors import UserError
+from denoisebench.core.printing import line, message
 from denoisebench.execution.choose import find_executor
 from denoisebench.experiment.build import TrainingOptions, make_experiment
 
@@ -77,7 +78,12 @@ def run(
     ] = "auto",
     seed: Seed = 0,
     trainings: Annotated[
-        int, typer.Option(min=1, help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.")
+        int,
+        typer.Option(
+            min=1,
+            max=limits.TRAININGS,
+            help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.",
+        ),
     ] = 1,
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
@@ -126,20 +132,21 @@ def run(
     try:
         outcome = run_cells(experiment, store, for_stderr(), where)
     except KeyboardInterrupt:
-        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. What was computed is in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
     if outcome.cells or absent:
         if outcome.cells and (outcome.computed or outdated(store)):
-            write_reports(store)
+            say_all(write_reports(store)[1])
         notes = absent + outcome.notes
         if asked is None or asked.paper is None:
             print_table(outcome.cells, notes)
-            print(f"\nScores, table.md and table.tex: {out}")
+            line("")
+            line(f"Scores, table.md and table.tex: {out}")
         else:
             print_paper_table(asked, outcome.cells, notes, store, literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
-            print(f"{title}: {reason}", file=sys.stderr)
+            message(f"{title}: {reason}")
         raise typer.Exit(1)
 
 
@@ -162,7 +169,7 @@ def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:
                 raise UserError("its references are not public; denoisebench submit writes the file for its server.")
             present.append(dataset)
         except MissingData as error:
-            print(f"Not measured: {dataset.title}: {error}", file=sys.stderr)
+            message(f"Not measured: {dataset.title}: {error}")
             reasons.append(
                 f"Not measured: {dataset.title}: its data are not on this machine, see denoisebench data status "
                 f"{dataset.name}"

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from denoisebench.commands.options import Literature
-from denoisebench.commands.output import print_paper_table, print_table
+from denoisebench.commands.output import print_paper_table, print_table, say_all
 from denoisebench.commands.run import published_experiment
 from denoisebench.core.errors import UserError
+from denoisebench.core.printing import document
 
 
 def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")]) -> None:
@@ -35,7 +36,7 @@ def paper(
     """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
     from denoisebench.reports.paper.printed import printed_table, text_of
 
-    print(text_of(printed_table(which), form), end="")
+    document(text_of(printed_table(which), form), end="")
 
 
 def report(
@@ -56,7 +57,7 @@ def report(
     cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
-    write_reports(store)
+    say_all(write_reports(store)[1])
     notes = flaws(store)
     cells.sort(key=lambda cell: str(cell.about["written"]))
     asked = published_experiment(table_file(published) if published else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import typer
@@ -38,6 +37,8 @@ from denoisebench.commands.options import (
     load_plugins,
 )
 from denoisebench.core.errors import UserError
+from denoisebench.core.printing import document, line, message
+from denoisebench.core.text import one_line
 from denoisebench.execution.choose import find_executor
 from denoisebench.experiment.build import TrainingOptions, make_experiment
 
@@ -82,12 +83,12 @@ def train(
     try:
         done, failed = train_only(experiment, channels, store, for_stderr(), executor=where)
     except KeyboardInterrupt:
-        print(f"Stopped. The checkpoint is in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. The checkpoint is in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
     for title, path in done.items():
-        print(f"{title}: {path}")
+        line(f"{title}: {path}")
     for title, reason in failed:
-        print(f"FAILED: {title}: {reason}", file=sys.stderr)
+        message(f"FAILED: {title}: {reason}")
     if failed:
         raise typer.Exit(1)
     if not done:
@@ -126,10 +127,10 @@ def submit(
     try:
         written, refused = write_submissions(replace(experiment, scored=False), Store(out), for_stderr())
     except KeyboardInterrupt:
-        print(f"Stopped. What was computed is in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. What was computed is in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
-    print("\n".join(map(str, written)))
+    document("\n".join(one_line(str(path)) for path in written))
     for title, reason in refused:
-        print(f"{title}: {reason}", file=sys.stderr)
+        message(f"{title}: {reason}")
     if not written:
         raise typer.Exit(1)

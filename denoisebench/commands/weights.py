@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +32,10 @@ from denoisebench.commands.options import (
     load_plugins,
 )
 from denoisebench.core.errors import UserError
+from denoisebench.core.limits import MINUTES
+from denoisebench.core.printing import document, line, message
+from denoisebench.core.systemfiles import own_entries
+from denoisebench.core.text import one_line
 from denoisebench.experiment.build import TrainingOptions, make_experiment
 
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
@@ -43,7 +46,7 @@ def weights_list(weights: WeightFolders = None) -> None:
     """List trained networks: what for, how trained, scores."""
     from denoisebench.commands import listing
 
-    print(listing.weights_text(weights or []))
+    document(listing.weights_text(weights or []))
 
 
 @weights_app.command("verify")
@@ -55,7 +58,7 @@ def weights_verify(weights: WeightFolders = None) -> None:
     for folder in weights_folders(weights or []):
         for name, verdict in verify_folder(folder):
             bad += verdict != "intact"
-            print(f"{verdict:>8}  {folder / name}")
+            line(f"{verdict:>8}  {folder / name}")
     if bad:
         raise typer.Exit(1)
 
@@ -94,16 +97,18 @@ def weights_train(
     )
     experiment = make_experiment(methods, noise, None, training, data_root, device, network=network)
     check_channels(channels)
+    if time_limit is not None and not 0 <= time_limit <= MINUTES:
+        raise UserError(f"--time-limit {time_limit:g}: allowed are minutes from 0 to {MINUTES:,}.")
     limit = None if time_limit is None else 60 * time_limit
     try:
         done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
     except KeyboardInterrupt:
-        print(f"Stopped. Checkpoints are in {out}; the same command goes on there.", file=sys.stderr)
+        message(f"Stopped. Checkpoints are in {out}; the same command goes on there.")
         raise typer.Exit(130) from None
     for title, weights in done.items():
-        print(f"{title}: {weights.path}")
+        line(f"{title}: {weights.path}")
     for title, reason in unfinished:
-        print(f"not finished: {title}: {reason}", file=sys.stderr)
+        message(f"not finished: {title}: {reason}")
     if unfinished:
         raise typer.Exit(1)
 
@@ -120,12 +125,12 @@ def weights_export(
     from denoisebench.publishing.weights import export
 
     load_plugins(plugin)
-    records = sorted((results / "models").glob("*.json"))
+    records = list(own_entries(results / "models", "*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
     experiment = make_experiment("identity", "gauss25", None, TrainingOptions(), data_root, "cpu")
     for record in records:
-        print(export(record, out, experiment, for_stderr()).path)
+        line(export(record, out, experiment, for_stderr()).path)
 
 
 @weights_app.command("score")
@@ -136,10 +141,10 @@ def weights_score(
     """Copy the mean scores of a results folder into the records of the weights that made them."""
     from denoisebench.publishing.weights import record_scores
 
-    said = record_scores(out, results)
+    said = record_scores(out, results, message)
     if not said:
         raise UserError(f"No score in {results} was made with weights of {out}.")
-    print("\n".join(said))
+    document("\n".join(map(one_line, said)))
 
 
 @weights_app.command("import")
@@ -159,5 +164,6 @@ def weights_import(
     found = parse_method(method)
     if not isinstance(found, LearnedMethod):
         raise UserError(f"Method {method!r} is not trained, so it has no weights.")
-    weights = import_released(file, found, noise, out, train_data)
-    print(f"{weights.path}\nUse it with --weights {out} --methods '{settings_text(weights)}'.")
+    weights = import_released(file, found, noise, out, train_data, message)
+    line(weights.path)
+    line(f"Use it with --weights {out} --methods '{settings_text(weights)}'.")

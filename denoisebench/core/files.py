@@ -1,12 +1,15 @@
-"""Files that are whole or not there: atomic writing, and JSON that carries its own checksum."""
+"""Files that are whole or not there: atomic writing, bounded reading, and JSON that carries its own checksum."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
+import secrets
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +21,10 @@ from denoisebench.core.errors import UserError
 
 # A file under its temporary name for longer than this is what a killed process left.
 STALE_SECONDS = 3600.0
+#: Most bytes of a file of text (cells, records, lists), and of one with tensors.
+LARGEST_TEXT, LARGEST_TENSORS = 2**28, 2**33
+# Nobody else gives a file such a name, so those that are old may be removed.
+_TEMPORARY = re.compile(r"\.denoisebench-[0-9a-f]{16}\.part")
 _SEAL = re.compile(r'\A\{\n "format": (\d+),\n "sha256": "([0-9a-f]{64})"')
 _BLANK = "0" * 64
 
@@ -30,6 +37,11 @@ class Damaged(UserError):  # noqa: N818 - reads as what is found
     """A stored file is not what was written."""
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that nothing has yet; random, because two containers have processes of one number."""
+    return path.with_name(f".denoisebench-{secrets.token_hex(8)}.part")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that it is either the old one or the whole new one.
 
@@ -38,9 +50,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     CannotWrite
         The disk is full, the folder is read-only, ...; the old file is untouched.
     """
-    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    temporary = temporary_beside(path)
     try:
-        temporary.write_bytes(data)
+        with temporary.open("xb") as stream:
+            stream.write(data)
         temporary.replace(path)
     except OSError as error:
         # Half a file would only take more of a full disk.
@@ -67,13 +80,14 @@ def make_folder(folder: Path) -> None:
 
 
 def clear_stale(folder: Path) -> None:
-    """Remove what killed processes left under temporary names."""
-    for path in folder.glob("*.tmp*"):
+    """Remove what killed processes left under temporary names of ours."""
+    for path in folder.glob(".denoisebench-*.part"):
         try:
-            old = time.time() - path.stat().st_mtime > STALE_SECONDS
+            found = path.lstat()
         except OSError:
             continue
-        if old:
+        old = time.time() - found.st_mtime > STALE_SECONDS
+        if old and _TEMPORARY.fullmatch(path.name) and stat.S_ISREG(found.st_mode):
             _unlink(path)
 
 
@@ -126,12 +140,46 @@ def unsealed(path: Path, versions: tuple[int, ...]) -> dict[str, Any]:
     return data
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 file, whatever its line ends; raises `Damaged`."""
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file for reading; nothing else has an end, or can be read twice.
+
+    Raises
+    ------
+    Damaged
+        It is not there or cannot be read, or it is a folder, a pipe or a device.
+    """
     try:
-        return path.read_bytes().decode().replace("\r\n", "\n")
-    except OSError as error:
-        raise Damaged(f"{path} cannot be read ({error.strerror or error}).") from None
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Damaged(f"{path} cannot be read (it is no regular file).")
+        # What was put in its place since must not keep this process waiting.
+        stream = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+    except (OSError, ValueError) as error:
+        raise Damaged(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise Damaged(f"{path} cannot be read (it is no regular file).")
+    return stream
+
+
+def read_bytes(path: Path, most: int = LARGEST_TENSORS) -> bytes:
+    """The content of a regular file of at most so many bytes; raises `Damaged`."""
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise Damaged(f"{path} cannot be read (it has {size:,} bytes, and {most:,} are allowed).")
+        try:
+            data = stream.read(size + 1)
+        except OSError as error:
+            raise Damaged(f"{path} cannot be read ({error.strerror or error}).") from None
+    if len(data) > size:
+        raise Damaged(f"{path} cannot be read (it grows meanwhile).")
+    return data
+
+
+def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
+    """A UTF-8 file of at most so many bytes, whatever its line ends; raises `Damaged`."""
+    try:
+        return read_bytes(path, most).decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise Damaged(f"{path} is damaged: {error}.") from None
 
@@ -149,11 +197,11 @@ def parse_json(path: Path, text: str) -> dict[str, Any]:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes; raises `Damaged` if it cannot be read."""
-    try:
-        with path.open("rb") as stream:
+    with open_regular(path) as stream:
+        try:
             return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise Damaged(f"{path} cannot be read ({error.strerror or error}).") from None
+        except OSError as error:
+            raise Damaged(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
 def _unlink(path: Path) -> None:

@@ -11,6 +11,13 @@ from types import FrameType
 
 from denoisebench.core.errors import UserError
 
+#: Beyond these a number is a typing mistake, not an experiment: seeds that every library and file format takes as they
+#: are, what a process can have, and trainings of two years.
+SEED, BATCH, CROP, DEVICES, TRAININGS, REPEATS, TILE = 2**53, 4096, 4096, 64, 1000, 10_000, 2**16
+WORKERS, THREADS = 512, 256
+STEPS, EPOCHS, MINUTES = 10**9, 10**6, 10**6
+#: Noisy images of one cell.
+PAIRS = 10**7
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?)", re.ASCII)
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|MiB|GB|GiB)", re.ASCII | re.IGNORECASE)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -45,10 +52,31 @@ def parse_memory_limit(text: str) -> int:
         Naming the text and the allowed forms.
     """
     match = _MEMORY.fullmatch(text.strip())
-    size = int(float(match[1]) * _BYTES[match[2].lower()]) if match else 0
-    if not 0 < size < 2**60:
+    size = float(match[1]) * _BYTES[match[2].lower()] if match else 0.0
+    if not 1 <= size < 2**60:
         raise UserError(f"--memory-limit {text!r} cannot be read. Allowed: 800MB, 4GB, 4GiB (per process).")
-    return size
+    return int(size)
+
+
+def whole_number(option: str, text: str, low: int, high: int, others: str = "") -> int:
+    """Read a whole number of an option.
+
+    Parameters
+    ----------
+    option, text : as given
+    low, high : bounds, included
+    others : what else is allowed, for the message
+
+    Raises
+    ------
+    UserError
+        It is none, or out of bounds.
+    """
+    # Python refuses to read numbers of thousands of digits.
+    if not (text.isdecimal() and text.isascii() and len(text) < 20 and low <= int(text) <= high):
+        shown = text if len(text) < 40 else f"{text[:40]}..."
+        raise UserError(f"{option} {shown!r}: allowed are whole numbers from {low} to {high:,}{others}.")
+    return int(text)
 
 
 @contextmanager

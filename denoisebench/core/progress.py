@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
+from denoisebench.core.printing import message
+from denoisebench.core.text import one_line
+
 LOG_INTERVAL = 15.0
 
 
@@ -51,7 +54,7 @@ class PlainLog:
     """Plain lines on standard error, at most one per task and `LOG_INTERVAL` seconds."""
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        message(text)
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
@@ -87,7 +90,7 @@ class Terminal:
         self._open = 0
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(one_line(text), markup=False, highlight=False)
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
@@ -96,7 +99,7 @@ class Terminal:
             self._bars.start()
         self._open += 1
         try:
-            yield _BarTask(self._bars, self._bars.add_task(title, total=1.0, text=""))
+            yield _BarTask(self._bars, self._bars.add_task(one_line(title), total=1.0, text=""))
         finally:
             self._open -= 1
             if not self._open:
@@ -120,7 +123,7 @@ class _BarTask:
         self._bar, self._id = bar, identifier
 
     def update(self, fraction: float, text: str = "") -> None:
-        self._bar.update(self._id, completed=fraction, text=text)  # type: ignore[attr-defined]
+        self._bar.update(self._id, completed=fraction, text=one_line(text))  # type: ignore[attr-defined]
 
 
 def for_stderr() -> Terminal | PlainLog:

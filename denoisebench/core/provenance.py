@@ -1,106 +1,17 @@
-"""What a number depends on: source code, library versions, machine. Nothing here imports what it names."""
+"""What a number depends on beyond the code: library versions and the machine. Nothing here imports what it names."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import platform
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.moved import new_names
-from denoisebench.core.places import package_places
-
-# Modules whose code decides a score, or a trained network; the rest can change without making results stale.
-EVALUATION = (
-    "protocol/noise", "protocol/seeds", "protocol/draws", "protocol/images", "protocol/metrics", "protocol/protocol",
-    "evaluation/evaluate",
-)  # fmt: skip
-NETWORKS = ("networks", "networks/unet", "networks/fast", "networks/blindspot", "networks/dncnn")
-TRAINING = (
-    "protocol/noise",
-    "protocol/seeds",
-    "training/recipe",
-    "training/job",
-    "training/records",
-    "training/crops",
-    "training/loop",
-    "training/train",
-    "training/distributed",
-    "training/optimiser",
-    *NETWORKS,
-)
-FITTING = ("evaluation/fit",)
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-# What a plugin imports from here is the contract, or is in one of the two lists already.
-_CONTRACT = {
-    "plugins/method",
-    "data/dataset",
-    "data/manifest",
-    "core/errors",
-    "core/lazy",
-    *EVALUATION,
-    *TRAINING,
-    *FITTING,
-}
-
-
-@cache
-def source_digest(path: Path) -> str:
-    """SHA-256 of a Python file's code: comments, docstrings and layout do not count."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-@cache
-def code_digest(modules: tuple[str, ...]) -> str:
-    """One digest for some modules of the package, named as `EVALUATION` does."""
-    paths = [path for name in modules if (path := _file_of(name)) is not None]
-    return hashlib.sha256("".join(map(source_digest, paths)).encode()).hexdigest()
-
-
-def _file_of(module: str) -> Path | None:
-    """The file of a module of the package, wherever the package has its parts (``methods/`` may lie beside it)."""
-    for root in package_places():
-        for path in (root / f"{module}.py", root / module / "__init__.py"):
-            if path.is_file():
-                return path
-    return None
-
-
-@cache
-def plugin_digest(path: Path) -> str:
-    """Digest of a plugin file and of the tools it takes from the package (a transform, and what that one takes)."""
-    tools: set[str] = set()
-    unread = [path]
-    while unread:
-        found = _imported(unread.pop()) - _CONTRACT - tools
-        tools |= found
-        unread += [file for name in found if (file := _file_of(name)) is not None]
-    return hashlib.sha256((source_digest(path) + code_digest(tuple(sorted(tools)))).encode()).hexdigest()
-
-
-def _imported(path: Path) -> set[str]:
-    """Modules of the package that a file imports, named as `EVALUATION` does."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            # The second form is a module in ``from denoisebench.toolbox import vst``, and mostly no file at all.
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    ours = {name.split(".", 1)[1] for name in names if name.startswith("denoisebench.")}
-    return {new.replace(".", "/") for name in ours for new in new_names(name)}
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -114,6 +25,13 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "absent"
+
+
+def distribution_versions(modules: Iterable[str]) -> dict[str, str]:
+    """Installed versions of the distributions that some top-level modules belong to, by module."""
+    wanted = sorted(modules)
+    known = packages_distributions() if wanted else {}
+    return {module: " ".join(sorted(f"{name} {_version(name)}" for name in known.get(module, ()))) for module in wanted}
 
 
 def machine() -> dict[str, Any]:

@@ -6,15 +6,29 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.files import file_sha256
-from denoisebench.data.manifest import Entry, entry_of, read_manifest, refuse_twins
-from denoisebench.protocol.images import AnyImage, FloatImage, list_images, pixel_hash, read_image, to_channels
+from denoisebench.core.text import readable
+from denoisebench.data.manifest import Entry, entry_of, read_entry, read_manifest, refuse_twins
+from denoisebench.protocol.images import (
+    AnyImage,
+    FloatImage,
+    UIntImage,
+    decode_image,
+    image_bytes,
+    image_id,
+    left_out,
+    list_images,
+    pixel_hash,
+    some,
+    to_channels,
+)
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
 
@@ -40,18 +54,32 @@ class Archive:
 
 
 def data_roots(explicit: Path | None = None) -> list[Path]:
-    """Folders searched for data sets: ``--data-root`` alone if given, else DENOISEBENCH_DATA, user cache."""
+    """Folders searched for data sets: ``--data-root`` alone if given, else DENOISEBENCH_DATA, user cache if any."""
     if explicit is not None:
         return [explicit]
     roots = [Path(os.environ[DATA_VARIABLE])] if os.environ.get(DATA_VARIABLE) else []
-    return [*roots, cache_root()]
+    with suppress(UserError):
+        roots.append(cache_root())
+    return roots
 
 
 def cache_root() -> Path:
-    """Where fetched data go."""
+    """Where fetched data go.
+
+    Raises
+    ------
+    UserError
+        The user has no home folder, as in many containers.
+    """
     from platformdirs import user_cache_path
 
-    return user_cache_path("denoisebench") / "data"
+    try:
+        return user_cache_path("denoisebench") / "data"
+    except (RuntimeError, KeyError, OSError):
+        raise UserError(
+            f"This user has no home folder, so there is no cache for data. Name a folder with --data-root or "
+            f"{DATA_VARIABLE}."
+        ) from None
 
 
 def package_roots(package: str) -> list[Path]:
@@ -69,6 +97,11 @@ class DataSet:
     name: str
     #: Heading in tables.
     title: str
+    #: One sentence: what it is.
+    summary: str = ""
+    #: What else there is to know of it, and what makes numbers on it wrong or not comparable.
+    description: str = ""
+    traps: str = ""
     #: 1, 3, or 4 for packed raw images.
     channels: int
     #: Repetitions of this test set in the paper's protocol (each image is drawn this many times).
@@ -157,12 +190,16 @@ class FolderSet(DataSet):
     shared: ClassVar[bool] = False
     #: Number of images in the original set.
     count: ClassVar[int]
+    #: Which images of the folder belong to the set, as a shell pattern; all of them where it fits none.
+    glob: ClassVar[str] = "*"
+    #: An installed package that carries the images; they are then found there, whatever the data roots are.
+    package: ClassVar[str] = ""
     #: What to tell a user who has to get the set by hand.
     how: ClassVar[str] = ""
     archive: ClassVar[Archive | None] = None
 
     def __init__(self, roots: Sequence[Path]) -> None:
-        self._roots = list(roots)
+        self._roots = package_roots(self.package) if self.package else list(roots)
 
     @cached_property
     def folder(self) -> Path:
@@ -180,7 +217,8 @@ class FolderSet(DataSet):
         fetch = f" Or run: denoisebench data fetch {self.name}" if self.archive else ""
         raise MissingData(
             f"Data set {self.name!r} ({self.count} images) is not on this machine. Looked for "
-            f"{', '.join(map(str, places))}. Get it from {self.source} and put the files into {places[0]}, "
+            f"{', '.join(map(str, places)) or 'nothing: there is no home folder'}. Get it from {self.source} "
+            f"and put the files into {places[0] if places else self.folders[0] + ' of a folder of your own'}, "
             f"or name another root with --data-root or {DATA_VARIABLE}."
             f"{' ' + self.how if self.how else ''}{fetch}"
         )
@@ -190,16 +228,49 @@ class FolderSet(DataSet):
         """The manifest, or one made from the files found where none is shipped."""
         if self.manifest is not None:
             return read_manifest(self.manifest)
-        entries = [entry_of(path) for path in self._files()]
+        entries = self.found_entries()
         refuse_twins(entries, f"Folder {self.folder}")
         return entries
+
+    def found_entries(self) -> list[Entry]:
+        """What a manifest of the files on this machine holds."""
+        return [entry_of(path) for path in self._files()]
 
     @property
     def images(self) -> Sequence[str]:
         return [entry.image for entry in self.entries]
 
     def load(self, image: str) -> AnyImage:
-        return to_channels(read_image(self._path(self._entry(image))), self.channels)
+        entry = self._entry(image)
+        return to_channels(self._pixels(self._path(entry), entry), self.channels)
+
+    def _pixels(self, path: Path, entry: Entry) -> UIntImage:
+        """The pixels of an image, read in one go and compared with its entry: what is used is what was hashed.
+
+        Only a file that is not byte for byte the listed one is decoded before it is known to be right.
+        """
+        data = image_bytes(path)
+        listed = hashlib.sha256(data).hexdigest() == entry.sha256
+        pixels = decode_image(data, path)
+        if not listed and entry.pixels and pixel_hash(pixels) != entry.pixels:
+            raise self._another(path, pixels, entry)
+        return pixels
+
+    def _another(self, path: Path, pixels: UIntImage, entry: Entry) -> UserError:
+        """What to say of a file that does not hold the pixels of its entry."""
+        if self.manifest is None:
+            return changed(path)
+        height, width, channels = pixels.shape
+        if (width, height, channels) != (entry.width, entry.height, entry.channels):
+            return UserError(
+                f"Image {path} has the wrong size for data set {self.name!r}: {width}x{height} with "
+                f"{channels} channels instead of {entry.width}x{entry.height} with {entry.channels}. "
+                "Another version of this set under the same name? Its numbers would not be comparable."
+            )
+        return UserError(
+            f"Image {path} was altered: its pixels are not those of data set {self.name!r} (recompressed "
+            f"or edited?). Replace it with the original from {self.source}"
+        )
 
     def _entry(self, image: str) -> Entry:
         if image not in self._by_id:
@@ -213,14 +284,26 @@ class FolderSet(DataSet):
     def _path(self, entry: Entry) -> Path:
         """The file of an entry; another extension of the same name will do (a PNG of a published JPEG)."""
         exact = self.folder / entry.file
-        return exact if exact.is_file() else self._found.get(entry.image, exact)
+        if exact.is_file() or entry.image not in self._found:
+            return exact
+        found = self._found[entry.image]
+        if len(found) > 1:
+            raise UserError(
+                f"Data set {self.name!r} in {self.folder} has several files for its image {entry.image!r}, and none "
+                f"named {entry.file}: {', '.join(path.name for path in found)}. Keep one of them."
+            )
+        return found[0]
 
     @cached_property
-    def _found(self) -> dict[str, Path]:
-        return {path.stem: path for path in self._files()}
+    def _found(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in self._files():
+            found.setdefault(image_id(path.name), []).append(path)
+        return found
 
     def _files(self) -> list[Path]:
-        return list_images(self.folder)
+        files = list_images(self.folder)
+        return [path for path in files if fnmatchcase(path.name, self.glob)] or files
 
     def verify(self) -> None:
         files = self._files()
@@ -228,17 +311,17 @@ class FolderSet(DataSet):
             self._verify_count(len(files))
             return
         wanted = {entry.image for entry in self.entries}
-        missing = sorted(wanted - {path.stem for path in files})
+        missing = sorted(wanted - {image_id(path.name) for path in files})
         if missing:
             raise UserError(
                 f"Data set {self.name!r} in {self.folder} lacks {len(missing)} of {len(wanted)} images: "
-                f"{_some(missing)}. Get them from {self.source}"
+                f"{some(missing)}. Get them from {self.source}"
             )
-        extra = sorted(path.name for path in files if path.stem not in wanted)
+        extra = sorted(path.name for path in files if image_id(path.name) not in wanted)
         if extra and not self.shared:
             raise UserError(
                 f"Data set {self.name!r} in {self.folder} has {len(extra)} images that do not belong to it: "
-                f"{_some(extra)}. Move them away, or give the folder itself to --datasets to use it as it is."
+                f"{some(extra)}. Move them away, or give the folder itself to --datasets to use it as it is."
             )
         for entry in self.entries:
             self._verify(entry)
@@ -262,21 +345,12 @@ class FolderSet(DataSet):
 
     def _verify(self, entry: Entry) -> None:
         path = self._path(entry)
-        if file_sha256(path) == entry.sha256:
+        data = image_bytes(path)
+        if hashlib.sha256(data).hexdigest() == entry.sha256:
             return
-        pixels = read_image(path)
-        height, width, channels = pixels.shape
-        if (width, height, channels) != (entry.width, entry.height, entry.channels):
-            raise UserError(
-                f"Image {path} has the wrong size for data set {self.name!r}: {width}x{height} with "
-                f"{channels} channels instead of {entry.width}x{entry.height} with {entry.channels}. "
-                "Another version of this set under the same name? Its numbers would not be comparable."
-            )
+        pixels = decode_image(data, path)
         if pixel_hash(pixels) != entry.pixels:
-            raise UserError(
-                f"Image {path} was altered: its pixels are not those of data set {self.name!r} (recompressed "
-                f"or edited?). Replace it with the original from {self.source}"
-            )
+            raise self._another(path, pixels, entry)
 
     @cached_property
     def data_hash(self) -> str:
@@ -298,11 +372,16 @@ class OwnFolder(FolderSet):
     def __init__(self, path: Path) -> None:
         super().__init__([path.parent])
         self.folder = path
-        self.name = self.title = path.resolve().name
+        self.name = self.title = readable(path.resolve().name)
 
     @property
     def note(self) -> str:
-        return ""
+        return " ".join(self._remarks)
+
+    @cached_property
+    def _remarks(self) -> list[str]:
+        """Sentences on what was not used of the folder, or not as it is stored."""
+        return remark(self.folder, left_out(self.folder))
 
 
 class AnyFolder(OwnFolder):
@@ -320,9 +399,45 @@ class AnyFolder(OwnFolder):
             )
         self.channels = counts.pop()
 
+    @cached_property
+    def entries(self) -> list[Entry]:
+        entries = []
+        for file in list_images(self.folder):
+            entry, turned = read_entry(file)
+            entries.append(entry)
+            self._turned += [file.name] if turned else []
+        refuse_twins(entries, f"Folder {self.folder}")
+        return entries
+
+    @cached_property
+    def _turned(self) -> list[str]:
+        return []
+
+    @cached_property
+    def _remarks(self) -> list[str]:
+        return [*super()._remarks, *turned_remark(self._turned)]
+
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def changed(path: Path) -> UserError:
+    """What to say of a file that is not what it was when the run began."""
+    return UserError(
+        f"File {path} was changed while this run used it, so nothing is scored on it; the same command again takes "
+        "it as it is now."
+    )
+
+
+def remark(folder: Path, names: Sequence[str]) -> list[str]:
+    """A sentence that names what lies beside images and was not used; nothing where there is nothing."""
+    if not names:
+        return []
+    return [f"Folder {folder} also holds {some(names)} ({len(names)} in all), which is not used."]
+
+
+def turned_remark(names: Sequence[str]) -> list[str]:
+    """A sentence on images that are stored in another orientation than they are looked at."""
+    if not names:
+        return []
+    return [f"As the orientation in their metadata says, {len(names)} images were turned: {some(names)}."]

@@ -17,12 +17,17 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import file_sha256
+from denoisebench.core.files import file_sha256, read_text
+from denoisebench.core.systemfiles import is_system_file, own_entries
 from denoisebench.data.dataset import Archive, DataSet, FolderSet, MissingData
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
 OFFLINE_VARIABLE = "DENOISEBENCH_OFFLINE"
-LARGEST_MEMBER = 2**30
+#: Bytes of one member of an archive and of all that is taken out of it, entries of it, and bytes of a download.
+LARGEST_MEMBER, LARGEST_TOTAL, MOST_MEMBERS, LARGEST_DOWNLOAD = 2**28, 2**32, 100_000, 2**32
+_LARGEST_TAG = 2**16
+#: Begins the names of what is on its way below a data root.
+MARK = ".denoisebench-"
 #: Receives one line of text at a time.
 Progress = Callable[[str], None]
 #: So often a download that breaks off is taken up again before the user has to.
@@ -89,7 +94,8 @@ def facts(kind: type[DataSet], root: Path) -> str:
     archive = getattr(kind, "archive", None)
     every = getattr(kind, "manifest", None) is not None
     images = "every image is checked against the SHA-256 of its pixels" if every else "only the number of images"
-    lines = [("images", f"{getattr(kind, 'count', '?')}, {kind.title}"), ("source", kind.source)]
+    lines = [("images", f"{getattr(kind, 'count', '?')}, {kind.title}"), ("what", kind.summary), ("trap", kind.traps)]
+    lines = [line for line in lines if line[1]] + [("source", kind.source)]
     if archive is None:
         lines.append(("download", "by hand"))
     else:
@@ -132,13 +138,14 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
             f"{' ' + how if how else ''} Licence: {kind.licence or 'not stated'}."
         )
     target = root / kind.folders[0]
-    if target.is_dir() and any(target.iterdir()):
+    if target.is_dir() and any(own_entries(target)):
         _keep(kind, target)
         progress(f"{kind.name}: already in {target}, verified")
         return target
     progress(f"{kind.name}: {kind.archive.size} from {kind.archive.url} into {target}")
     progress(f"{kind.name}: licence: {kind.licence}")
-    staging = root / f"{target.name}.part"
+    # Nobody else has files of such names below a root: they are gone on with, overwritten and removed.
+    staging = root / f"{MARK}{target.name}.part"
     staging.mkdir(parents=True, exist_ok=True)
     if "{file}" in kind.archive.url:
         _fetch_files(kind, kind.archive, staging, progress)
@@ -190,13 +197,13 @@ def _fetch_files(kind: type[FolderSet], archive: Archive, staging: Path, progres
 
 
 def _fetch_archive(kind: type[FolderSet], archive: Archive, staging: Path, progress: Progress) -> None:
-    packed = staging.with_name(PurePosixPath(archive.url).name)
-    _download(archive.url, packed, progress, _Meter(packed.name, progress))
+    packed = staging.with_name(f"{MARK}{PurePosixPath(archive.url).name}")
+    _download(archive.url, packed, progress, _Meter(_shown(packed), progress))
     try:
         digest = file_sha256(packed)
         if archive.sha256 is None:
             progress(
-                f"{packed.name}: its true SHA-256 is not known to this program (it is {digest}); "
+                f"{_shown(packed)}: its true SHA-256 is not known to this program (it is {digest}); "
                 + ("each image is checked against the manifest instead" if kind.manifest else "images are counted")
             )
         elif digest != archive.sha256:
@@ -246,6 +253,10 @@ def _download(url: str, path: Path, progress: Progress, meter: _Meter | None = N
         try:
             _go_on(url, part, tag, progress, meter)
             break
+        except UserError:
+            for file in (part, tag):
+                file.unlink(missing_ok=True)
+            raise
         except OSError as error:  # every exception of requests is one
             status = getattr(getattr(error, "response", None), "status_code", 0)
             if status == 416 or not tag.is_file():
@@ -254,9 +265,14 @@ def _download(url: str, path: Path, progress: Progress, meter: _Meter | None = N
             if status != 416 and (left == 0 or 400 <= status < 500):
                 kept = f" {size:,} bytes of it are kept, and the same command goes on there." if size else " Try again."
                 raise UserError(f"The download of {url} failed ({error}).{kept}") from None
-            progress(f"{path.name}: broke off after {size:,} bytes ({error}); going on")
+            progress(f"{_shown(path)}: broke off after {size:,} bytes ({error}); going on")
     os.replace(part, path)
     tag.unlink(missing_ok=True)
+
+
+def _shown(path: Path) -> str:
+    """The name of a file without what marks it as ours."""
+    return path.name.removeprefix(MARK)
 
 
 def _go_on(url: str, part: Path, tag: Path, progress: Progress, meter: _Meter | None) -> None:
@@ -270,20 +286,22 @@ def _go_on(url: str, part: Path, tag: Path, progress: Progress, meter: _Meter | 
         headers["Range"] = f"bytes={start}-"
         if known["validator"]:
             headers["If-Range"] = known["validator"]
-    with part.open("ab" if start else "wb") as stream:
+    with part.open("ab" if start else "wb") as file:
+        stream = _Bounded(file, start)
 
         def look(response: Any, *_: object, **__: object) -> None:
             """Before a byte is written: does the server continue the same file?"""
             if not response.ok or response.is_redirect:
                 return
             total, goes_on = _total(response), response.status_code == 206
+            stream.expect(total)
             if goes_on and known and total != known["total"]:
                 tag.unlink()
                 raise OSError(f"another file of {total:,} bytes is there now")
             if goes_on:
-                progress(f"{part.stem}: going on after {start:,} of {total:,} bytes")
+                progress(f"{_shown(part.with_suffix(''))}: going on after {start:,} of {total:,} bytes")
             else:
-                stream.truncate(0)
+                stream.restart()
             if meter is not None:
                 meter.before = start if goes_on else 0
             _write_tag(tag, url, response)
@@ -295,6 +313,32 @@ def _go_on(url: str, part: Path, tag: Path, progress: Progress, meter: _Meter | 
         tag.unlink()
     if total and size != total:
         raise OSError(f"{size:,} bytes came instead of {total:,}")
+
+
+class _Bounded:
+    """A file that takes no more than a download may have, whatever length the server states, or none."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+
+    def write(self, data: bytes) -> int:
+        self._size += len(data)
+        if self._size > LARGEST_DOWNLOAD:
+            raise UserError(f"The download goes on after {LARGEST_DOWNLOAD:,} bytes, the most that is fetched.")
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def expect(self, total: int) -> None:
+        """Refuse what the server says is too long, before a byte of it."""
+        if total > LARGEST_DOWNLOAD:
+            raise UserError(f"The download is of {total:,} bytes; at most {LARGEST_DOWNLOAD:,} are fetched.")
+
+    def restart(self) -> None:
+        """Begin anew, as the server sends all of it."""
+        self._file.truncate(0)
+        self._size = 0
 
 
 def _write_tag(tag: Path, url: str, response: Any) -> None:
@@ -314,41 +358,56 @@ def _total(response: Any) -> int:
 def _read_tag(tag: Path, url: str) -> dict[str, Any] | None:
     """What is known of a partial file; None if nothing is, or it is of another address."""
     try:
-        known: dict[str, Any] = json.loads(tag.read_text(encoding="utf-8"))
-        return known if known["url"] == url and known["total"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        known: dict[str, Any] = json.loads(read_text(tag, _LARGEST_TAG))
+        typed = type(known["total"]) is int and isinstance(known["validator"], str)
+        return known if typed and known["url"] == url and known["total"] else None
+    except (UserError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def _extract(packed: Path, archive: Archive, wanted: Collection[str] | None, into: Path) -> None:
     """Write the members that match, each under its last name part alone, into a folder; ``wanted`` are image ids."""
     try:
+        names: set[str] = set()
         members = _zip_members if zipfile.is_zipfile(packed) else _tar_members
+        left = LARGEST_TOTAL
         with members(packed, archive.password) as found:
-            for name, plain, open_member in found:
+            for number, (name, plain, open_member) in enumerate(found):
+                if number >= MOST_MEMBERS:
+                    raise UserError(f"Archive {_shown(packed)} holds more than {MOST_MEMBERS:,} files; none is used.")
                 _refuse_unsafe(name, plain, packed)
                 path = PurePosixPath(name)
                 chosen = fnmatch.fnmatch(name, archive.members) and (wanted is None or path.stem in wanted)
+                chosen = chosen and not any(map(is_system_file, path.parts))
                 stream = open_member() if chosen else None
                 if stream is not None:
+                    if path.name in names:
+                        raise UserError(f"Archive {packed.name} holds several files named {path.name}; none is used.")
+                    names.add(path.name)
                     with stream, (into / path.name).open("wb") as out:
-                        _copy(stream, out, name, packed)
+                        left -= _copy(stream, out, name, packed, left)
     # zipfile raises RuntimeError for a wrong password and NotImplementedError for unknown compression.
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, KeyError, RuntimeError) as error:
-        raise UserError(f"Archive {packed.name} is damaged ({error}). It was deleted; try again.") from None
+        raise UserError(f"Archive {_shown(packed)} is damaged ({error}). It was deleted; try again.") from None
 
 
-def _copy(stream: IO[bytes], out: IO[bytes], name: str, packed: Path) -> None:
-    """Unpack one member; what it claims to hold need not be what comes out."""
-    left = LARGEST_MEMBER
+def _copy(stream: IO[bytes], out: IO[bytes], name: str, packed: Path, left: int) -> int:
+    """Unpack one member; what it claims to hold need not be what comes out. Returns its bytes, at most ``left``."""
+    size = 0
     while data := stream.read(1 << 20):
-        left -= len(data)
-        if left < 0:
+        size += len(data)
+        if size > LARGEST_MEMBER:
             raise UserError(
-                f"Archive {packed.name} holds {name!r} of more than {LARGEST_MEMBER:,} bytes; no image is so large. "
+                f"Archive {_shown(packed)} holds {name!r} of more than {LARGEST_MEMBER:,} bytes; no image is so large. "
+                "Nothing of it is used."
+            )
+        if size > left:
+            raise UserError(
+                f"Archive {_shown(packed)} unpacks to more than {LARGEST_TOTAL:,} bytes; no data set is so large. "
                 "Nothing of it is used."
             )
         out.write(data)
+    return size
 
 
 #: Name, whether it is a plain file or folder, and how to open it (None for a folder).
@@ -382,6 +441,6 @@ def _refuse_unsafe(text: str, plain: bool, packed: Path) -> None:
     outside = name.is_absolute() or ".." in name.parts or "\\" in text or ":" in text
     if outside or not plain:
         raise UserError(
-            f"Archive {packed.name} holds {text!r}, which leaves the target folder or is no plain "
+            f"Archive {_shown(packed)} holds {text!r}, which leaves the target folder or is no plain "
             "file; nothing of it is used. Allowed are plain files below the archive's own folder."
         )

@@ -17,7 +17,7 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.captures import CaptureSet, View
-from denoisebench.protocol.images import EXTENSIONS, AnyImage
+from denoisebench.protocol.images import AnyImage, image_files
 
 VIEWS, TEST_VIEW, CAPTURES = range(1, 21), 19, 50
 SOURCE = "https://github.com/yinhaoz/denoising-fluorescence (download_dataset.sh)"
@@ -101,7 +101,7 @@ def _view(folder: Path, number: int) -> View:
     raw, reference = folder / "raw" / str(number), folder / "gt" / str(number) / "avg50.png"
     if not raw.is_dir():
         raise UserError(f"Folder {raw} with the captures of view {number} is missing. Get it from {SOURCE}")
-    captures = sorted(path for path in raw.iterdir() if path.suffix.lower() in EXTENSIONS)
+    captures = image_files(raw)
     if not captures:
         raise UserError(f"Folder {raw} holds no captures of view {number}. Get them from {SOURCE}")
     if not reference.is_file():

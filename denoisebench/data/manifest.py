@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import file_sha256
-from denoisebench.protocol.images import pixel_hash, read_image
+from denoisebench.core.files import read_text, write_text
+from denoisebench.protocol.images import image_id, pixel_hash, read_picture
 
 MANIFEST_COLUMNS = ("file", "width", "height", "channels", "sha256", "pixels_sha256")
 
@@ -28,7 +28,7 @@ class Entry:
     @property
     def image(self) -> str:
         """The image's id: its file name without extension, with the folders before it."""
-        return PurePosixPath(self.file).with_suffix("").as_posix()
+        return image_id(self.file)
 
 
 def read_manifest(path: Path) -> list[Entry]:
@@ -43,9 +43,9 @@ def read_manifest(path: Path) -> list[Entry]:
     if not path.is_file():
         raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Manifest {path} cannot be read ({error}).") from None
+        lines = read_text(path).splitlines()
+    except UserError as error:
+        raise UserError(f"Manifest: {error}") from None
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
     if not rows or tuple(rows[0]) != MANIFEST_COLUMNS:
         raise UserError(f"Manifest {path} is damaged: expected columns {columns}.")
@@ -53,7 +53,7 @@ def read_manifest(path: Path) -> list[Entry]:
     for row in rows[1:]:
         try:
             file, width, height, channels, sha256, pixels = row
-            if set(file) & set("\\:\0") or set(file.split("/")) & {"", ".", ".."}:
+            if not _listable(file):
                 raise ValueError
             entries.append(Entry(file, int(width), int(height), int(channels), sha256, pixels))
         except ValueError:
@@ -62,18 +62,40 @@ def read_manifest(path: Path) -> list[Entry]:
     return entries
 
 
+def _listable(file: str) -> bool:
+    """Whether a path may stand in a manifest: below its folder on any system, and in one line and column."""
+    return file.isprintable() and not set(file) & set("\\:") and not set(file.split("/")) & {"", ".", ".."}
+
+
 def entry_of(path: Path) -> Entry:
     """The manifest entry of an image file."""
-    pixels = read_image(path)
-    height, width, channels = pixels.shape
-    return Entry(path.name, width, height, channels, file_sha256(path), pixel_hash(pixels))
+    return read_entry(path)[0]
+
+
+def read_entry(path: Path) -> tuple[Entry, bool]:
+    """The manifest entry of an image file, and whether its orientation turned it."""
+    picture = read_picture(path)
+    height, width, channels = picture.pixels.shape
+    entry = Entry(path.name, width, height, channels, picture.sha256, pixel_hash(picture.pixels))
+    return entry, picture.turned
 
 
 def write_manifest(path: Path, entries: Sequence[Entry], comment: str = "") -> None:
-    """Write a manifest that `read_manifest` reads."""
+    """Write a manifest that `read_manifest` reads.
+
+    Raises
+    ------
+    UserError
+        A file has a name that cannot stand in one, or the disk is full.
+    """
+    bad = next((entry.file for entry in entries if not _listable(entry.file) or entry.file.startswith("#")), None)
+    if bad is not None:
+        raise UserError(
+            f"The file name {bad!r} cannot stand in a manifest (\\, :, # in front, line breaks); rename it."
+        )
     lines = [f"# {line}" for line in comment.splitlines()] + ["\t".join(MANIFEST_COLUMNS)]
     lines += ["\t".join(map(str, (e.file, e.width, e.height, e.channels, e.sha256, e.pixels))) for e in entries]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def refuse_twins(entries: Sequence[Entry], where: str) -> None:

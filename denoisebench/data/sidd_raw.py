@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
-from denoisebench.data.dataset import FolderSet, MissingData
+from denoisebench.core.systemfiles import is_system_file
+from denoisebench.data.dataset import FolderSet, MissingData, changed
 from denoisebench.data.manifest import Entry
 from denoisebench.data.matfiles import MatImage, mat_shapes, read_mat
 from denoisebench.protocol.images import AnyImage, FloatImage, pack_bayer, unpack_bayer
@@ -31,6 +32,7 @@ from denoisebench.protocol.images import AnyImage, FloatImage, pack_bayer, unpac
 SOURCE = "https://www.eecs.yorku.ca/~kamel/sidd/"
 LICENCE = "see the source page (its code: MIT)"
 _FRAME = re.compile(r"(?P<scene>\d+)_NOISY_RAW_(?P<frame>\d+)\.mat", re.IGNORECASE)
+_REFERENCE = re.compile(r"\d+_GT_RAW_\d+\.mat", re.IGNORECASE)
 # Of a file too large to hash in every run, so much at three places.
 _SAMPLE = 2**16
 
@@ -94,8 +96,10 @@ class RawBlocks(RawSet):
         if position is None:
             raise unknown(f"image of data set {self.name!r}", image, self._positions)
         if key not in self._arrays:
-            self._arrays[key] = read_mat(self._file(key), key)
-            self._check_shape(key, self._arrays[key].shape)
+            array = read_mat(self._file(key), key, self._file_hashes[key])
+            self._check_shape(key, array.shape)
+            self._check_range(key, array)
+            self._arrays[key] = array
         return pack_bayer(self._arrays[key][position][:, :, None])
 
     @cached_property
@@ -127,6 +131,15 @@ class RawBlocks(RawSet):
                 f"width): damaged or another version. Get it from {self.source}"
             )
 
+    def _check_range(self, key: str, array: npt.NDArray[Any]) -> None:
+        """White is 1.0, and noise reaches a little beyond; counts of a sensor would be scored as if they were light."""
+        low, high = float(array.min()), float(array.max())
+        if array.dtype.kind == "f" and not -1 <= low <= high <= 2:
+            raise UserError(
+                f"File {self._file(key)}: {key} reaches from {low:g} to {high:g}; it should lie in 0..1. Get it from "
+                f"{self.source}"
+            )
+
     def verify(self) -> None:
         for key in self._keys:
             shapes = mat_shapes(self._file(key))
@@ -146,7 +159,11 @@ class RawBlocks(RawSet):
 
     @cached_property
     def data_hash(self) -> str:
-        return hashlib.sha256(" ".join(file_sha256(self._file(key)) for key in self._keys).encode()).hexdigest()
+        return hashlib.sha256(" ".join(self._file_hashes.values()).encode()).hexdigest()
+
+    @cached_property
+    def _file_hashes(self) -> dict[str, str]:
+        return {key: file_sha256(self._file(key)) for key in self._keys}
 
 
 class RawScenes(RawSet):
@@ -164,18 +181,31 @@ class RawScenes(RawSet):
     def _scenes(self) -> dict[str, list[tuple[Path, Path]]]:
         """Noisy and reference files by scene, frames in order."""
         scenes: dict[str, list[tuple[Path, Path]]] = {}
-        files = {path for path in self.folder.rglob("*") if path.suffix.lower() == ".mat"}
-        for noisy in sorted(files):
+        files = [path for path in sorted(self.folder.rglob("*")) if path.suffix.lower() == ".mat" and self._ours(path)]
+        frames: dict[tuple[str, str], Path] = {}
+        every, used = set(files), set()
+        for noisy in files:
             match = _FRAME.fullmatch(noisy.name)
             if match is None:
                 continue
+            twin = frames.setdefault((match["scene"], match["frame"]), noisy)
+            if twin != noisy:
+                raise UserError(f"Files {twin} and {noisy} are both {noisy.stem} of one scene; keep one of them.")
             clean = noisy.with_name(re.sub("NOISY", "GT", noisy.name, flags=re.IGNORECASE))
-            if clean not in files:
+            if clean not in every:
                 raise UserError(f"The reference {clean} of {noisy.name} is missing. Get it from {self.source}")
+            used.add(clean)
             scenes.setdefault(match["scene"], []).append((noisy, clean))
+        lone = [path for path in files if _REFERENCE.fullmatch(path.name) and path not in used]
+        if lone:
+            raise UserError(f"The reference {lone[0]} has no noisy frame beside it. Get it from {self.source}")
         if not scenes:
             raise UserError(f"Folder {self.folder} holds no NNNN_NOISY_RAW_NNN.MAT file. Get them from {self.source}")
         return scenes
+
+    def _ours(self, path: Path) -> bool:
+        """Whether a path below the folder is no system file, and in none of a system's folders."""
+        return not any(map(is_system_file, path.relative_to(self.folder).parts))
 
     @property
     def images(self) -> list[str]:
@@ -185,10 +215,10 @@ class RawScenes(RawSet):
         return len(self._scenes[image])
 
     def capture(self, image: str, index: int) -> AnyImage:
-        return MatImage(self._scenes[image][index][0], "x")  # type: ignore[return-value]
+        return self._mosaic(self._scenes[image][index][0])  # type: ignore[return-value]
 
     def reference(self, image: str, index: int) -> AnyImage:
-        return MatImage(self._scenes[image][index][1], "x")  # type: ignore[return-value]
+        return self._mosaic(self._scenes[image][index][1])  # type: ignore[return-value]
 
     def load(self, image: str) -> AnyImage:
         return self.reference(image, 0)
@@ -211,16 +241,48 @@ class RawScenes(RawSet):
         here = self.extent or "all scenes"
         return f"Data set {self.name!r} is unverified: {here}, no hash of the original files is shipped."
 
-    @cached_property
+    @property
     def data_hash(self) -> str:
         """SHA-256 over names, sizes, and samples of every file: all of it would be 10 GB in every run."""
-        digest = hashlib.sha256()
-        for frames in self._scenes.values():
-            for path in (path for frame in frames for path in frame):
-                size = path.stat().st_size
-                digest.update(f"{path.name} {size}".encode())
-                with path.open("rb") as stream:
-                    for start in (0, size // 2, max(0, size - _SAMPLE)):
-                        stream.seek(start)
-                        digest.update(stream.read(_SAMPLE))
-        return digest.hexdigest()
+        return self._hashes[0]
+
+    @cached_property
+    def _hashes(self) -> tuple[str, dict[Path, str]]:
+        """`data_hash`, and the same of every single file."""
+        whole, each = hashlib.sha256(), {}
+        for path in (path for frames in self._scenes.values() for frame in frames for path in frame):
+            sample = _sample(path)
+            whole.update(sample)
+            each[path] = hashlib.sha256(sample).hexdigest()
+        return whole.hexdigest(), each
+
+    def _mosaic(self, path: Path) -> MatImage:
+        """A file that is what it was when it was hashed, and stays so while it is in use."""
+        if hashlib.sha256(_sample(path)).hexdigest() != self._hashes[1][path]:
+            raise changed(path)
+        first = _times(path)
+
+        def unchanged() -> None:
+            if _times(path) != first:
+                raise changed(path)
+
+        return MatImage(path, "x", unchanged)
+
+
+def _sample(path: Path) -> bytes:
+    """Name, size, and what stands at three places of a file."""
+    try:
+        size = path.stat().st_size
+        parts = [f"{path.name} {size}".encode()]
+        with path.open("rb") as stream:
+            for start in (0, size // 2, max(0, size - _SAMPLE)):
+                stream.seek(start)
+                parts.append(stream.read(_SAMPLE))
+    except OSError as error:
+        raise UserError(f"File {path} cannot be read ({error.strerror or error}).") from None
+    return b"".join(parts)
+
+
+def _times(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

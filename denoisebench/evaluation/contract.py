@@ -6,14 +6,17 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise, known_of
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.lookup import find_dataset, parse_method
-from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod, setting_flaw
+from denoisebench.plugins.parcel import Parcel
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.protocol.noise import REAL, Draw, Noise, add_noise_batch, parse_noise
@@ -51,6 +54,9 @@ def check(text: str) -> Iterator[Verdict]:
     method = parse_method(text)
     yield _verdict("metadata: label and licence are given", partial(_metadata, method))
     yield _verdict("settings: frozen dataclass, and its text reads back", partial(_settings, method))
+    yield _verdict(
+        "settings, label and packages are stored and handed to other processes as they are", partial(_kept, method)
+    )
     yield _verdict("needs: told is a subset of info.needs", partial(_needs, method))
     for channels in method.info.channels:
         # Packed raw images come with real noise, and the rest is as for colour.
@@ -98,6 +104,22 @@ def _settings(method: Method) -> str | None:
     if without:
         return f"settings without a default: {', '.join(without)}"
     return None if parse_method(method.text) == method else f"{method.text} does not read back"
+
+
+def _kept(method: Method) -> str | None:
+    for key, value in method.settings().items():
+        problem = setting_flaw(value)
+        if problem:
+            return f"{key}: {problem}"
+    info = method.info
+    texts = {"label": info.label, "licence": info.licence, **{f"package {p!r}": p for p in info.packages}}
+    wrong = [name for name, text in texts.items() if type(text) is not str]
+    if wrong:
+        return f"{wrong[0]} is no text"
+    stored = sealed({"settings": method.settings(), "text": method.text, "label": info.label}, 1)
+    if parse_json(Path(method.name), stored)["settings"] != method.settings():
+        return "the settings do not read back from JSON"
+    return None if Parcel.of(method).open() == method else "another process gets another method"
 
 
 def _needs(method: Method) -> str | None:

@@ -18,7 +18,7 @@ from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe, Report, fit
 from denoisebench.plugins.method import Known, LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import Draws
-from denoisebench.protocol.images import AnyImage, FloatImage, pad, to_float
+from denoisebench.protocol.images import AnyImage, FloatImage, checked, pad, to_float
 from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Draw, Noise
 from denoisebench.protocol.protocol import Row
@@ -190,16 +190,16 @@ def _noisy_images(
     image_loaded, clean = "", np.zeros((0, 0, 0), np.uint8)
     for image, repeat in wanted:
         if noise.real:
-            clean, noisy = np.asarray(dataset.reference(image, repeat)), to_float(dataset.capture(image, repeat))
+            which = f"capture {repeat + 1} of image {image!r} of data set {dataset.name!r}"
+            clean = checked(dataset.reference(image, repeat), f"The reference of {which}")
+            noisy = to_float(checked(dataset.capture(image, repeat), f"C{which[1:]}"))
             if noisy.shape != clean.shape:
-                raise UserError(
-                    f"Capture {repeat + 1} of image {image!r} of data set {dataset.name!r} has the shape "
-                    f"{noisy.shape}, its reference {clean.shape}."
-                )
+                raise UserError(f"C{which[1:]} has the shape {noisy.shape}, its reference {clean.shape}.")
             yield image, repeat, clean, Draw(noisy, None)
             continue
         if image != image_loaded:
-            image_loaded, clean = image, dataset.load(image)
+            clean = checked(dataset.load(image), f"Image {image!r} of data set {dataset.name!r}")
+            image_loaded = image
         yield image, repeat, clean, draws.draw(dataset.name, image, repeat, clean, noise)
 
 
@@ -261,7 +261,10 @@ def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, i
     if result.dtype.kind != "f":
         raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
     result = result[:height, :width]
-    if not np.isfinite(result).all():
+    with np.errstate(over="ignore"):
+        # What single precision cannot hold overflows when it is squared.
+        finite = np.isfinite(result.astype(np.float32, copy=False)).all()
+    if not finite:
         raise ContractError(f"method {method.name!r} returned values that are not finite")
     return result, steps, used
 

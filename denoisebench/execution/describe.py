@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from denoisebench.data.dataset import DataSet, FolderSet
+from denoisebench.core.errors import UserError
+from denoisebench.data.dataset import DataSet, FolderSet, OwnFolder
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.experiment.revisions import PROTOCOL, code_digest
+from denoisebench.plugins.identity import class_name
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
@@ -31,9 +34,11 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         "protocol": cell.protocol.fingerprint,
         "noise_title": cell.noise.title,
         "dataset_title": cell.dataset.title,
+        "dataset_class": class_name(cell.dataset),
         "training": "",
         "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
         "machine": {},
+        "harness": [code_digest(PROTOCOL)],
         "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
     if cell.fit is not None and isinstance(method, PerImageMethod):
@@ -45,7 +50,10 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         }
         found["training_record"]["draws"] = record.get("recipe", {}).get("draws", "")
         found["warnings"] += record.get("warnings", [])
-        shared = shared_images(_training_set(record, experiment), cell.dataset)
+        training = _training_set(record, experiment)
+        if isinstance(training, OwnFolder) and training.note:
+            found["warnings"].append(f"training: {training.note.rstrip('.')}")
+        shared = shared_images(training, cell.dataset)
         found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
     return found
 
@@ -59,8 +67,13 @@ def shared_images(training: DataSet | None, test: DataSet) -> int:
 
 
 def _training_set(record: Mapping[str, Any], experiment: Experiment) -> DataSet | None:
-    """The images a network was trained on, if they are a data set of this machine."""
+    """The images a network was trained on, if they are a data set of this machine: by their hash, not by the name."""
     name = record.get("data", {}).get("name")
     own = experiment.train_data
-    known = name in DATASETS.names() or (own is not None and own.name == name)
-    return experiment.training_data(name) if known else None
+    if name not in DATASETS.names() and (own is None or own.name != name):
+        return None
+    try:
+        found = experiment.training_data(name)
+        return found if found.data_hash == record["data"].get("sha256") else None
+    except UserError:
+        return None

@@ -19,6 +19,7 @@ from typing import Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
@@ -111,9 +112,9 @@ def measured(cell: StoredCell, dataset: DataSet) -> Iterator[tuple[str, str, flo
 
 def trained(record: Mapping[str, Any]) -> Iterator[tuple[str, str, float, float]]:
     """(method, kind, megapixels, seconds) that the record of a training shows."""
-    recipe, steps = record["recipe"], record["steps"]
-    if steps and record["seconds"]:
-        yield record["method"], TRAIN, recipe["batch"] * recipe["crop"] ** 2 / 1e6, record["seconds"] / steps
+    recipe, steps, seconds = record.get("recipe", {}), record.get("steps"), record.get("seconds")
+    if steps and seconds and {"batch", "crop"} <= recipe.keys() and "method" in record:
+        yield record["method"], TRAIN, recipe["batch"] * recipe["crop"] ** 2 / 1e6, seconds / steps
 
 
 def megapixels(dataset: DataSet, images: Sequence[str]) -> list[float]:
@@ -131,12 +132,13 @@ def megapixels(dataset: DataSet, images: Sequence[str]) -> list[float]:
 def timings(planned: Sequence[Planned], store: Store) -> Timings:
     """What is known about costs: this results folder, weights, the reference machine."""
     known = Timings()
-    datasets = {entry.cell.dataset.name: entry.cell.dataset for entry in planned}
+    datasets = {(entry.cell.dataset.name, entry.cell.protocol.data_hash): entry.cell.dataset for entry in planned}
     for cell in store.all():
-        dataset = datasets.get(cell.identity["protocol"]["dataset"])
+        protocol = cell.identity["protocol"]
+        dataset = datasets.get((protocol["dataset"], protocol.get("data_hash", "")))
         if dataset is not None:
             for facts in measured(cell, dataset):
-                known.add(*facts, device=cell.identity["device"], source=HERE)
+                known.add(*facts, device=cell.identity.get("device", "cpu"), source=HERE)
     for folder in weights_folders():
         for weights in read_folder(folder).values():
             for facts in trained(weights.record):
@@ -161,7 +163,7 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
         return [Cost(0, False, 0, 0.0, "") for _ in planned]
     known = timings(planned, store)
     # The file name of a trained network ends with the key of its training.
-    records = [path for path in store.models.glob("*.json") if path.with_suffix(".safetensors").is_file()]
+    records = [path for path in own_entries(store.models, "*.json") if path.with_suffix(".safetensors").is_file()]
     paid = {path.stem.rpartition("-")[2] for path in records}
     sizes: dict[str, Mapping[str, float]] = {}
     costs = []

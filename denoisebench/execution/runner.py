@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from denoisebench.core.progress import Progress
+from denoisebench.data.dataset import OwnFolder
 from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.execution.scheduler import CellProgress, Scheduler, TrainingProgress
 from denoisebench.experiment.cells import Experiment
 from denoisebench.plugins.method import LearnedMethod
-from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.store import Store, StoredCell, report_flaw
 from denoisebench.training.job import TrainingJob
 from denoisebench.training.records import record_of
 from denoisebench.training.weights import Weights
@@ -68,13 +69,20 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
     if any(entry.missing for entry in planned):
         with _executor(executor, experiment) as ready:
             Scheduler(experiment, store, progress, ready).all([work for work in works if work.missing])
+    return _outcome(works)
+
+
+def _outcome(works: Sequence[CellProgress]) -> Outcome:
+    """What came of the cells of a run."""
     outcome = Outcome(computed=sum(work.computed for work in works))
     for work in works:
         if work.cell.skip:
             outcome.skipped.append((work.cell.title, work.cell.skip))
         if work.failure:
             outcome.failed.append((work.cell.title, work.failure))
-        if work.stored.rows:
+        if work.stored.rows and (flaw := report_flaw(work.stored)):
+            outcome.failed.append((work.cell.title, f"what is stored of it cannot be shown: {flaw}"))
+        elif work.stored.rows:
             outcome.cells.append(work.stored)
     return outcome
 
@@ -128,6 +136,8 @@ def train_only(
         for method in experiment.methods
         if isinstance(method, LearnedMethod)
     }
+    if isinstance(experiment.train_data, OwnFolder) and experiment.train_data.note:
+        progress.say(f"WARNING: {experiment.train_data.note}")
     if all(record_of(job, store.models, progress.say) for job in jobs.values()):
         nets = [TrainingProgress(job) for job in jobs.values()]
     else:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from statistics import fmean
 from typing import Any
 
 from denoisebench.core.files import write_text
@@ -37,6 +38,7 @@ from denoisebench.execution.tasks import (
 )
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.protocol.draws import Draws
+from denoisebench.protocol.metrics import finite
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.job import TrainingJob
 from denoisebench.training.records import record_of
@@ -255,6 +257,8 @@ class Scheduler:
         work.stored.about = about(cell, record, self._experiment, written)
         if work.stored.rows:
             work.stored.about["machine"] = earlier.get("machine", {})
+            codes = [*earlier.get("harness", []), *work.stored.about["harness"]]
+            work.stored.about["harness"] = list(dict.fromkeys(codes))
             work.stored.about |= {name: earlier[name] for name in ("machines",) if name in earlier}
         work.order = self._order(cell, key)
         self._progress.say(f"[{work.number}/{work.of}] {cell.title}: {work.total} images")
@@ -391,7 +395,7 @@ class Scheduler:
         work.dirty = True
         if time.monotonic() - work.saved > min(SAVE_SECONDS, len(work.stored.rows) * ROW_SECONDS / SAVE_SHARE):
             self._save(work)
-        mean = sum(r.psnr for r in work.stored.rows.values()) / len(work.stored.rows)
+        mean = fmean(finite(r.psnr for r in work.stored.rows.values()))
         self._show(work, 0.0, f"mean {mean:.2f} dB")
 
     def _advance(self, work: CellProgress, event: Advance) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from denoisebench.core import limits
 from denoisebench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET = "600steps"
 #: Several texts: with commas between them, or as a list.
 Texts = str | Sequence[str]
-#: Options of training that are whole numbers, and the smallest of each.
-_SMALLEST = {"batch": 1, "crop": 32, "devices": 1, "trainings": 1}
+# Options of training that are whole numbers, and their bounds.
+_BOUNDS = {
+    "batch": (1, limits.BATCH),
+    "crop": (32, limits.CROP),
+    "devices": (1, limits.DEVICES),
+    "seed": (0, limits.SEED),
+    "trainings": (1, limits.TRAININGS),
+}
 
 
 @dataclass(frozen=True)
@@ -114,10 +121,10 @@ def make_experiment(
 
 
 def _check_numbers(training: TrainingOptions) -> None:
-    for name, smallest in _SMALLEST.items():
+    for name, (low, high) in _BOUNDS.items():
         value = getattr(training, name)
-        if value is not None and (type(value) is not int or value < smallest):
-            raise UserError(f"--{name} {value}: allowed are whole numbers from {smallest}.")
+        if value is not None:
+            limits.whole_number(f"--{name}", str(value), low, high)
 
 
 def check_root(data_root: Path | None) -> None:

@@ -7,28 +7,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core import limits
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.provenance import (
-    EVALUATION,
-    FITTING,
-    NETWORKS,
-    TRAINING,
-    code_digest,
-    plugin_digest,
-    source_digest,
-    versions,
-)
+from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.fit import FitRecipe, fit_recipe
-from denoisebench.networks import user_network
-from denoisebench.plugins.lookup import find_dataset, source_of
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
+from denoisebench.plugins.identity import is_registered
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet
 from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS, Protocol
 from denoisebench.training.job import TrainingJob
-from denoisebench.training.recipe import Recipe
+from denoisebench.training.recipe import Budget, Recipe, parse_budget
 from denoisebench.training.weights import Shelf, Weights
 
 DRAWS = ("counter", "legacy")
@@ -137,8 +130,13 @@ class Experiment:
             raise unknown("source of noise", self.draws, DRAWS)
         if self.padding not in PADDINGS:
             raise unknown("padding", self.padding, PADDINGS)
-        if self.repeats is not None and self.repeats < 1:
-            raise UserError(f"--repeats {self.repeats}: allowed are whole numbers from 1, or paper.")
+        if self.repeats is not None and not 1 <= self.repeats <= limits.REPEATS:
+            raise UserError(
+                f"--repeats {self.repeats}: allowed are whole numbers from 1 to {limits.REPEATS:,}, or paper."
+            )
+        _check_budget("--budget", self.recipe.budget)
+        if self.image_budget not in (None, "paper"):
+            _check_budget("--image-budget", parse_budget(str(self.image_budget)))
         if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
             raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
         if self.draws == "legacy":
@@ -146,9 +144,10 @@ class Experiment:
 
     def _check_legacy(self) -> None:
         for dataset in self.datasets:
-            if dataset.name not in LEGACY_ORDER:
+            if not has_legacy_draws(dataset):
+                own = f"the folder {dataset.name!r}" if dataset.name in LEGACY_ORDER else repr(dataset.name)
                 raise UserError(
-                    f"Legacy draws are defined for {', '.join(LEGACY_ORDER)}, not for {dataset.name!r}. "
+                    f"Legacy draws are defined for the data sets {', '.join(LEGACY_ORDER)}, not for {own}. "
                     "Use --noise-draws counter there."
                 )
             if (self.repeats or 0) > dataset.paper_repeats:
@@ -224,6 +223,11 @@ class Experiment:
         for dataset in self.datasets:
             count = dataset.paper_repeats if self.repeats is None else self.repeats
             images = dataset.images
+            if count * len(images) > limits.PAIRS:
+                raise UserError(
+                    f"--repeats {count}: data set {dataset.name!r} has {len(images):,} images, and {limits.PAIRS:,} "
+                    "noisy images of one set are allowed."
+                )
             wanted = [(image, repeat) for repeat in range(count) for image in images]
             for noise in self.noises:
                 protocol = self._protocol(noise, dataset)
@@ -243,18 +247,11 @@ class Experiment:
     ) -> TrainingJob:
         """The training a learned method needs for a noise and a channel count, the first one or a later one."""
         data = self.training_set(channels, noise, test)
-        code = {
-            "training": code_digest(TRAINING),
-            "plugin": plugin_digest(source_of(method)),
-            **versions(("torch", "numpy")),
-        }
-        own = user_network(method.network)
-        if own is not None:
-            code["network"] = source_digest(own)
+        code = {"training": TRAINING_VERSION, **code_of(method, data), **versions(("torch", "numpy"))}
         described = {"name": data.name, "sha256": data.data_hash}
         described |= {"extent": data.extent} if data.extent else {}
         recipe = replace(self.recipe, seed=self.recipe.seed + number)
-        return TrainingJob(method, noise, recipe, channels, described, code, self.device)
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING))
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
@@ -278,13 +275,13 @@ class Experiment:
         if isinstance(method, LearnedMethod) and not (skip and noise.real):
             try:
                 weights, job = self._trained(method, noise, dataset)
-                training = job.identity if job else {"weights": weights.sha256, "networks": code_digest(NETWORKS)}  # type: ignore[union-attr]
+                training = job.identity if job else {"weights": weights.sha256}  # type: ignore[union-attr]
             except _Unsuited as error:
                 skip = str(error)
         elif isinstance(method, PerImageMethod):
             try:
                 fit = fit_recipe(method, self.image_budget, self.image_precision)
-                training = {"fit": asdict(fit), "code": code_digest(FITTING), "networks": code_digest(NETWORKS)}
+                training = {"fit": asdict(fit)}
             except UserError as error:
                 skip = skip or str(error)
         return _Network(job, weights, fit, training, skip)
@@ -300,7 +297,7 @@ class Experiment:
             # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
             data = self.training_set(dataset.channels, noise, dataset)
             weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
-            if weights:
+            if weights and _trained_on(weights, data):
                 return weights, None
             if data.channels != dataset.channels:
                 raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
@@ -326,8 +323,8 @@ class Experiment:
             "settings": method.settings(),
             "protocol": dict(described),
             "training": network.training,
-            "code": {"evaluation": code_digest(EVALUATION), "plugin": plugin_digest(source_of(method))},
-            "versions": versions(("numpy", *(() if plain else ("torch",)), *method.info.packages)),
+            "code": {"protocol": PROTOCOL_VERSION, **code_of(method, dataset)},
+            "versions": versions(("numpy", "scipy", *(() if plain else ("torch",)), *method.info.packages)),
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
@@ -337,8 +334,32 @@ class Experiment:
         )  # fmt: skip
 
 
+def _check_budget(option: str, budget: Budget) -> None:
+    """Raise a `UserError` for a training of more than a lifetime."""
+    most = {"steps": limits.STEPS, "epochs": limits.EPOCHS, "minutes": limits.MINUTES}[budget.unit]
+    if budget.amount > most:
+        raise UserError(f"{option} of {budget.amount:.3g} {budget.unit}: allowed are at most {most:,} {budget.unit}.")
+
+
+def has_legacy_draws(dataset: DataSet) -> bool:
+    """Whether a data set is one of those that the released tests drew noise for, rather than called like one."""
+    return dataset.name in LEGACY_ORDER and is_registered(dataset)
+
+
 class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
     """Nothing that this learned method could be trained on for real noise."""
+
+
+def _trained_on(weights: Weights, data: DataSet) -> bool:
+    """Whether weights are of these images, not of others of one name, as far as record and data can tell."""
+    listed = weights.record.get("data", {}).get("sha256")
+    # Of a built-in set without a manifest a part may be here, or nothing.
+    if not listed or (is_registered(data) and getattr(data, "manifest", None) is None):
+        return True
+    try:
+        return bool(listed == data.data_hash)
+    except UserError:
+        return True
 
 
 def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:

@@ -23,9 +23,12 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import Damaged, read_text
 
 #: Published tables that `denoisebench table` can measure.
 TABLES = (1, 2, 3, 4, 5, 6, 7, 8)
+#: Bytes of an experiment file.
+LARGEST = 2**20
 _REPEATED = ("weights",)
 # A network of one's own, network=file.py:Class.
 _CODE = re.compile(r"\.py\s*:", re.IGNORECASE)
@@ -70,10 +73,10 @@ def read_experiment(path: Path, allowed: Collection[str]) -> ExperimentFile:
         The file is missing or no TOML, or a key or value is not allowed; names file and key.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Experiment file {path} cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(read_text(path, LARGEST))
+    except Damaged as error:
+        raise UserError(f"Experiment file {error}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"Experiment file {path} is no TOML: {error}.") from None
     title, paper = data.pop("title", path.stem), data.pop("paper", None)
     if not isinstance(title, str):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.limits import REPEATS, TILE, whole_number
 from denoisebench.plugins.lookup import split_list
 from denoisebench.protocol.noise import Noise, parse_noise
 
@@ -19,18 +20,17 @@ def parse_repeats(text: str) -> int | None:
     """Read ``--repeats``: a number from 1, or ``paper`` (None) for the paper's number of each set."""
     if text == "paper":
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--repeats {text!r}: allowed are whole numbers from 1, or paper (10/3/20).")
-    return int(text)
+    return whole_number("--repeats", text, 1, REPEATS, ", or paper (10/3/20)")
 
 
 def parse_tile(text: str) -> int | None:
     """Read ``--tile``: ``auto`` (None), ``none`` (0), or the side of a tile, a multiple of 32."""
     if text in ("auto", "none"):
         return None if text == "auto" else 0
-    if not (text.isdecimal() and text.isascii()) or int(text) < 32 or int(text) % 32:
+    side = whole_number("--tile", text, 32, TILE, " that are multiples of 32, auto and none")
+    if side % 32:
         raise UserError(f"--tile {text!r}: allowed are auto, none and multiples of 32 from 32.")
-    return int(text)
+    return side
 
 
 def resolve_device(text: str) -> str:

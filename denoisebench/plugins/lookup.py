@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
@@ -18,13 +16,6 @@ from denoisebench.plugins.registry import DATASETS, METHODS
 #: Every method that a list does not name itself.
 ALL = "all"
 _METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
-# Finding the file of a class walks through modules.
-_file_of_class: Callable[[type], str] = cache(inspect.getfile)
-
-
-def source_of(method: Method) -> Path:
-    """The plugin file of a method."""
-    return Path(_file_of_class(type(method)))
 
 
 def split_list(text: str | Sequence[str]) -> list[str]:
@@ -111,7 +102,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
     if text in DATASETS.names():
         plugin = DATASETS.get(text)
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
-    path = Path(text).expanduser()
+    path = _path(text)
     if path.is_dir():
         return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
     if path.is_file():
@@ -119,9 +110,40 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
 
 
+def _path(text: str) -> Path:
+    """A path with the user's home folder in it, if there is one."""
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, KeyError):
+        raise UserError(f"{text!r} begins with a home folder that is not known; give the whole path.") from None
+
+
+def split_datasets(text: str | Sequence[str]) -> list[str]:
+    """Split a list of data sets and folders at its commas; a folder whose path has commas of its own stays whole."""
+    if not isinstance(text, str):
+        return split_list(text)
+    pieces, parts = text.split(","), []
+    while pieces:
+        lengths = range(len(pieces), 1, -1)
+        long = (count for count in lengths if _is_folder(",".join(pieces[:count]).strip()))
+        count = next(long, 1)
+        parts.append(",".join(pieces[:count]).strip())
+        del pieces[:count]
+    if not all(parts):
+        raise UserError(f"There is an empty entry in {text!r}; separate data sets with single commas.")
+    return parts
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return _path(text).is_dir()
+    except (OSError, ValueError, UserError):
+        return False
+
+
 def parse_datasets(text: str | Sequence[str], roots: Sequence[Path]) -> list[DataSet]:
     """Read a list of data sets and folders."""
-    found = [find_dataset(part, roots) for part in dict.fromkeys(split_list(text))]
+    found = [find_dataset(part, roots) for part in dict.fromkeys(split_datasets(text))]
     names = [dataset.name for dataset in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -198,9 +199,28 @@ class Method:
                 raise unknown(f"setting of {cls.name}", key, known)
             values[key] = _parse(f"{cls.name}[{key}={text}]", text, hints[key])
         try:
-            return cls(**values)
+            made = cls(**values)
         except ValueError as error:  # a plugin's own way to refuse a value
             raise UserError(f"Method {cls.name!r} refuses its settings: {error}") from error
+        except Exception as error:
+            raise UserError(f"Method {cls.name!r} fails on its settings: {type(error).__name__}: {error}") from error
+        for key, value in made.settings().items():
+            problem = setting_flaw(value)
+            if problem:
+                raise UserError(f"Method {cls.name!r} sets its setting {key!r} to what cannot be stored: {problem}.")
+        return made
+
+
+def setting_flaw(value: Any) -> str:
+    """Why a value cannot be a setting, which is stored, hashed and written in brackets; '' if it can."""
+    if type(value) not in (int, float, bool, str, type(None)):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        return f"{value!r} is a {kind}; allowed are int, float, bool, str and None"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not finite"
+    if isinstance(value, int) and abs(value) > 2**53:
+        return "it is beyond 2^53"
+    return ""
 
 
 def show_value(value: Any) -> str:
@@ -231,10 +251,10 @@ def _parse(where: str, text: str, kind: Any) -> Any:
         return text.lower() in ("true", "1", "yes")
     try:
         value = kind(text)
-        if isinstance(value, float) and not np.isfinite(value):
+        if type(value) in (int, float) and setting_flaw(value):
             raise ValueError
     except ValueError:
-        wanted = {int: "a whole number", float: "a finite number"}.get(kind, "text")
+        wanted = {int: "a whole number up to 2^53", float: "a finite number"}.get(kind, "text")
         raise UserError(f"{where}: the value must be {wanted}.") from None
     return value
 

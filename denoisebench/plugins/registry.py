@@ -1,8 +1,9 @@
 """Finding plugins without importing any of them by name.
 
-A built-in plugin is a file in ``methods/`` or ``datasets/`` whose name is the plugin's name; a third-party one
-is an entry point of the group ``denoisebench.methods`` or ``denoisebench.datasets``, or a file given by
-``--plugin``. Names are known without importing anything; a plugin is imported when it is asked for.
+A built-in plugin is a file in ``methods/`` or ``datasets/`` whose name is the plugin's name: Python, or TOML for a
+data set without any logic. A third-party one is an entry point of the group ``denoisebench.methods`` or
+``denoisebench.datasets``, or a file given by ``--plugin``. Names are known without importing or reading anything; a
+plugin is loaded when it is asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +24,12 @@ from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import file_sha256
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod
+from denoisebench.data.definition import define
+from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod, setting_flaw
 
 T = TypeVar("T")
+#: How the name of a data set's file ends.
+TOML = ".toml"
 
 
 class Registry(Generic[T]):
@@ -37,16 +42,24 @@ class Registry(Generic[T]):
     base : the class a plugin derives from
     abstract : classes of the contract itself, never plugins
     group : of the entry points of third parties; named like the package unless given
+    define : makes a class of a TOML file, for a kind of plugin that can be one
     """
 
     def __init__(
-        self, kind: str, package: str, base: type[T], abstract: tuple[type, ...], group: str | None = None
+        self,
+        kind: str,
+        package: str,
+        base: type[T],
+        abstract: tuple[type, ...],
+        group: str | None = None,
+        define: Callable[[Path], type[T]] | None = None,
     ) -> None:
         self.kind = kind
         self._package = package
         self._group = group or package
         self._base = base
         self._abstract = abstract
+        self._define = define
         self._loaders: dict[str, Callable[[], type[T]]] | None = None
         self._origins: dict[str, str] = {}
         self._classes: dict[str, type[T]] = {}
@@ -92,8 +105,10 @@ class Registry(Generic[T]):
             if digest != file_sha256(resolved):
                 raise UserError(f"Plugin file {path} was changed after it was loaded; start Python anew to use it.")
             return name
-        module = load_user_file(path, "Plugin")
-        plugin = self._only_plugin(module, str(path))
+        if self._define is not None and path.suffix == TOML:
+            plugin = self._define(path)
+        else:
+            plugin = self._only_plugin(load_user_file(path, "Plugin"), str(path))
         name = str(getattr(plugin, "name", ""))
         self._register(name, lambda: plugin, f"file {path}")
         self.files.append(resolved)
@@ -116,6 +131,9 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 self._register(module.name, self._builtin(module.name), "built in")
+        if self._define is not None:
+            for path in sorted(path for place in package.__path__ for path in Path(place).glob(f"*{TOML}")):
+                self._register(path.stem, partial(self._define, path), "built in")
         for point in entry_points(group=self._group):
             self._register(point.name, self._from_entry_point(point), f"entry point {point.value}")
 
@@ -178,9 +196,23 @@ class Registry(Generic[T]):
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
                 raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
+            problem = setting_flaw(setting.default) if setting.default is not dataclasses.MISSING else ""
+            if problem:
+                raise UserError(f"Method plugin {where}: the default of its setting {setting.name!r}, {problem}.")
         return plugin
 
 
 _SHAPES = (Method, PlainMethod, LearnedMethod, PerImageMethod)
 METHODS: Registry[Method] = Registry("method", "denoisebench.methods", Method, _SHAPES)
-DATASETS: Registry[DataSet] = Registry("data set", "denoisebench.datasets", DataSet, (DataSet, FolderSet))
+DATASETS: Registry[DataSet] = Registry(
+    "data set", "denoisebench.datasets", DataSet, (DataSet, FolderSet), define=define
+)
+
+
+def add_files(paths: Iterable[Path]) -> None:
+    """Load plugin files of the user's: methods in Python, data sets in TOML."""
+    for path in paths:
+        if path.suffix == TOML:
+            DATASETS.add_file(path)
+        else:
+            METHODS.add_file(path)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import stat
+import unicodedata
 import warnings
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.systemfiles import own_entries
+from denoisebench.core.text import readable
+from denoisebench.protocol.imagefiles import FORMATS, Corrupt, Header, Unsuitable, read_header, upright
 
 FloatImage = npt.NDArray[np.float32]
 UIntImage = npt.NDArray[np.uint8]
@@ -20,90 +29,215 @@ AnyImage = npt.NDArray[Any]
 CHANNEL_KINDS = {1: "gray", 3: "colour", 4: "packed raw"}
 CHANNEL_NAMES = {1: "gray", 3: "rgb", 4: "raw"}
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
+EXTENSIONS = tuple(FORMATS)
 SMALLEST_SIDE = 11  # the SSIM window
 # A file of a few kilobytes can hold more pixels than memory; photographs and micrographs stay below this.
 MOST_PIXELS = 178_956_970
+MOST_BYTES = 2**30
 _ALLOWED = "allowed are 8-bit gray (mode L) and 8-bit RGB images"
 _MEND = {
     "P": "it is a palette image (mode P); convert it to RGB",
-    "1": "it is a 1-bit image; convert it to 8-bit gray",
     "RGBA": "it has an alpha channel (mode RGBA); flatten it to RGB",
-    "LA": "it has an alpha channel (mode LA); flatten it to gray",
-    "PA": "it has an alpha channel (mode PA); flatten it to RGB",
-    "CMYK": "it is a CMYK image; convert it to RGB",
-    "F": "it holds floating-point values; convert it to 8 bits",
 }
 
 
-def read_image(path: Path) -> UIntImage:
-    """Read an 8-bit gray or RGB image file exactly as stored.
+@dataclass(frozen=True)
+class Picture:
+    """An image file that was read once: what was hashed is what was decoded.
 
     Parameters
     ----------
-    path : an image file
+    pixels : (H, W, 1) or (H, W, 3), upright
+    sha256 : of the bytes of the file
+    turned : whether the file asked for the stored image to be turned or mirrored
+    """
+
+    pixels: UIntImage
+    sha256: str
+    turned: bool
+
+
+def read_image(path: Path) -> UIntImage:
+    """Read an 8-bit gray or RGB image file: the pixels as stored, upright.
+
+    Parameters
+    ----------
+    path : an image file; its suffix says which decoder reads it, and the content must agree
 
     Returns
     -------
-    (H, W, 1) or (H, W, 3) uint8
+    (H, W, 1) or (H, W, 3) uint8, turned as the orientation in EXIF or TIFF says
 
     Raises
     ------
     UserError
-        The file is missing, corrupt, not 8-bit gray or RGB, or smaller than the SSIM window.
+        The file is missing, corrupt, not of one page of 8-bit gray or RGB, or smaller than the SSIM window.
     """
-    from PIL import Image
+    return read_picture(path).pixels
 
+
+def read_picture(path: Path) -> Picture:
+    """`read_image` with the hash of the very bytes that were decoded."""
+    data = image_bytes(path)
+    pixels, turned = _decoded(data, path)
+    return Picture(pixels, hashlib.sha256(data).hexdigest(), turned)
+
+
+def image_bytes(path: Path) -> bytes:
+    """The content of an image file; a pipe or a device is no file, and is not waited for.
+
+    Raises
+    ------
+    UserError
+        The file is missing, unreadable, not regular, or larger than `MOST_BYTES`.
+    """
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from half its limit on, and refuses at it: at the number that is ours too.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path)
-        with opened as image:
-            mode = image.mode
-            if image.width * image.height > MOST_PIXELS:
-                raise Image.DecompressionBombError
-            # Pillow narrows 16-bit colour silently; only the raw mode of its tiles tells.
-            deep = mode.startswith("I") or any(";16" in str(tile) for tile in image.tile)
-            if deep or mode not in ("L", "RGB"):
-                why = _MEND.get(mode, "it is a 16- or 32-bit image" if deep else f"its mode is {mode}")
-                raise UserError(f"Image {path} cannot be used: {why}; {_ALLOWED}.")
-            pixels = np.asarray(image)
-    except UserError:
-        raise
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"Image {path} cannot be used: it is no regular file.")
+            if status.st_size > MOST_BYTES:
+                raise UserError(f"Image {path} has {status.st_size:,} bytes; more than {MOST_BYTES:,} are refused.")
+            return stream.read()
     except FileNotFoundError:
         raise UserError(f"Image {path} does not exist.") from None
-    except Image.DecompressionBombError:
+    except OSError as error:
+        raise UserError(f"Image {path} cannot be read ({error.strerror or error}).") from None
+
+
+def header_of(data: bytes, path: Path) -> Header:
+    """What an image file says of itself, all of it allowed; nothing is decoded. Raises `UserError`."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UserError(f"Image {path} cannot be used: allowed are the suffixes {', '.join(EXTENSIONS)}.")
+    try:
+        header = read_header(data, suffix)
+    except Unsuitable as error:
+        raise UserError(f"Image {path} cannot be used: {error}; {_ALLOWED}.") from None
+    except Corrupt as error:
+        raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
+    except Exception as error:  # Pillow opens WebP, and raises many types
+        raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
+    if header.width * header.height > MOST_PIXELS:
         raise UserError(
             f"Image {path} has more than {MOST_PIXELS:,} pixels, which is refused because such a file may be a "
             "decompression bomb. Cut the image into smaller ones."
-        ) from None
+        )
+    return header
+
+
+def decode_image(data: bytes, path: Path) -> UIntImage:
+    """`read_image` of bytes that were read from a file already; the path names them."""
+    return _decoded(data, path)[0]
+
+
+def _decoded(data: bytes, path: Path) -> tuple[UIntImage, bool]:
+    from PIL import Image
+
+    header = header_of(data, path)
+    try:
+        with warnings.catch_warnings():
+            # Sizes were judged by the header.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(header.data), formats=[header.kind]) as image:
+                mode, pages = image.mode, getattr(image, "n_frames", 1)
+                # Of a TIFF the pages that are no previews were counted.
+                if image.size != (header.width, header.height) or (pages != 1 and header.kind != "TIFF"):
+                    raise ValueError(f"its header is not that of the {pages} decoded images")
+                if header.channels and mode != ("L" if header.channels == 1 else "RGB"):
+                    raise ValueError(f"it is decoded as mode {mode}")
+                if mode not in ("L", "RGB"):
+                    why = _MEND.get(mode, f"its mode is {mode}")
+                    raise UserError(f"Image {path} cannot be used: {why}; {_ALLOWED}.")
+                pixels = np.asarray(image)
+    except UserError:
+        raise
     except Exception as error:  # Pillow raises many types on damaged files
         raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
+    pixels = upright(pixels if pixels.ndim == 3 else pixels[:, :, None], header.orientation)
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         height, width = pixels.shape[:2]
         raise UserError(f"Image {path} is {width}x{height} pixels; SSIM needs at least {SMALLEST_SIDE} on each side.")
-    return np.ascontiguousarray(pixels if pixels.ndim == 3 else pixels[:, :, None])
+    return np.ascontiguousarray(pixels), header.orientation != 1
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in a folder, sorted by name.
+    """Image files directly in a folder, sorted by name; `left_out` tells what else is there.
 
     Raises
     ------
     UserError
-        The folder does not exist or holds no image.
+        The folder does not exist or holds no image, or something with the name of an image is no file.
     """
+    found = image_files(folder)
+    if not found:
+        others = left_out(folder)
+        also = f"; it holds {some(others)}" if others else ""
+        raise UserError(f"Folder {folder} holds no image ({', '.join(EXTENSIONS)}){also}.")
+    return found
+
+
+def image_files(folder: Path) -> list[Path]:
+    """`list_images` of a folder that may hold none."""
     if not folder.is_dir():
         raise UserError(f"Folder {folder} does not exist.")
-    found = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
-    )
-    if not found:
-        raise UserError(f"Folder {folder} holds no image ({', '.join(EXTENSIONS)}).")
+    found = [path for path in own_entries(folder) if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            raise UserError(f"Image {path} is a link to {path.readlink()}, which is not there; mend or remove it.")
+        if not path.is_file():
+            raise UserError(f"Image {path} cannot be used: it is no regular file; remove it.")
     return found
+
+
+def left_out(folder: Path) -> list[str]:
+    """Names of what lies in a folder and is neither an image nor a file of the system; folders end in a slash."""
+    return [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in own_entries(folder)
+        if path.is_dir() or path.suffix.lower() not in EXTENSIONS
+    ]
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def image_id(name: str) -> str:
+    """An image's name without its suffix: readable, in the one of its Unicode forms that Linux and Windows write."""
+    return unicodedata.normalize("NFC", readable(PurePosixPath(name).with_suffix("").as_posix()))
+
+
+def checked(image: AnyImage, what: str) -> AnyImage:
+    """An image of a data set, if it is one; ``what`` names it in the error.
+
+    Raises
+    ------
+    UserError
+        It is no (H, W, C) array of unsigned integers or floats, or holds values that are not finite.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.dtype.kind not in "uf":
+        shape = "x".join(map(str, image.shape))
+        raise UserError(
+            f"{what} is {image.dtype} of shape {shape or 'a single value'}; allowed are (height, width, channels) of "
+            "unsigned integers, or of floats with white = 1.0."
+        )
+    refuse_not_finite(image, what)
+    return image
+
+
+def refuse_not_finite(values: AnyImage, what: str) -> None:
+    """Raise `UserError`, with their number, if values are NaN or infinite."""
+    if values.dtype.kind != "f":
+        return
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise UserError(
+            f"{what} holds {bad:,} values of {values.size:,} that are NaN or infinite; get it again or mend it."
+        )
 
 
 def pixel_hash(image: UIntImage) -> str:

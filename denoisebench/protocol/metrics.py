@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,15 @@ def psnr(result: AnyImage, clean: AnyImage, peak: float = 255.0) -> float:
     difference = np.subtract(result, clean, dtype=np.int32 if clean.dtype == np.uint8 else np.float64)
     error = float(np.mean(np.square(difference), dtype=np.float64))
     return 10.0 * math.log10(peak**2 / error) if error else math.inf
+
+
+def finite(values: Iterable[float]) -> list[float]:
+    """The PSNRs that a mean is over: without those of images that equal their reference, which are infinite.
+
+    Where all of them do, so does the mean: one infinity is left.
+    """
+    every = list(values)
+    return [value for value in every if math.isfinite(value)] or [math.inf] * bool(every)
 
 
 def ssim(result: AnyImage, clean: AnyImage) -> float:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256, open_regular
 from denoisebench.core.lazy import torch
+from denoisebench.core.text import unheard
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.noise import REAL, parse_noise
 from denoisebench.training.weights import Weights, network_from, stem_of, write_weights
 
 
-def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "") -> Weights:
+def import_released(
+    path: Path, method: LearnedMethod, noise: str, folder: Path, data: str = "", say: Callable[[str], None] = unheard
+) -> Weights:
     """Turn a ``.pth`` of the released Blind2Unblind or Neighbor2Neighbor code into weights.
 
     Parameters
@@ -45,20 +48,19 @@ def import_released(path: Path, method: LearnedMethod, noise: str, folder: Path,
         "noise": noise,
         "channels": channels,
         "summary": f"imported from {path.name}",
-        "imported_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "imported_sha256": file_sha256(path),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         **({"data": {"name": data}} if data else {}),
     }
-    return write_weights(folder, stem_of(method, noise, channels, data), tensors, record, half=False)
+    return write_weights(folder, stem_of(method, noise, channels, data), tensors, record, False, say)
 
 
 def _read_legacy(path: Path) -> dict[str, torch.Tensor]:
     import pickle
 
+    open_regular(path).close()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}.") from None
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds more than tensors, or is no checkpoint of PyTorch; it was refused, nothing in it was run. "

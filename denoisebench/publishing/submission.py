@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.files import make_folder
 from denoisebench.core.lazy import torch
+from denoisebench.core.ownfiles import is_own, write_own
 from denoisebench.core.progress import Progress
+from denoisebench.core.text import file_part
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.execution.tasks import Bench
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
-from denoisebench.protocol.images import to_float
+from denoisebench.protocol.images import checked, to_float
 from denoisebench.protocol.noise import Draw
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.train import train
@@ -52,10 +57,16 @@ def write_submissions(
             refused += [(cell.title, cell.skip)] if cell.skip else []
             continue
         key = StoredCell(dict(cell.identity)).key
-        folder = store.folder / "submissions" / f"{cell.method.name}-{cell.dataset.name}-{key}"
-        if not (folder / FILE).is_file():
-            _write(cell, _network(cell, experiment, store, bench, progress), folder, progress)
-        written.append(folder / FILE)
+        folder = store.folder / "submissions" / f"{cell.method.name}-{file_part(cell.dataset.name)}-{key}"
+        path = folder / FILE
+        if not os.path.lexists(path):
+            _write(cell, _network(cell, experiment, store, bench, progress), folder, key, progress)
+        elif not is_own(path):
+            raise UserError(
+                f"{path} is not as this version of denoisebench wrote it. Move it away to have it made anew, or send "
+                "it as it is."
+            )
+        written.append(path)
     return written, refused
 
 
@@ -73,40 +84,46 @@ def _network(
     return train(job, images, store.models, device, progress).network
 
 
-def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, progress: Progress) -> None:
+def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, progress: Progress) -> None:
     from scipy.io import savemat
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     images, dataset = list(cell.dataset.images), cell.dataset
-    results = _resumable(folder / "results.part.npy", (len(images), *dataset.capture(images[0], 0).shape), np.float32)
-    seconds = _resumable(folder / "seconds.part.npy", (len(images),), np.float64)
+    # Names that nobody else has: what lies there is gone on with, and removed at the end.
+    parts = [folder / f".denoisebench-{key}-{what}.npy" for what in ("results", "seconds")]
+    results = _resumable(parts[0], (len(images), *dataset.capture(images[0], 0).shape), np.dtype(np.float32))
+    seconds = _resumable(parts[1], (len(images),), np.dtype(np.float64))
     fitting = Fitting(cell.fit) if cell.fit is not None and isinstance(cell.method, PerImageMethod) else None
     device = str(cell.identity["device"])
     route = Route(cell.method, network, cell.noise, cell.protocol.padding, cell.seed, device, fitting, cell.tile)
     with progress.task(f"denoise {cell.title}") as task:
         for number in np.flatnonzero(np.isnan(seconds)):
             image = images[number]
-            done = denoise(route, Draw(to_float(dataset.capture(image, 0)), None), Place(dataset.name, image, 0))
+            noisy = checked(dataset.capture(image, 0), f"Image {image!r} of data set {dataset.name!r}")
+            done = denoise(route, Draw(to_float(noisy), None), Place(dataset.name, image, 0))
             results[number] = done.image
             # Last, because it marks the image as done.
             seconds[number] = done.seconds
             task.update((number + 1) / len(images), f"{number + 1}/{len(images)}")
     contents = dataset.submission(np.asarray(results), float(np.sum(seconds)), cell.method.info.label)
-    temporary = folder / f"{FILE}.part"
-    with temporary.open("wb") as stream:
-        savemat(stream, contents, do_compression=True)
-    temporary.replace(folder / FILE)
-    for part in folder.glob("*.part.npy"):
-        part.unlink()
+    stream = io.BytesIO()
+    savemat(stream, contents, do_compression=True)
+    write_own(folder, {FILE: stream.getvalue()})
+    del results, seconds
+    for part in parts:
+        part.unlink(missing_ok=True)
 
 
-def _resumable(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:  # type: ignore[type-arg]
+def _resumable(path: Path, shape: tuple[int, ...], kind: np.dtype) -> np.memmap:  # type: ignore[type-arg]
     """An array in a file, not-a-number where nothing was written yet."""
     if path.is_file():
         try:
-            return np.lib.format.open_memmap(path, mode="r+")  # type: ignore[no-untyped-call, no-any-return]
-        except ValueError:  # cut off while it was made
-            path.unlink()
+            found = np.lib.format.open_memmap(path, mode="r+")  # type: ignore[no-untyped-call]
+            if found.shape == shape and found.dtype == kind:
+                return found  # type: ignore[no-any-return]
+        except (ValueError, OSError):  # cut off while it was made
+            pass
+        path.unlink()
     array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)  # type: ignore[no-untyped-call]
     array[:] = np.nan
     return array  # type: ignore[no-any-return]

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import parse_json, read_text
+from denoisebench.core.files import file_sha256, parse_json, read_text
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
+from denoisebench.core.provenance import fingerprint
+from denoisebench.core.text import unheard
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.execution.runner import train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
+from denoisebench.plugins.identity import set_name
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.draws import CounterDraws
+from denoisebench.protocol.metrics import finite
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import Store
 from denoisebench.training.records import read_record, training_text
 from denoisebench.training.weights import (
+    PERFECT,
     Weights,
-    is_plain_name,
     network_from,
     read_folder,
     read_tensors,
@@ -79,18 +82,18 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{record_file} is not the record of a training: {error!r}.") from None
     source = record_file.with_suffix(".safetensors")
-    tensors = read_tensors(source, hashlib.sha256(source.read_bytes()).hexdigest())
+    tensors = read_tensors(source, file_sha256(source))
     loss = half_loss(method, channels, tensors, record, experiment)
     half = loss is not None and loss < HALF_LIMIT
-    # Not the record's own texts, which could name another folder.
-    data = str(record["data"]["name"])
-    if not is_plain_name(data):
-        raise UserError(f"{record_file} names the data {data!r}, which is no name of a data set.")
-    stem = stem_of(method, noise, channels, data)
+    # JSON has no infinity.
+    loss = loss if loss is not None and math.isfinite(loss) else None
+    stem = stem_of(method, noise, channels, str(record["data"]["name"]))
     progress.say(
         f"{stem}: {summary}, stored as float16 (costs {loss:+.4f} dB)" if half else f"{stem}: {summary}, as float32"
     )
-    return write_weights(folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half)
+    return write_weights(
+        folder, stem, tensors, {**record, "summary": summary, "half_loss_db": loss}, half, progress.say
+    )
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -128,11 +131,13 @@ def half_loss(
     for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
         network = network_from(method, channels, kept, "under test", "cpu")
         rows = evaluate(Route(method, network, noise), dataset, CounterDraws(0), wanted)
-        means.append(fmean(row.psnr for row in rows))
-    return means[0] - means[1]
+        means.append([row.psnr for row in rows])
+    # An image that equals its reference either way costs nothing; one that does so only before rounding, everything.
+    pairs = [(before, after) for before, after in zip(*means, strict=True) if math.isfinite(min(before, after))]
+    return fmean(before for before, _ in pairs) - fmean(after for _, after in pairs) if pairs else 0.0
 
 
-def record_scores(folder: Path, results: Path) -> list[str]:
+def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unheard) -> list[str]:
     """Copy the mean scores that results hold for weights of a folder into their records.
 
     Returns
@@ -152,21 +157,24 @@ def record_scores(folder: Path, results: Path) -> list[str]:
         if weights is None:
             continue
         rows, protocol = list(cell.rows.values()), cell.identity["protocol"]
+        psnr, perfect = fmean(finite(row.psnr for row in rows)), sum(math.isinf(row.psnr) for row in rows)
         score = {
             "method": cell.about["text"],
-            "psnr": round(fmean(row.psnr for row in rows), 4),
+            "psnr": round(psnr, 4) if math.isfinite(psnr) else PERFECT,
             "ssim": round(fmean(row.ssim for row in rows), 5),
             "rows": len(rows),
-            "protocol": cell.about["protocol"],
+            "protocol": fingerprint(protocol),
+            **({"equal_to_reference": perfect} if perfect else {}),
         }
-        scores.setdefault(weights.sha256, {})[f"{protocol['dataset']} {protocol['noise']}"] = score
-        where = f"{weights.path.stem} on {protocol['dataset']}"
-        said.append(f"{where}: {score['psnr']:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows")
+        scores.setdefault(weights.sha256, {})[f"{set_name(cell)} {protocol['noise']}"] = score
+        where = f"{weights.path.stem} on {set_name(cell)}"
+        equal = f", {perfect} of them equal to their reference and not in the dB" if perfect else ""
+        said.append(f"{where}: {psnr:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows{equal}")
     for sha256, found in scores.items():
         weights = by_hash[sha256]
         record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}
         tensors = read_tensors(weights.path, sha256)
-        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16")
+        write_weights(folder, weights.path.stem, tensors, record, weights.record["stored_as"] == "float16", say)
     return said
 
 

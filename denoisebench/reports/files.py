@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from denoisebench.core.files import write_text
+import hashlib
+
+from denoisebench.core.files import file_sha256
+from denoisebench.core.ownfiles import is_fresh, write_own
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, collection_paused
 from denoisebench.results.summary import current
 
+REPORTS = ("scores.csv", "table.md", "table.tex")
+
+
+def source_digest(store: Store) -> str:
+    """SHA-256 over the names and contents of all cell files."""
+    digest = hashlib.sha256()
+    for path in store.files():
+        content = file_sha256(path) if path.is_file() else "no file"
+        digest.update(f"{path.name} {content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
 
 def outdated(store: Store) -> bool:
-    """Whether a cell was written after the reports, as after an interruption, or there are no reports."""
-    reports = [store.folder / name for name in ("scores.csv", "table.md", "table.tex")]
-    if not all(path.is_file() for path in reports):
-        return True
-    written = min(path.stat().st_mtime_ns for path in reports)
-    return any(path.stat().st_mtime_ns > written for path in store.cells.glob("*.json"))
+    """Whether the reports are not those of the stored cells: after an interruption, a merge, a change by hand."""
+    return not is_fresh(store.folder, REPORTS, source_digest(store))
 
 
 def flaws(store: Store) -> list[str]:
@@ -23,12 +33,18 @@ def flaws(store: Store) -> list[str]:
     return [f"WARNING: {text}" for text in store.damaged]
 
 
-def write_reports(store: Store) -> Table:
-    """Make the reports of a results folder anew from its cells."""
+def write_reports(store: Store) -> tuple[Table, list[str]]:
+    """Make the reports of a results folder anew from its cells.
+
+    Returns
+    -------
+    the table, and a sentence for every file of the user's own that has another name now
+    """
     with collection_paused():
+        # Before the cells are read: what changes meanwhile makes the reports outdated.
+        source = source_digest(store)
         cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
         table = build_table(cells, flaws(store))
-        write_text(store.folder / "scores.csv", scores_csv(current(cells)[0]))
-        write_text(store.folder / "table.md", markdown(table))
-        write_text(store.folder / "table.tex", latex(table))
-    return table
+        texts = (scores_csv(current(cells)[0]), markdown(table), latex(table))
+        said = write_own(store.folder, dict(zip(REPORTS, map(str.encode, texts), strict=True)), source)
+    return table, said

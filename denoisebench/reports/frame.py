@@ -31,4 +31,6 @@ def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
     import pandas
 
     # An empty cell means "told nothing" or "not trained", not a missing value.
-    return pandas.read_csv(io.StringIO(scores_csv(cells)), keep_default_na=False, na_values={"level": [""]})
+    return pandas.read_csv(
+        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""]}
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from denoisebench.audit.measure import Audit, Change, Effect, Ledger
-from denoisebench.core.files import write_text
-from denoisebench.reports.markup import tex
+from denoisebench.core.ownfiles import write_own
+from denoisebench.core.text import plain
+from denoisebench.plugins.identity import is_registered_cell
+from denoisebench.reports.markup import csv_text as quoted
+from denoisebench.reports.markup import md, tex
 from denoisebench.reports.paper.published import Key, Value, published
 
 if TYPE_CHECKING:
@@ -28,11 +32,10 @@ LEGEND = (
 )
 
 
-def write_ledgers(audit: Audit, folder: Path, paper: bool) -> None:
-    """Write audit.md, audit.csv and audit.tex into a folder."""
-    write_text(folder / "audit.md", markdown(audit, paper))
-    write_text(folder / "audit.csv", csv_text(audit))
-    write_text(folder / "audit.tex", latex(audit))
+def write_ledgers(audit: Audit, folder: Path, paper: bool) -> list[str]:
+    """Write audit.md, audit.csv and audit.tex into a folder; see `write_own` for what is returned."""
+    texts = {"audit.md": markdown(audit, paper), "audit.csv": csv_text(audit), "audit.tex": latex(audit)}
+    return write_own(folder, {name: text.encode() for name, text in texts.items()})
 
 
 def markdown(audit: Audit, paper: bool = False) -> str:
@@ -42,18 +45,20 @@ def markdown(audit: Audit, paper: bool = False) -> str:
     parts = []
     for ledger in audit.ledgers:
         align = ("left",) * 3 + ("right",) * 3 + ("left", "right")
-        body = [[text.replace("|", r"\|") for text in row] for row in rows(ledger)]
+        body = [[md(text) for text in row] for row in rows(ledger)]
         table = tabulate(body, HEADS, tablefmt="github", disable_numparse=True, colalign=align)
-        notes = "\n".join(f"- {note}" for note in notes_of(ledger))
-        parts.append(f"## {ledger.subject.title}\n\n{table}\n\n{notes}\n")
+        notes = "\n".join(f"- {md(note)}" for note in notes_of(ledger))
+        parts.append(f"## {md(ledger.subject.title)}\n\n{table}\n\n{notes}\n")
         if paper:
             lines, said = beside_paper(ledger)
+            lines, said = [[md(text) for text in row] for row in lines], [md(text) for text in said]
             aligned = ("left",) * 2 + ("right",) * 2 + ("left",)
             grid = tabulate(
                 lines, PAPER_HEADS, tablefmt="github", disable_numparse=True, colalign=aligned if lines else None
             )
             parts.append("\n\n".join(["### Beside the paper", *said[:1], *([grid] if lines else []), *said[1:]]) + "\n")
-    return "\n".join([*parts, LEGEND, *(f"\nFAILED: {title}: {reason}" for title, reason in audit.failed)]) + "\n"
+    failed = [f"\nFAILED: {md(title)}: {md(reason)}" for title, reason in audit.failed]
+    return "\n".join([*parts, LEGEND, *failed]) + "\n"
 
 
 def rows(ledger: Ledger) -> list[list[str]]:
@@ -88,6 +93,8 @@ def notes_of(ledger: Ledger) -> list[str]:
     """Sentences below a ledger."""
     subject = ledger.subject
     notes = [f"Stored: {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, {ledger.rows} scored images; {_training(ledger)}."]
+    if ledger.perfect:
+        notes.append(f"{ledger.perfect} of {ledger.rows} stored images equal their reference and are in no mean of dB.")
     if ledger.redraw is not None:
         notes.append(
             f"Yardstick: another draw of the noise moves the mean of {ledger.effects[0].images} images by "
@@ -110,6 +117,8 @@ def _training(ledger: Ledger) -> str:
 def paper_value(ledger: Ledger) -> Value | None:
     """What the paper prints for this method, noise and test set, or None."""
     subject = ledger.subject
+    if not is_registered_cell(subject.stored):
+        return None
     return published().get(Key(subject.method.name, subject.noise.id, subject.dataset.name))
 
 
@@ -118,6 +127,8 @@ def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
     paper = paper_value(ledger)
     if paper is None:
         return [], ["The paper has no value for this method, noise and test set."]
+    if not math.isfinite(ledger.psnr):
+        return [], ["Every image equals its reference, so there is no gap to the paper's value."]
     gap = paper.psnr - ledger.psnr
     measured = [effect for effect in ledger.effects[1:] if _mean(effect.psnr) or _mean(effect.ssim)]
     measured.sort(key=lambda effect: -abs(_mean(effect.psnr)))
@@ -155,7 +166,7 @@ def latex(audit: Audit) -> str:
     """One booktabs tabular per ledger, notes as comments."""
     lines = ["% \\usepackage{booktabs}", f"% {LEGEND}"]
     for ledger in audit.ledgers:
-        lines += ["", f"% {ledger.subject.title}", *(f"% {note}" for note in notes_of(ledger))]
+        lines += ["", f"% {plain(ledger.subject.title)}", *(f"% {plain(note)}" for note in notes_of(ledger))]
         lines += [r"\begin{tabular}{lllrrrlr}", r"\toprule", " & ".join(HEADS) + r" \\", r"\midrule"]
         lines += [" & ".join(tex(text) for text in row) + r" \\" for row in rows(ledger)]
         lines += [r"\bottomrule", r"\end{tabular}"]
@@ -173,9 +184,10 @@ def csv_text(audit: Audit) -> str:
             psnr, ssim = _values(effect.psnr, 6), _values(effect.ssim, 8)
             writer.writerow(
                 (
-                    subject.stored.about["text"], subject.noise.id, subject.dataset.name, effect.detail, effect.run,
-                    effect.alternative, effect.source, *psnr, *ssim, effect.images, effect.how,
-                    f"{effect.seconds:.4f}" if effect.how else "", effect.note, subject.stored.key,
+                    *map(quoted, (subject.stored.about["text"], subject.noise.id, subject.dataset.name)),
+                    *map(quoted, (effect.detail, effect.run, effect.alternative, effect.source)),
+                    *psnr, *ssim, effect.images, effect.how, f"{effect.seconds:.4f}" if effect.how else "",
+                    quoted(effect.note), subject.stored.key,
                 )
             )  # fmt: skip
     return out.getvalue()
@@ -189,22 +201,24 @@ def _values(change: Change | None, digits: int) -> tuple[str, str]:
 
 def terminal(audit: Audit, paper: bool = False) -> list[RenderableType]:
     """Everything for a terminal, as rich draws it."""
+    from rich.markup import escape
+
     found: list[RenderableType] = []
     for ledger in audit.ledgers:
         found.append(_grid(ledger.subject.title, HEADS, rows(ledger), notes_of(ledger)))
         if paper:
             found.append(_grid("Beside the paper", PAPER_HEADS, *beside_paper(ledger)))
-    return [*found, LEGEND, *(f"FAILED: {title}: {reason}" for title, reason in audit.failed)]
+    return [*found, LEGEND, *(escape(plain(f"FAILED: {title}: {reason}")) for title, reason in audit.failed)]
 
 
 def _grid(title: str, heads: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str]) -> RenderableType:
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    caption = escape("\n".join(notes))
-    grid = Grid(title=escape(title), caption=caption, title_justify="left", caption_justify="left")
+    caption = escape("\n".join(map(plain, notes)))
+    grid = Grid(title=escape(plain(title)), caption=caption, title_justify="left", caption_justify="left")
     for head in heads:
         grid.add_column(head, justify="right" if head in ("dB", "SSIM", "Images", "s") else "left")
     for row in body:
-        grid.add_row(*map(escape, row))
+        grid.add_row(*(escape(plain(text)) for text in row))
     return grid

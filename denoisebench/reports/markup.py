@@ -1,23 +1,38 @@
-"""Text made safe for LaTeX, Markdown, HTML and plain tables."""
+"""Text made safe for LaTeX, Markdown, HTML, CSV and plain tables."""
 
 from __future__ import annotations
 
 import html
 import re
 
+from denoisebench.core.text import one_line, plain
+
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
+     "|": "$|$", "\N{REPLACEMENT CHARACTER}": "?",
      "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
-_MD_SPECIAL = str.maketrans({"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
-# A bracket is a link only before one of these, and the target of one only where a text begins.
+
+_MD_SPECIAL = str.maketrans(
+    {"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "~": r"\~", "$": r"\$", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+)
+# A bracket is a link only before one of these, and the target of one only where a text begins; an underscore between
+# two letters or digits is one.
 _MD_LINK = re.compile(r"\]([(\[])")
+_MD_EMPHASIS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+# Headings, lists and rules begin a line.
+_MD_BLOCK = re.compile(r"(?:#{1,6}|[-+]|={1,}|-{2,})(?=\s|$)|\d{1,9}(?=[.)](?:\s|$))|\[")
+# What a spreadsheet takes for a formula, in narrow and wide letters.
+_FORMULA = tuple("=+-@＝＋－＠\t\r")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
 def tex(text: str) -> str:
     """Text with the characters escaped that mean something to LaTeX, on one line."""
-    return plain(text).translate(_TEX_SPECIAL)
+    shown = plain(text).translate(_TEX_SPECIAL)
+    # After the end of a row a star belongs to it.
+    return "{*}" + shown[1:] if shown.startswith("*") else shown
 
 
 def escaped(text: str) -> str:
@@ -27,10 +42,16 @@ def escaped(text: str) -> str:
 
 def md(text: str) -> str:
     """Text that Markdown and HTML show as it is, on one line; marks, links, tags and column bars are escaped."""
-    shown = _MD_LINK.sub(r"]\\\1", plain(text).translate(_MD_SPECIAL))
-    return "\\" + shown if shown.startswith("[") else shown
+    shown = _MD_EMPHASIS.sub(r"\_", _MD_LINK.sub(r"]\\\1", plain(text).translate(_MD_SPECIAL)))
+    block = _MD_BLOCK.match(shown)
+    if block is None:
+        return shown
+    # Of a number the point behind it is escaped.
+    place = block.end() if block[0].isdecimal() else 0
+    return shown[:place] + "\\" + shown[place:]
 
 
-def plain(text: str) -> str:
-    """Text on one line, without characters that steer a terminal or turn the direction of writing."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text).split())
+def csv_text(text: str) -> str:
+    """Text that a spreadsheet takes for text; numbers stay numbers."""
+    shown = one_line(text)
+    return f"'{shown}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(shown) else shown

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from denoisebench.core.text import plain
 from denoisebench.reports.paper.published import beside
 from denoisebench.reports.table import Table
 from denoisebench.results.store import StoredCell
@@ -14,7 +15,8 @@ from denoisebench.results.summary import Line, Score
 
 if TYPE_CHECKING:
     import rich.table
-from denoisebench.reports.markup import escaped, md, plain, tex
+from denoisebench.reports.markup import csv_text, escaped, md, tex
+from denoisebench.results.summary import column_of
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
@@ -147,8 +149,15 @@ def terminal_beside(table: Table) -> rich.table.Table | None:
     return grid
 
 
-def scores_csv(cells: Sequence[StoredCell]) -> str:
-    """One line per (method, noise, data set, image, repeat), in the order of cells and rows."""
+def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
+    """One line per (method, noise, data set, image, repeat), in the order of cells and rows.
+
+    Parameters
+    ----------
+    cells : what is listed
+    quoted : have spreadsheets take names for text, see `csv_text`
+    """
+    show = csv_text if quoted else str
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SCORE_COLUMNS)
@@ -159,11 +168,12 @@ def scores_csv(cells: Sequence[StoredCell]) -> str:
         for row in cell.rows.values():
             writer.writerow(
                 (
-                    about["text"], protocol["noise"], protocol["dataset"], row.image, row.repeat,
+                    show(about["text"]), show(protocol["noise"]), show(protocol["dataset"]), show(row.image),
+                    row.repeat,
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}",
                     "" if row.level is None else f"{row.level:.8g}",
-                    row.steps or "", told, about["training"], training_noise,
-                    about["protocol"], key,
+                    row.steps or "", show(told), show(about["training"]), show(training_noise),
+                    column_of(cell).protocol, key,
                 )
             )  # fmt: skip
     return out.getvalue()

@@ -8,13 +8,25 @@ clean image, per column, PSNR and SSIM apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from denoisebench.plugins.identity import is_registered_cell
 from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
+from denoisebench.results.summary import (
+    Column,
+    Line,
+    Score,
+    column_of,
+    current,
+    line_of,
+    perfect_note,
+    score_of,
+    scoring_text,
+)
 
 
 @dataclass
@@ -27,6 +39,7 @@ class Table:
     titles : printed heading of a column
     scores : by (line, column); absent where there is no result
     seconds : mean denoising time per image of a line
+    registered : columns of registered data sets, not of a folder that is called like one
     notes : sentences below the table
     """
 
@@ -35,6 +48,7 @@ class Table:
     titles: dict[Column, str] = field(default_factory=dict)
     scores: dict[tuple[Line, Column], Score] = field(default_factory=dict)
     seconds: dict[Line, float] = field(default_factory=dict)
+    registered: set[Column] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -58,6 +72,8 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
             table.lines.append(line)
         if column not in table.columns:
             table.columns.append(column)
+            table.registered |= {column} if is_registered_cell(cell) else set()
+            table.registered |= {column} if is_registered_cell(cell) else set()
             table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
         trainings.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
@@ -84,13 +100,19 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
     present = [line for line in ranked if (line, column) in table.scores]
     if len(present) < 2:
         return
-    for attribute, digits in (("psnr", 2), ("ssim", 3)):
+    unlike = _unlike(table.scores[line, column] for line in present)
+    for attribute, digits in (("ssim", 3),) if unlike else (("psnr", 2), ("ssim", 3)):
         values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in present}
         best, *rest = sorted(set(values.values()), reverse=True)
         for line, value in values.items():
             mark = "best" if value == best else "second" if rest and value == rest[0] else ""
             score = table.scores[line, column]
             table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
+
+
+def _unlike(scores: Iterable[Score]) -> bool:
+    """Whether finite means of PSNR are over different images, because some equal their reference in one line only."""
+    return len({score.perfect for score in scores if math.isfinite(score.psnr)}) > 1
 
 
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
@@ -113,10 +135,15 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
                 f"{table.titles[column]}: ± is the standard deviation over {' or '.join(map(str, several))} trainings "
                 "that differ in their seed."
             )
+        lines = {line: score for (line, place), score in table.scores.items() if place == column}
+        notes += filter(None, (perfect_note(f"{x.label} on {table.titles[column]}", s) for x, s in lines.items()))
+        if _unlike(lines.values()):
+            notes.append(
+                f"{table.titles[column]}: means of PSNR are over different images where some equal their reference in "
+                "one line only; such lines are not ranked by it."
+            )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
-    if len({column.protocol for column in table.columns}) < len(table.columns):
-        raise AssertionError("two columns of one protocol")
     for cell in cells:
         tiles = {row.tile for row in cell.rows.values()} - {0}
         if tiles:

@@ -14,17 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import Damaged, clear_stale, sealed, set_aside, unsealed, write_text
+from denoisebench.core.files import (
+    Damaged,
+    clear_stale,
+    sealed,
+    set_aside,
+    temporary_beside,
+    unsealed,
+    write_text,
+)
 from denoisebench.core.provenance import full_digest
+from denoisebench.core.schema import ABOUT, IDENTITY, flaw
+from denoisebench.core.systemfiles import own_entries
 from denoisebench.protocol.protocol import Row, row_of
 
 FORMAT = 2
-# What reports read, and of what type.
-_ABOUT: Mapping[str, type] = {
-    "text": str, "label": str, "told": list, "baseline": bool, "protocol": str, "noise_title": str,
-    "dataset_title": str, "training": str, "warnings": list, "written": str,
-}  # fmt: skip
-_PROTOCOL = ("dataset", "noise", "draws", "padding")
 # The types that a value of a row may have in JSON, where 20.0 may have become 20; type() tells True from 1.
 _ROW_TYPES = {
     name: frozenset(
@@ -34,6 +38,11 @@ _ROW_TYPES = {
     )
     for name, kind in typing.get_type_hints(Row).items()
 }
+# Beyond these nothing was measured, and sums overflow.
+_ROW_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "repeat": (0, 2**53), "psnr": (-1e4, 1e4), "ssim": (-10, 10), "seconds": (0, 1e12), "level": (0, 1e12),
+    "steps": (0, 2**53), "tile": (0, 2**53),
+}  # fmt: skip
 
 
 @dataclass
@@ -62,16 +71,18 @@ class Store:
 
     Parameters
     ----------
-    folder : made if it does not exist
+    folder : where it is
+    create : make the folder if it does not exist; otherwise only read from one that does
 
     Raises
     ------
     UserError
-        The folder cannot be made or written to.
+        The folder cannot be made or written to, or there are no results to read.
     """
 
     def __init__(self, folder: Path, create: bool = True) -> None:
         self.folder = folder
+        self._writable = create
         #: What `read` moved away, and what the last `all` left out; a sentence each.
         self.moved: list[str] = []
         self.damaged: list[str] = []
@@ -81,15 +92,22 @@ class Store:
             return
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            probe = self.cells / f".write-test-{os.getpid()}"
-            probe.touch()
+            probe = temporary_beside(self.cells / "probe")
+            probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
             raise UserError(
                 f"Cannot write results to {folder} ({error.strerror}). Choose a writable folder with --out."
             ) from None
-        for place in (self.folder, self.cells, self.models):
+        for place in (self.folder, self.cells, self.models, self.folder / "claims", self.folder / "fits"):
             clear_stale(place)
+
+    @classmethod
+    def look(cls, folder: Path) -> Store:
+        """A results folder as it is, there or not: nothing is made, moved or removed."""
+        store = cls.__new__(cls)
+        store.folder, store._writable, store.moved, store.damaged = folder, False, [], []
+        return store
 
     @property
     def cells(self) -> Path:
@@ -104,15 +122,18 @@ class Store:
     def read(self, identity: Mapping[str, Any]) -> StoredCell:
         """The cell of that identity, empty if it was never written or its file is damaged.
 
-        A damaged file is moved into ``cells/damaged/``; `moved` says so.
+        A damaged file is moved into ``cells/damaged/``, unless this folder is only looked at; `moved` says so.
         """
         cell = StoredCell(dict(identity))
         path = self.cells / f"{cell.key}.json"
-        if not path.is_file():
+        if not os.path.lexists(path):
             return cell
         try:
             return _cell_of(path, _content(path), cell)
         except Damaged as error:
+            if not self._writable:
+                self.moved.append(f"{error} It is computed again.")
+                return cell
             self.moved.append(f"{error} Moved into {set_aside(path).parent}; it is computed again.")
             return cell
 
@@ -131,12 +152,16 @@ class Store:
         }
         write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
 
+    def files(self) -> list[Path]:
+        """The cell files, sorted, without those of other programs (``._x`` of macOS)."""
+        return list(own_entries(self.cells, "*.json"))
+
     def all(self) -> list[StoredCell]:
         """Every intact cell with at least one row; `damaged` names the other files."""
         self.damaged = []
         cells = []
         with collection_paused():
-            for path in sorted(self.cells.glob("*.json")):
+            for path in self.files():
                 try:
                     cell = _cell_of(path, _content(path))
                     _check_reportable(path, cell)
@@ -193,21 +218,16 @@ def _cell_of(path: Path, data: Mapping[str, Any], wanted: StoredCell | None = No
     return cell
 
 
+def report_flaw(cell: StoredCell) -> str:
+    """Why a report cannot show a cell, whose rows may be used all the same; '' if it can."""
+    return flaw(cell.identity, IDENTITY, "its identity") or flaw(cell.about, ABOUT, "its about")
+
+
 def _check_reportable(path: Path, cell: StoredCell) -> None:
     """Raise `Damaged` unless what a report says of a cell is there."""
-    identity, about = cell.identity, cell.about
-    protocol = identity.get("protocol")
-    if not isinstance(protocol, dict) or not all(isinstance(protocol.get(name), str) for name in _PROTOCOL):
-        raise Damaged(f"{path} is damaged: its protocol lacks one of {', '.join(_PROTOCOL)}.")
-    if not isinstance(identity.get("training"), dict | None):
-        raise Damaged(f"{path} is damaged: its training is no object.")
-    lost = [name for name, kind in _ABOUT.items() if not isinstance(about.get(name), kind)]
-    if lost:
-        raise Damaged(f"{path} is damaged: its {lost[0]} is missing.")
-    if not all(isinstance(text, str) for text in (*about["told"], *about["warnings"])):
-        raise Damaged(f"{path} is damaged: told or warnings are no text.")
-    if not isinstance(about.get("training_record", {}), dict):
-        raise Damaged(f"{path} is damaged: its training record is no object.")
+    found = report_flaw(cell)
+    if found:
+        raise Damaged(f"{path} is damaged: {found}.")
 
 
 def _row_of(values: Any) -> Row | None:
@@ -217,7 +237,11 @@ def _row_of(values: Any) -> Row | None:
     if values.get("psnr") == "inf":
         values = {**values, "psnr": math.inf}
     for name, value in values.items():
-        if type(value) not in _ROW_TYPES.get(name, ()) or value != value:  # only NaN differs from itself
+        if type(value) not in _ROW_TYPES.get(name, ()):
+            return None
+        low, high = _ROW_BOUNDS.get(name, (None, None))
+        # Nothing is in bounds that is no number; only the text "inf" makes an infinite one.
+        if low is not None and value is not None and not (low <= value <= high or value == math.inf):
             return None
     try:
         return row_of(values)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.files import make_folder, write_bytes
+from denoisebench.core.files import Damaged, make_folder, read_bytes, write_bytes
 from denoisebench.core.lazy import torch
 
 _HEAD = b"denoisebench checkpoint "
@@ -60,14 +60,27 @@ def load_checkpoint(
     -------
     The other tensors (on the CPU) and values, or None if there is no intact checkpoint of that owner
     """
-    from safetensors.torch import load
-
     try:
-        head, _, data = path.read_bytes().partition(b"\n")
-    except OSError:
+        head, _, data = read_bytes(path).partition(b"\n")
+    except Damaged:
         return None
     if head != _HEAD + _digest(owner, data):
         return None
+    before = {name: value.clone() for name, value in network.state_dict().items()}, optimiser.state_dict()
+    try:
+        return _restored(data, network, optimiser)
+    except Exception:  # whoever knows how sums are made can seal anything; what is no state is no checkpoint
+        network.load_state_dict(before[0])
+        optimiser.load_state_dict(before[1])
+        return None
+
+
+def _restored(
+    data: bytes, network: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """`load_checkpoint` of what has the right sum."""
+    from safetensors.torch import load
+
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     state = json.loads(header["__metadata__"]["state"])
     parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "optimiser": {}, "own": {}}

@@ -9,7 +9,7 @@ import numpy as np
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import DataSet
 from denoisebench.plugins.method import Need
-from denoisebench.protocol.images import AnyImage, UIntImage, to_channels, to_float
+from denoisebench.protocol.images import AnyImage, UIntImage, checked, to_channels, to_float
 from denoisebench.protocol.noise import Noise, add_noise
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training.recipe import Recipe
@@ -129,6 +129,9 @@ class CapturedCrops(Crops):
     def _get(self, what: str, image: str, index: int) -> AnyImage:
         if (what, image, index) not in self._kept:
             found = getattr(self._data, what)(image, index)
+            # What is read only where it is sliced checks what it reads.
+            if isinstance(found, np.ndarray):
+                checked(found, f"Image {image!r} of data set {self._data.name!r}, {what} {index + 1},")
             small = min(found.shape[:2]) < self._recipe.crop
             self._kept[what, image, index] = _at_least(found[:, :], self._recipe.crop) if small else found
         return self._kept[what, image, index]
@@ -146,4 +149,5 @@ def _to_tensor(stack: np.ndarray, device: str) -> torch.Tensor:
 def decoded(data: DataSet, channels: int) -> list[UIntImage]:
     """All images of a clean training set, checked, in colour or gray."""
     data.verify()
-    return [to_channels(data.load(image), channels) for image in data.images]
+    what = f"of data set {data.name!r}"
+    return [to_channels(checked(data.load(image), f"Image {image!r} {what}"), channels) for image in data.images]

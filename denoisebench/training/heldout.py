@@ -5,6 +5,7 @@ Nothing is chosen by these numbers inside a training: they are its learning curv
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -15,7 +16,7 @@ import numpy as np
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import Known, Need
 from denoisebench.protocol.images import UIntImage, to_channels, to_uint8
-from denoisebench.protocol.metrics import psnr
+from denoisebench.protocol.metrics import finite, psnr
 from denoisebench.protocol.noise import Noise, add_noise
 from denoisebench.protocol.seeds import generator_from, torch_generator_from
 
@@ -55,7 +56,7 @@ class HeldOut:
             pieces.append(np.ascontiguousarray(whole[top : top + SIDE, left : left + SIDE]))
         return cls({"name": data.name, "sha256": data.data_hash}, pieces)
 
-    def scores(self, job: TrainingJob, network: torch.nn.Module, device: str) -> dict[str, float]:
+    def scores(self, job: TrainingJob, network: torch.nn.Module, device: str) -> dict[str, float | None]:
         """Mean PSNR of every output that the method names in `LearnedMethod.outputs`, and of the noisy pieces.
 
         Parameters
@@ -69,7 +70,7 @@ class HeldOut:
         level = torch.tensor([value for _, value in draws], device=device, dtype=torch.float32).view(-1, 1, 1, 1)
         facts = {Need.FAMILY: job.noise.family, Need.RANGED: job.noise.ranged, Need.LEVEL: level}
         mixed = job.recipe.precision == "bfloat16"
-        found = {"noisy": self._psnr(noisy)}
+        found: dict[str, float | None] = {"noisy": self._psnr(noisy)}
         for name, method in job.method.outputs().items():
             known = Known(method.name, method.told(job.noise.family), facts)
             generator = torch_generator_from("heldout", name, device=device)
@@ -83,7 +84,8 @@ class HeldOut:
         assert draw.level is not None
         return draw.noisy, draw.level
 
-    def _psnr(self, images: np.ndarray) -> float:
-        """Mean over the pieces, clipped and rounded to 8 bits as everywhere."""
+    def _psnr(self, images: np.ndarray) -> float | None:
+        """Mean over the pieces, clipped and rounded to 8 bits as everywhere; None where all equal their reference."""
         rounded = to_uint8(images)
-        return round(fmean(psnr(piece, result) for piece, result in zip(self.pieces, rounded, strict=True)), 4)
+        mean = fmean(finite(psnr(piece, result) for piece, result in zip(self.pieces, rounded, strict=True)))
+        return round(mean, 4) if math.isfinite(mean) else None

@@ -25,6 +25,7 @@ class TrainingJob:
     data : name and hash of the training images
     code : digests of the code that decides the outcome, versions of its libraries
     device : kind of device ('cpu', 'cuda', 'mps')
+    harness : digest of the suite's own code, for the record only
     """
 
     method: LearnedMethod
@@ -34,6 +35,7 @@ class TrainingJob:
     data: Mapping[str, str]
     code: Mapping[str, Any]
     device: str
+    harness: str = ""
 
     @property
     def identity(self) -> dict[str, Any]:

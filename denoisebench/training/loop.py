@@ -91,7 +91,7 @@ class _Run:
         checkpoint: Path,
         device: str,
         team: Team,
-        heldout: HeldOut | None,
+        heldout: HeldOut | None = None,
     ) -> None:
         self.job, self.device, self._checkpoint, self._team = job, device, checkpoint, team
         recipe = job.recipe
@@ -106,7 +106,7 @@ class _Run:
         self._done, self._seconds = 0, 0.0
         self._curve: list[dict[str, float]] = []
         self._heldout, self._passed = heldout, 0
-        self._measured: list[dict[str, float]] = []
+        self._measured: list[dict[str, float | None]] = []
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         with torch.random.fork_rng():
@@ -288,6 +288,7 @@ class _Run:
         data = save({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()})
         record: dict[str, Any] = {
             **job.identity,
+            "harness": job.harness,
             "budget": job.recipe.text,
             "steps": self._done,
             "images_seen": self._done * job.recipe.batch,

@@ -10,17 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import make_folder, parse_json, read_text, write_bytes
+from denoisebench.core.files import Damaged, file_sha256, make_folder, parse_json, read_bytes, read_text, write_bytes
 from denoisebench.core.lazy import torch
+from denoisebench.core.locks import locked
+from denoisebench.core.ownfiles import keep_foreign
 from denoisebench.core.places import package_places
 from denoisebench.core.provenance import full_digest
+from denoisebench.core.schema import RECORD, flaw
+from denoisebench.core.systemfiles import own_entries
+from denoisebench.core.text import file_part, unheard
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import CHANNEL_NAMES
@@ -28,8 +33,9 @@ from denoisebench.protocol.noise import REAL
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
-# What is read of every record, and its type in JSON.
-_RECORD: Mapping[str, type] = {"method": str, "settings": dict, "noise": str, "channels": int, "summary": str}
+LARGEST_LIST = 2**24
+#: A PSNR of which every image equals its reference; JSON has no infinity.
+PERFECT = "inf"
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def stem_of(method: LearnedMethod, noise: str, channels: int, data: str = "") ->
     """File name without extension, the same for every training of these settings; real noise is that of its data."""
     settings, usual = method.settings(training_only=True), type(method)().settings(training_only=True)
     extra = "" if settings == usual else f"-{full_digest(settings)[:8]}"
-    source = f"-{data}" if noise == REAL.id else ""
+    source = f"-{file_part(data)}" if noise == REAL.id else ""
     return f"{method.name}-{noise}{source}-{CHANNEL_NAMES.get(channels, f'{channels}ch')}{extra}"
 
 
@@ -165,29 +171,16 @@ def read_folder(folder: Path) -> dict[str, Weights]:
 def _read_record(path: Path) -> dict[str, Any]:
     """A record whose parts have the types that they are used as."""
     record = parse_json(path, read_text(path))
-    for name, kind in _RECORD.items():
-        if not isinstance(record.get(name), kind) or isinstance(record[name], bool):
-            raise UserError(f"Record {path} cannot be used: its {name!r} is missing or no {kind.__name__}.")
-    warnings, scores = record.get("warnings", []), record.get("scores", {})
-    if not isinstance(warnings, list) or not all(isinstance(text, str) for text in warnings):
-        raise UserError(f"Record {path} cannot be used: its 'warnings' are no list of texts.")
-    for name in ("data", "recipe", "scores"):
-        if not isinstance(record.get(name, {}), dict):
-            raise UserError(f"Record {path} cannot be used: its {name!r} is no object.")
-    for score in scores.values():
-        numbers = [score.get(name) for name in ("psnr", "ssim")] if isinstance(score, dict) else [None]
-        if not all(isinstance(number, float | int) and not isinstance(number, bool) for number in numbers):
-            raise UserError(f"Record {path} cannot be used: one of its scores is no pair of PSNR and SSIM.")
+    found = flaw(record, RECORD, "its content")
+    if found:
+        raise UserError(f"Record {path} cannot be used: {found}.")
     return record
 
 
 def read_sums(folder: Path) -> dict[str, str]:
     """Hash by file name, from ``SHA256SUMS``."""
     sums = {}
-    try:
-        text = (folder / SUMS).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read {folder / SUMS}: {error}.") from None
+    text = read_text(folder / SUMS, LARGEST_LIST)
     for number, line in enumerate(text.splitlines(), 1):
         sha256, _, name = line.partition("  ")
         if len(sha256) != 64 or set(sha256) - set("0123456789abcdef") or not is_plain_name(name):
@@ -210,21 +203,27 @@ def verify_folder(folder: Path) -> list[tuple[str, str]]:
         if not path.is_file():
             verdicts.append((name, "missing"))
         else:
-            verdicts.append((name, "intact" if _hash(path.read_bytes()) == sha256 else "altered"))
-    others = {path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".json")} - set(sums)
+            verdicts.append((name, "intact" if file_sha256(path) == sha256 else "altered"))
+    others = {path.name for path in own_entries(folder) if path.suffix in (".safetensors", ".json")} - set(sums)
     return verdicts + [(name, f"not listed in {SUMS}") for name in sorted(others)]
 
 
 def write_weights(
-    folder: Path, stem: str, tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any], half: bool
+    folder: Path,
+    stem: str,
+    tensors: Mapping[str, torch.Tensor],
+    record: Mapping[str, Any],
+    half: bool,
+    say: Callable[[str], None] = unheard,
 ) -> Weights:
-    """Write one network and its record, and list both; each file appears whole.
+    """Write one network and its record, and list both; each file appears whole, and what is listed is always there.
 
     Parameters
     ----------
     tensors : the state of the network, float32
     record : needs method, settings, noise, channels and summary
     half : store float16
+    say : is told of files of somebody else's that have another name now
     """
     from safetensors.torch import save
 
@@ -234,13 +233,33 @@ def write_weights(
     if spoilt:
         raise UserError(f"The network {stem} holds values that are not finite ({spoilt[0]}); it is not written.")
     record = {**record, "stored_as": "float16" if half else "float32"}
-    files = {f"{stem}.safetensors": save(kept), f"{stem}.json": (json.dumps(record, indent=1) + "\n").encode()}
-    for name, data in files.items():
-        write_bytes(folder / name, data)
-    listed = read_sums(folder) if (folder / SUMS).is_file() else {}
-    listed.update({name: _hash(data) for name, data in files.items()})
-    write_bytes(folder / SUMS, "".join(f"{listed[name]}  {name}\n" for name in sorted(listed)).encode())
-    return Weights(folder / f"{stem}.safetensors", listed[f"{stem}.safetensors"], record)
+    files = {f"{stem}.safetensors": save(kept), f"{stem}.json": _json(record)}
+    sums = {name: _hash(data) for name, data in files.items()}
+    with locked(folder):
+        listed = read_sums(folder) if os.path.lexists(folder / SUMS) else {}
+        # A stop between two files must leave every listed one as it is listed: what is replaced is taken off first.
+        if any(listed.get(name, sha256) != sha256 for name, sha256 in sums.items()):
+            _write_sums(folder, {name: sha256 for name, sha256 in listed.items() if name not in sums})
+        for name, data in files.items():
+            foreign = keep_foreign(folder / name, {sums[name], listed.get(name, "")})
+            if foreign:
+                say(foreign)
+            write_bytes(folder / name, data)
+        _write_sums(folder, listed | sums)
+    return Weights(folder / f"{stem}.safetensors", sums[f"{stem}.safetensors"], record)
+
+
+def _write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    write_bytes(folder / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
+
+
+def _json(record: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        raise UserError(
+            f"The record of a network holds a number that is not finite ({error}); it is not written."
+        ) from None
 
 
 def read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
@@ -286,9 +305,9 @@ def network_from(
 
 def _verified(path: Path, sha256: str) -> bytes:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"Cannot read {path} ({error.strerror}), which {SUMS} lists.") from None
+        data = read_bytes(path)
+    except Damaged as error:
+        raise UserError(f"Cannot read weights: {error} {SUMS} lists it.") from None
     if _hash(data) != sha256:
         raise UserError(
             f"{path} is altered: its SHA-256 is {_hash(data)[:16]}..., {SUMS} lists {sha256[:16]}.... "

@@ -63,7 +63,7 @@ class Logged(LearnedMethod):
 """
 #: A process that has imported the libraries; for every line of arguments it forks the command, and says how it ended.
 NURSERY = f"""
-import os, signal, sys, filelock, psutil, torch, torch._dynamo, safetensors.torch, tabulate
+import os, signal, sys, psutil, torch, torch._dynamo, safetensors.torch, tabulate
 from denoisebench.training import loop as training
 training.CHECKPOINT_SECONDS = {INTERVAL}
 from denoisebench.evaluation import evaluate, fit

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.limits import THREADS, WORKERS, whole_number
 from denoisebench.execution.tasks import Event, Task
 from denoisebench.plugins.registry import Registry
 
@@ -99,8 +100,9 @@ def make_executor(name: str, options: Options) -> Executor:
     UserError
         There is no such executor, or it cannot do what the options ask.
     """
-    if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers {options.workers}: allowed are whole numbers from 1.")
+    for name_of, value, most in (("workers", options.workers, WORKERS), ("threads", options.threads, THREADS)):
+        if value is not None and not 1 <= value <= most:
+            raise UserError(f"--{name_of} {value}: allowed are whole numbers from 1 to {most}.")
     if name == "auto":
         needs_processes = options.workers or options.time_limit or options.memory_limit
         name = "ray" if options.address else "local" if needs_processes else "serial"
@@ -118,7 +120,9 @@ def cores() -> int:
 def default_threads() -> int:
     """Torch threads of a task: what OMP_NUM_THREADS says, else one per core up to `MOST_THREADS`."""
     text = os.environ.get("OMP_NUM_THREADS", "")
-    return int(text) if text.isdecimal() and int(text) > 0 else min(cores(), MOST_THREADS)
+    if not text.isdecimal() or not text.strip("0"):
+        return min(cores(), MOST_THREADS)
+    return whole_number("OMP_NUM_THREADS", text, 1, THREADS)
 
 
 def process_environment(threads: int) -> dict[str, str]:

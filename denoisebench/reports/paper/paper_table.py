@@ -13,10 +13,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.text import plain
 from denoisebench.experiment.file import PaperPart
+from denoisebench.plugins.identity import set_name
 from denoisebench.reports.paper.published import is_odd, literature, names_of, rows_of
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Column, Line, Score, column_of, current, line_of, score_of, scoring_text
+from denoisebench.results.summary import (
+    Column,
+    Line,
+    Score,
+    column_of,
+    current,
+    line_of,
+    perfect_note,
+    score_of,
+    scoring_text,
+)
 
 if TYPE_CHECKING:
     import rich.table
@@ -155,8 +167,7 @@ def _newest(cells: Sequence[StoredCell]) -> _Measured:
 
 
 def _place(cell: StoredCell) -> tuple[str, str, str]:
-    protocol = cell.identity["protocol"]
-    return cell.about["text"], protocol["noise"], protocol["dataset"]
+    return cell.about["text"], cell.identity["protocol"]["noise"], set_name(cell)
 
 
 def _entries(part: PaperPart, rows: Sequence[Mapping[str, str]], newest: _Measured) -> list[Entry]:
@@ -278,6 +289,8 @@ def notes_of(table: PaperTable) -> list[str]:
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
+    scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
+    told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]
 
 
@@ -288,7 +301,10 @@ def _protocol_notes(table: PaperTable) -> list[str]:
     notes: dict[str, dict[str, None]] = {}
     for cell in (cell for entry in table.entries for cell in entry.measured):
         protocol = cell.identity["protocol"]
-        noise = parse_noise(protocol["noise"])
+        try:
+            noise = parse_noise(protocol["noise"])
+        except UserError:  # of a version to come, or of a stranger
+            continue
         images, copies = len({image for image, _ in cell.rows}), len(cell.rows)
         text = f"{images} images{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
         text += f", padding {protocol['padding']}, {scoring_text(protocol)}"
@@ -350,9 +366,10 @@ def terminal(table: PaperTable) -> rich.table.Table:
     from rich.table import Table as Grid
 
     heads, rows = grid(table)
+    rows = [[plain(text) for text in row] for row in rows]
     datasets = _datasets(table)
-    notes = escape("\n".join(notes_of(table)))
-    title = escape(f"{table.title} (published above, measured below)")
+    notes = escape("\n".join(map(plain, notes_of(table))))
+    title = escape(plain(f"{table.title} (published above, measured below)"))
     view = Grid(title=title, caption=notes, title_justify="left", caption_justify="left")
     for head in (heads[0], heads[1], *datasets, heads[-1]):
         view.add_column(escape(head), no_wrap=head in datasets)
@@ -371,7 +388,7 @@ def terminal(table: PaperTable) -> rich.table.Table:
 
 def latex(table: PaperTable) -> str:
     """The layout as a booktabs tabular: a rule between noises."""
-    from denoisebench.reports.markup import plain, tex
+    from denoisebench.reports.markup import tex
 
     heads, rows = grid(table)
     lines = ["% \\usepackage{booktabs}", f"% {plain(table.title)}", *(f"% {plain(note)}" for note in notes_of(table))]
@@ -389,6 +406,8 @@ def latex(table: PaperTable) -> str:
 
 def csv_text(table: PaperTable) -> str:
     """One line per entry; empty where nothing was printed or measured."""
+    from denoisebench.reports.markup import csv_text as quoted
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -399,11 +418,13 @@ def csv_text(table: PaperTable) -> str:
             cell = entry.measured[0]
             difference = "" if entry.difference is None else f"{entry.difference:.2f}"
             measured = [
-                line_of(cell).training, "; ".join(cell.about["told"]), str(score.rows), str(score.trainings),
+                quoted(line_of(cell).training), quoted("; ".join(cell.about["told"])), str(score.rows),
+                str(score.trainings),
                 f"{score.psnr:.4f}", f"{score.spread:.4f}" if score.trainings > 1 else "", f"{score.ssim:.5f}",
-                difference, entry.verdict, cell.about["protocol"],
+                difference, entry.verdict, column_of(cell).protocol,
             ]  # fmt: skip
         paper = ["" if value is None else value for value in (entry.psnr, entry.ssim)]
-        place = [table.number, entry.noise, entry.method, entry.dataset]
-        writer.writerow([*place, *paper, entry.flag, entry.ours, *measured, entry.evidence, entry.source])
+        place = [table.number, *map(quoted, (entry.noise, entry.method, entry.dataset))]
+        texts = map(quoted, (entry.flag, entry.ours)), map(quoted, (entry.evidence, entry.source))
+        writer.writerow([*place, *paper, *texts[0], *measured, *texts[1]])
     return out.getvalue()

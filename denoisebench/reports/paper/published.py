@@ -132,7 +132,7 @@ def beside(table: Table) -> list[Beside]:
     """Every score of a table that the paper reports too, data set by data set."""
     values = published()
     found = []
-    for column in table.columns:
+    for column in (column for column in table.columns if column in table.registered):
         clean = next((line for line in table.lines if _clean(line) and (line, column) in table.scores), None)
         for line in table.lines:
             score, paper = table.scores.get((line, column)), values.get(_key(line, column))
@@ -140,7 +140,8 @@ def beside(table: Table) -> list[Beside]:
                 continue
             gap = paper_gap = None
             if clean is not None:
-                gap = score.psnr - table.scores[clean, column].psnr
+                trained = table.scores[clean, column].psnr
+                gap = score.psnr - trained if math.isfinite(trained) else None
                 top = values.get(_key(clean, column))
                 paper_gap = paper.psnr - top.psnr if top else None
             found.append(Beside(line, column, score, paper, gap, paper_gap))
