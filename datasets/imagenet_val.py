@@ -58,10 +58,12 @@ class ImageNetVal(FolderSet):
             try:
                 with Image.open(path, formats=sorted(set(FORMATS.values()))) as image:
                     width, height = image.size
+                    turned = image.getexif().get(274, 1) != 1
             except Exception as error:  # Pillow raises many types on damaged files
                 raise UserError(f"Image {path} is corrupt or no image ({error}); replace it.") from None
             if min(width, height) >= SMALLEST and max(width, height) <= LARGEST:
                 found.append(Entry(path.name, width, height, 3, "", ""))
+                self._turned += [found[-1].image] if turned else []
         if not found:
             raise UserError(f"Folder {self.folder} holds no image with both sides in {SMALLEST}..{LARGEST} pixels.")
         return found
@@ -83,8 +85,14 @@ class ImageNetVal(FolderSet):
     @cached_property
     def data_hash(self) -> str:
         """SHA-256 over ids and files (not pixels: that would decode every image before training)."""
-        lines = [f"{image} {sha256}" for image, sha256 in self._file_hashes.items()]
+        hashes = self._file_hashes
+        lines = [f"{image} {hashes[image]}{' upright' if image in self._turned else ''}" for image in hashes]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def _turned(self) -> list[str]:
+        """Images that are stored in another orientation than they are looked at."""
+        return []
 
     @cached_property
     def _file_hashes(self) -> dict[str, str]:

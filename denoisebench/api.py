@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
-from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
+from denoisebench.core.errors import ContractError, Mistakes, TrainingFailed, UserError, unknown
 from denoisebench.core.lazy import torch
-from denoisebench.experiment.build import Texts, TrainingOptions, make_experiment
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
-from denoisebench.plugins.registry import DATASETS, METHODS, add_files
+from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.images import AnyImage, FloatImage, UIntImage, to_float, to_uint8
 from denoisebench.protocol.noise import REAL, Draw, Noise, parse_noise
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from denoisebench.results.store import StoredCell
     from denoisebench.training.weights import Weights
 
+#: One text with commas, or a list of texts.
+Texts = str | Sequence[str]
 _ALLOWED = "allowed are (H, W) and (H, W, 1) for gray and (H, W, 3) for RGB images"
 #: White is 1.0 in float images, and neither Gaussian nor Poisson noise changes the mean.
 _LARGEST_MEAN = 2.0
@@ -227,8 +228,16 @@ def run(
     >>> print(results.table().splitlines()[0].split("|")[1].strip())
     Method
     """
+    from denoisebench.commands import making
+    from denoisebench.commands.grouping import group_of
+    from denoisebench.commands.options import (
+        LimitedExecution,
+        ProtocolOptions,
+        RunSelection,
+        RunTraining,
+        SourceOptions,
+    )
     from denoisebench.core.progress import Quiet, for_stderr
-    from denoisebench.execution.choose import find_executor
     from denoisebench.execution.runner import run as run_cells
     from denoisebench.reports.files import outdated, write_reports
     from denoisebench.results.store import Store
@@ -237,24 +246,29 @@ def run(
     for name in options:
         if name not in allowed:
             raise unknown("option of run", name, allowed)
-    add_files([Path(path) for path in options.get("plugin", ())])
-    experiment = make_experiment(
-        _texts(methods, "methods"), _texts(noise, "noise"), _texts(datasets, "datasets"), _training(options),
-        _path(options.get("data_root")), options.get("device", "auto"), str(options.get("repeats", 1)),
-        options.get("noise_draws", "counter"), options.get("padding", "side"),
-        [Path(folder) for folder in options.get("weights", ())], options.get("image_budget"),
-        str(options.get("tile", "auto")), options.get("network"),
-    )  # fmt: skip
-    executor = find_executor(
-        options.get("executor", "auto"), options.get("workers"), options.get("threads"), options.get("time_limit"),
-        options.get("memory_limit"), options.get("address"), experiment.device,
+    given = {
+        **options,
+        "methods": _texts(methods, "methods"),
+        "noise": _texts(noise, "noise"),
+        "datasets": _texts(datasets, "datasets"),
+    }
+    mistakes = Mistakes()
+    sources = group_of(SourceOptions, given, mistakes)
+    making.load_plugins(sources.plugin)
+    execution = group_of(LimitedExecution, given, mistakes)
+    device = making.make_device(execution.device, mistakes)
+    executor = making.make_executor(execution, device, mistakes)
+    experiment = making.make_experiment(
+        group_of(RunSelection, given, mistakes), group_of(RunTraining, given, mistakes), sources.data_root, device,
+        mistakes, group_of(ProtocolOptions, given, mistakes), shipped=True,
     )  # fmt: skip
     store = Store(Path(out))
     outcome = run_cells(experiment, store, for_stderr() if progress else Quiet(), executor)
+    said = [f"{title} failed: {reason}" for title, reason in outcome.failed]
     if outcome.cells and (outcome.computed or outdated(store)):
-        write_reports(store)
-    for title, reason in outcome.failed:
-        warnings.warn(f"{title} failed: {reason}", RuntimeWarning, stacklevel=2)
+        said += write_reports(store)[1]
+    for sentence in said:
+        warnings.warn(sentence, RuntimeWarning, stacklevel=2)
     return Results(store.folder, outcome.cells, outcome.computed, outcome.skipped, outcome.failed, outcome.notes)
 
 
@@ -599,26 +613,12 @@ def list_datasets() -> list[str]:
 # --- what is given, checked ---
 
 
-def _texts(given: Texts | Path | Sequence[str | Path], name: str) -> str | list[str]:
-    if isinstance(given, str):
-        return given
-    parts = [given] if isinstance(given, Path) else given
+def _texts(given: object, name: str) -> str:
+    """One text of what is a text, a path, or a list of these."""
+    parts = [given] if isinstance(given, str | Path) else given
     if not isinstance(parts, Sequence) or not all(isinstance(part, str | Path) for part in parts):
         raise UserError(f"{name} {given!r}: give one text, or a list of texts.")
-    return [str(part) for part in parts]
-
-
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
-
-
-def _training(options: RunOptions) -> TrainingOptions:
-    return TrainingOptions(
-        options.get("budget"), options.get("batch"), options.get("crop"), options.get("lr"),
-        str(options.get("train_data", "auto")), options.get("training_noise", "fresh"),
-        options.get("precision", "auto"), options.get("devices", 1), options.get("seed", 0),
-        options.get("trainings", 1), options.get("recipe"),
-    )  # fmt: skip
+    return ",".join(map(str, parts))
 
 
 def _checked(given: ArrayLike) -> tuple[AnyImage, bool]:

@@ -6,13 +6,16 @@ import atexit
 import contextlib
 import io
 import signal
+import sys
+from typing import Annotated
 
 import typer
 
 from denoisebench import __version__
-from denoisebench.commands import audit, data, methods, run, tables, train, weights
-from denoisebench.core.errors import UserError
-from denoisebench.core.printing import line, message, prepare_streams
+from denoisebench.commands import audit, compare, data, figures, methods, run, tables, train, weights
+from denoisebench.commands.grouping import GroupedCommand
+from denoisebench.core.errors import UserError, UserErrors
+from denoisebench.core.printing import line, lost_output, message, prepare_streams
 
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
@@ -20,30 +23,49 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+# Commands that leave nothing behind but what they print.
+_PRINTED = ("version", "paper", "list", "check-method")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
 
 
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def version() -> None:
     """Print the version."""
     line(f"denoisebench {__version__}")
 
 
-app.command()(run.run)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(tables.table)
-app.command()(tables.paper)
-app.command()(tables.report)
-app.command()(audit.audit)
-app.command()(train.train)
-app.command()(train.submit)
-app.command("list")(methods.list_command)
-app.command("new-method")(methods.new_method)
-app.command("check-method")(methods.check_method)
+for _name, _command in (
+    ("run", run.run),
+    ("table", tables.table),
+    ("paper", tables.paper),
+    ("report", tables.report),
+    ("compare", compare.compare),
+    ("audit", audit.audit),
+    ("train", train.train),
+    ("submit", train.submit),
+    ("list", methods.list_command),
+    ("new-method", methods.new_method),
+    ("check-method", methods.check_method),
+):
+    app.command(_name, cls=GroupedCommand)(_command)
+app.add_typer(figures.app, name="figure")
 app.add_typer(data.data_app, name="data")
 app.add_typer(weights.weights_app, name="weights")
 
@@ -56,7 +78,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except UserError as error:
-        message(f"Error: {error}")
+        for mistake in error.errors if isinstance(error, UserErrors) else (error,):
+            message(f"Error: {mistake}")
         code = 2
     except typer.Abort:
         message("Stopped. The same command goes on where it was.")
@@ -68,11 +91,25 @@ def main() -> None:
             raise
         with contextlib.redirect_stderr(io.StringIO()) as shown:
             show()
-        for text in shown.getvalue().splitlines():
+        for text in [*shown.getvalue().splitlines(), *(f"Error: {text}" for text in getattr(error, "__notes__", ()))]:
             message(text)
         code = getattr(error, "exit_code", 2)
+    code = _truthful(code)
     if code:
         raise SystemExit(code)
+
+
+def _truthful(code: object) -> object:
+    """The exit code, unless what was asked for was only to be printed and could not be."""
+    lost = lost_output()
+    sys.stderr.flush()
+    if not lost:
+        return code
+    if sys.argv[1:2] and sys.argv[1] in _PRINTED and not code:
+        message(f"Error: Standard output cannot be written to ({lost}).")
+        return 1
+    message(f"Standard output cannot be written to ({lost}); everything else was done.")
+    return code
 
 
 if __name__ == "__main__":

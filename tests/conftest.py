@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from denoisebench import cli
+from denoisebench import cli, networks
 from denoisebench.experiment import revisions
 from denoisebench.plugins.registry import DATASETS, METHODS, Registry
 
@@ -95,6 +95,7 @@ def forget_plugins() -> None:
         registry._origins.clear()
         registry._classes.clear()
         registry.files.clear()
+    networks._ALLOWED.clear()
     revisions.forget()
 
 

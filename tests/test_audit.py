@@ -492,6 +492,7 @@ def test_the_yardstick_is_the_spread_of_a_mean_between_draws() -> None:
 
 def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short") -> Ledger:
     about = {"text": method, "label": "B2U", "dataset_title": "Kodak", "noise_title": "σ", "training": training}
+    about |= {"told": [], "baseline": False, "changed": {}}
     protocol = {"dataset": "kodak", "data_hash": DATASETS.get("kodak")([]).data_hash}  # type: ignore[call-arg]
     stored = SimpleNamespace(about=about, identity={"protocol": protocol}, key="k")
     parts = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -296,6 +297,12 @@ def test_a_turned_capture_is_upright_before_it_is_compared(tmp_path: Path) -> No
     data.verify()
     np.testing.assert_array_equal(data.capture("a", 0), data.reference("a", 0))
     assert "1 images were turned: a.png" in data.note
+    # What an earlier version scored sideways must not pass for the same data.
+    plain = "".join(
+        f"{name} {file} {hashlib.sha256((tmp_path / 'mine' / place / file).read_bytes()).hexdigest()}\n"
+        for name, place, file in (("a", "clean", "a.png"), ("a", "noisy", "a.png"))
+    )
+    assert data.data_hash != hashlib.sha256(plain.strip().encode()).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["mine", "fmdd_fish"])

@@ -656,6 +656,19 @@ def test_stored_scores_are_set_beside_a_published_table(
 ) -> None:
     folder, out = image_folder("kodak"), tmp_path / "o"
     assert command("run", "--methods", "bm3d[sigma=known]", "--datasets", folder, "--out", out).code == 0
+    blank = command("report", out, "--table", "1")
+    assert blank.code == 0, blank.err
+    assert "CBM3D (bm3d[sigma=known])" not in blank.out
+    from denoisebench.plugins.identity import class_name
+    from denoisebench.plugins.lookup import find_dataset
+    from denoisebench.results.store import Store, StoredCell
+
+    # The same as if they were of the images of Kodak, which are not here.
+    store, kodak = Store(out), find_dataset("kodak", ())
+    for stored in store.all():
+        protocol = {**stored.identity["protocol"], "data_hash": kodak.data_hash}
+        about = {**stored.about, "dataset_class": class_name(kodak)}
+        store.write(StoredCell({**stored.identity, "protocol": protocol}, about, stored.rows))
     ran = command("report", out, "--table", "1")
     assert ran.code == 0, ran.err
     assert "CBM3D (bm3d[sigma=known])" in ran.out

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
 
-from denoisebench.commands.run import run
+from denoisebench.commands.run import file_options
 from denoisebench.core.errors import UserError
 from denoisebench.experiment.file import TABLES, read_experiment, table_file
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import parse_methods
 from denoisebench.reports.paper.published import rows_of
 
-ALLOWED = list(inspect.signature(run).parameters)
+ALLOWED = file_options()
 
 
 def write(folder: Path, text: str) -> Path:

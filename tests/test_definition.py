@@ -283,7 +283,7 @@ def test_a_table_without_end_is_no_traceback() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_a_class_that_has_its_keys(kind: str) -> None:
-    base = KINDS[kind].load()
+    base = KINDS[kind].base
     assert issubclass(base, FolderSet)
     assert any(define_kind(name) is base for name in DATASETS.names())
 

@@ -11,7 +11,17 @@ import pytest
 
 from denoisebench.core.errors import UserError
 from denoisebench.execution import forecast as estimate
-from denoisebench.execution.forecast import COSTS, HERE, OTHER, RECORDS, REFERENCE, Timings, megapixels, plan_lines
+from denoisebench.execution.forecast import (
+    COSTS,
+    HERE,
+    OTHER,
+    RECORDS,
+    REFERENCE,
+    Timed,
+    Timings,
+    megapixels,
+    plan_lines,
+)
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import find_dataset, parse_method
@@ -45,21 +55,23 @@ def stored(made: Experiment, folder: Path, seconds: float, images: int | None = 
 
 def test_the_nearest_size_counts_and_is_scaled_by_pixels() -> None:
     known = Timings()
-    known.add("a", "image", 0.1, 1.0, "cpu", REFERENCE)
-    known.add("a", "image", 1.0, 4.0, "cpu", REFERENCE)
-    assert known.seconds("a", "image", 0.2, "cpu") == (pytest.approx(2.0), REFERENCE)
-    assert known.seconds("a", "image", 2.0, "cpu") == (pytest.approx(8.0), REFERENCE)
-    assert known.seconds("a", "image", 2.0, "cuda") is None
-    assert known.seconds("b", "image", 2.0, "cpu") is None
+    nlm, bm3d = parse_method("nlm"), parse_method("bm3d")
+    known.add(Timed("nlm", "", "image", 0.1, 1.0), "cpu", REFERENCE)
+    known.add(Timed("nlm", "", "image", 1.0, 4.0), "cpu", REFERENCE)
+    assert known.seconds(nlm, "image", 0.2, "cpu") == (pytest.approx(2.0), REFERENCE)
+    assert known.seconds(nlm, "image", 2.0, "cpu") == (pytest.approx(8.0), REFERENCE)
+    assert known.seconds(nlm, "image", 2.0, "cuda") is None
+    assert known.seconds(bm3d, "image", 2.0, "cpu") is None
 
 
 def test_what_was_measured_here_wins_over_records_and_other_settings_are_named() -> None:
     known = Timings()
-    known.add("a[x=2]", "train", 1.0, 9.0, "cpu", REFERENCE)
-    known.add("a", "train", 1.0, 5.0, "cpu", RECORDS)
-    assert known.seconds("a[x=2]", "train", 1.0, "cpu") == (5.0, RECORDS + OTHER)
-    known.add("a[x=2]", "train", 1.0, 7.0, "cpu", HERE)
-    assert known.seconds("a[x=2]", "train", 1.0, "cpu") == (7.0, HERE)
+    method = parse_method("b2u[stride=2]")
+    known.add(Timed("b2u", "[stride=2]", "train", 1.0, 9.0), "cpu", REFERENCE)
+    known.add(Timed("b2u", "", "train", 1.0, 5.0), "cpu", RECORDS)
+    assert known.seconds(method, "train", 1.0, "cpu") == (5.0, RECORDS + OTHER)
+    known.add(Timed("b2u", "[stride=2]", "train", 1.0, 7.0), "cpu", HERE)
+    assert known.seconds(method, "train", 1.0, "cpu") == (7.0, HERE)
 
 
 def test_a_cell_is_foretold_from_its_own_rows(tmp_path: Path) -> None:
@@ -91,7 +103,7 @@ def test_minutes_and_epochs_are_understood(tmp_path: Path) -> None:
     assert line["time"].startswith("3 min")
     assert line["timed"].startswith("budget")
     (line,), notes = lines(experiment("n2c", budget="4epochs", roots=[tmp_path]), tmp_path)
-    assert line["training steps"] == "20"
+    assert line["training steps"] == "4", "an epoch of 5 images is one batch of 4"
     assert "Trained on samples_train, 5 images" in notes
 
 
@@ -119,7 +131,7 @@ def test_an_unknown_method_has_no_invented_time(
 
 def test_a_fit_is_scaled_by_its_steps(tmp_path: Path) -> None:
     short, long = (lines(experiment("dip", image_budget=f"{n}steps"), tmp_path)[0][0] for n in (100, 1000))
-    costs = {row["kind"]: row for row in csv.DictReader(COSTS.open(encoding="utf-8")) if row["method"] == "dip"}
+    costs = {row["kind"]: row for row in csv.DictReader(COSTS.open(encoding="utf-8")) if row["name"] == "dip"}
     sizes = megapixels(find_dataset("samples", ()), find_dataset("samples", ()).images)
     seconds = float(costs["fit"]["seconds"]) / float(costs["fit"]["megapixels"]) * sum(sizes) * 100
     assert short["time"] == estimate._duration(seconds)

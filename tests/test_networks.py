@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
-from denoisebench.networks import NETWORKS, build_network, check_network, forward_at
+from denoisebench.networks import NETWORKS, allow_network, build_network, check_network, forward_at
 from denoisebench.networks.unet import UNet
 
 
@@ -260,6 +260,9 @@ class Odd(torch.nn.Module):
 def test_a_network_of_ones_own_is_a_class_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(OWN, encoding="utf-8")
+    with pytest.raises(UserError, match="stored settings name, not you: it is not run"):
+        build_network(f"{path}:Net", 3, 1)
+    allow_network(f"{path}:Net")
     network = build_network(f"{path}:Net", 3, 1)
     assert network(torch.rand(2, 3, 8, 8)).shape == (2, 1, 8, 8)
     for name, words in (

@@ -16,6 +16,7 @@ from denoisebench.core.errors import ContractError, UserError
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.evaluate import Route, evaluate, known_of
 from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod, Method, Need
 from denoisebench.plugins.registry import METHODS
@@ -347,8 +348,7 @@ def test_weights_for_real_noise_fit_their_data_set_alone(tmp_path: Path) -> None
     assert shelf.find(method, "real", 4, "other") is None
     data = Scene()
     (cell,) = experiment(data, [method], train_data=data, shelf=shelf).cells()
-    assert cell.weights is not None
-    assert cell.job is None
+    assert isinstance(cell.preparation, TrainedNetwork)
 
 
 def test_a_released_network_for_real_noise_says_what_it_was_trained_on(tmp_path: Path) -> None:

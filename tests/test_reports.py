@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def cell(
     written: str = "2025-01-01T00:00:00Z",
     warnings: Sequence[str] = (),
     code: str = "1",
+    settings: Mapping[str, Any] | None = None,
     **protocol: str,
 ) -> StoredCell:
     values = [psnr] if isinstance(psnr, float | int) else list(psnr)
@@ -61,7 +62,12 @@ def cell(
         "warnings": list(warnings),
         "written": written,
     }
-    identity = {"method": text, "protocol": settled.__dict__ | {}, "code": code}
+    identity = {
+        "method": text.partition("[")[0],
+        "settings": settings or {},
+        "protocol": settled.__dict__ | {},
+        "code": f"{code} {text}",
+    }
     return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})
 
 
@@ -81,7 +87,7 @@ def grid(text: str) -> list[list[str]]:
 def test_best_and_second_are_marked_among_methods_that_saw_no_clean_image() -> None:
     table = build_table(
         [
-            cell("identity", 60.0, 0.99, baseline=True),
+            cell("identity", 20.0, 0.3, baseline=True),
             cell("n2c", 50.0, 0.98, told=[Need.CLEAN]),
             cell("a", 30.0, 0.7),
             cell("b", 32.0, 0.6, told=[Need.FAMILY, Need.LEVEL]),
@@ -419,3 +425,71 @@ def test_nothing_published_nothing_shown() -> None:
     table = build_table([cell("mine", 30.0)])
     assert "paper" not in markdown(table).lower()
     assert terminal_beside(table) is None
+
+
+def test_a_default_is_told_where_two_lines_differ_in_it() -> None:
+    cells = [
+        cell("b2u", settings={"stride": 4, "eta": 1.0, "network": "unet"}),
+        cell("b2u[stride=2]", settings={"stride": 2, "eta": 1.0, "network": "unet"}),
+        cell("n2v", settings={"ratio": 0.1}),
+    ]
+    expected = "B2U: stride=4 where a line does not name it."
+    assert expected in build_table(cells).notes
+    for one in cells:  # what newer versions store
+        one.about["changed"] = {"stride": 2} if one.about["text"] == "b2u[stride=2]" else {}
+    assert expected in build_table(cells).notes
+    assert not any("does not name" in note for note in build_table([cells[0], cells[2]]).notes)
+
+
+# --- scores that mislead ---
+
+
+def below() -> Table:
+    return build_table(
+        [
+            cell("identity", [20.0, 20.0], 0.3, baseline=True),
+            cell("worse", [19.0, 20.5], 0.9, told=[Need.FAMILY]),
+            cell("same", [20.04, 19.96], 0.3),
+            cell("rough", [25.0, 25.0], 0.2),
+            cell("good", [24.0, 24.0], 0.7),
+        ]
+    )
+
+
+def test_a_method_below_its_input_or_equal_to_it_is_never_best() -> None:
+    table = below()
+    assert marks(table, "psnr") == {"identity": "", "worse": "", "same": "", "rough": "best", "good": "second"}
+    assert marks(table, "ssim") == {"identity": "", "worse": "", "same": "", "rough": "", "good": "best"}
+    flags = {line.method: score.flag for (line, _), score in table.scores.items()}
+    assert flags == {"identity": "", "worse": "below", "same": "unchanged", "rough": "below in SSIM", "good": ""}
+    nearly = build_table([cell("identity", [20.0, 20.0], baseline=True), cell("a", [20.0, 20.06]), cell("b", 21.0)])
+    assert {score.flag for score in nearly.scores.values()} == {""}, "0.06 dB on one image is a change"
+    alone = build_table([cell("worse", 19.0), cell("good", 24.0)])
+    assert marks(alone, "psnr") == {"worse": "second", "good": "best"}, "without the noisy input nobody knows"
+
+
+def test_the_footnote_of_a_misleading_score_is_in_every_format() -> None:
+    table = below()
+    text = markdown(table)
+    assert "19.75/0.900†" in text
+    assert "20.00/0.300‡" in text
+    assert "- † worse on Kodak, Gaussian σ=25: below the noisy input in PSNR; not ranked." in text
+    assert r"& 19.75/0.900$^\dagger$ &" in latex(table)
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(terminal(table))
+    shown = console.export_text()
+    assert "19.75/0.900†" in shown
+    assert "‡ same on Kodak" in shown
+
+
+def test_beside_the_paper_a_misleading_score_has_its_footnote_too() -> None:
+    from denoisebench.experiment.file import PaperPart
+    from denoisebench.reports.paper import paper_table
+
+    cells = [cell("identity", 30.0, baseline=True), cell("b2u", 29.0, ssim=0.9)]
+    assert beside(build_table(cells))
+    assert "29.00/0.900†" in markdown(build_table(cells)).partition("Beside the paper")[2]
+    layout = paper_table.paper_table(PaperPart(1, {}), "T", cells)
+    assert "29.00/0.900†" in paper_table.markdown(layout)
+    assert r"29.00/0.900$^\dagger$" in paper_table.latex(layout)
+    assert "† Blind2Unblind on Kodak" in paper_table.markdown(layout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from denoisebench.core import errors, progress
 from denoisebench.core.closure import Code
 from denoisebench.core.errors import UserError
 from denoisebench.core.places import package_places
-from denoisebench.data import captures, fmdd, sidd_raw
+from denoisebench.data import captures, definition, fmdd, sidd_raw
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.experiment import revisions
 from denoisebench.experiment.revisions import (
@@ -192,7 +192,7 @@ def test_what_computes_a_number_is_in_its_closure() -> None:
         assert {module.__name__ for module in both} <= closures()[unit], unit
         named = {f"{networks.__name__}.{place.partition('.')[0]}" for _, place, _ in NETWORKS.values()}
         assert named <= closures()[unit], unit
-        shipped = {DATASETS.get(name).__module__ for name in DATASETS.names()}
+        shipped = {DATASETS.get(name).__module__ for name in DATASETS.names()} - {definition.__name__}
         assert {module for module in shipped if module.startswith("denoisebench.")} <= closures()[unit], unit
     assert {metrics.__name__, tiled.__name__} <= closures()[PROTOCOL]
     assert {loop.__name__, crops.__name__} <= closures()[TRAINING]
@@ -301,6 +301,60 @@ def test_a_users_network_and_data_set_are_in_the_key(tmp_path: Path, monkeypatch
         pass
 
     assert len(code_of(Own(), OwnFolder.__new__(OwnFolder))["data"]) == 64
+
+
+TOML = """\
+title = "Zoo"
+summary = "Animals."
+kind = "images"
+channels = 3
+count = 1
+folders = ["zoo"]
+source = "here"
+licence = "CC0"
+"""
+
+
+def test_what_a_users_data_set_file_decides_is_in_the_key(tmp_path: Path) -> None:
+    def key(text: str) -> str:
+        return code_of(Own(), definition.parse(tmp_path / "zoo.toml", text)([]))["data"]
+
+    first = key(TOML)
+    assert len(first) == 64
+    assert key(TOML.replace("channels = 3", "channels = 1")) != first
+    assert key(TOML + 'glob = "*_HR.*"\n') != first
+    assert key(TOML.replace("Animals", "Beasts").replace("here", "there")) == first
+
+
+def test_results_of_shipped_data_sets_are_as_old_as_before_they_were_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = definition.built_in_files()
+    assert len(files) >= 32
+    for path in files:
+        unit = f"data {path.stem}"
+        recorded = [entry for entry in entries() if entry.unit == unit]
+        dataset = definition.define(path)([tmp_path])
+        assert ("data" in code_of(Own(), dataset)) is not any(
+            (entry.version, entry.digest) == (1, now()[unit]) for entry in recorded
+        ), path
+    kodak = definition.define(next(path for path in files if path.stem == "kodak"))
+    assert "data" not in code_of(Own(), kodak([]))
+    found = definition.definition_of(kodak)
+    assert found is not None
+    altered = replace(found, deciding={**found.deciding, "channels": 1})
+    monkeypatch.setattr(kodak, "definition", altered)
+    revisions.forget()
+    assert len(code_of(Own(), kodak([]))["data"]) == 64
+    monkeypatch.undo()
+    revisions.forget()
+
+
+def test_a_changed_data_set_file_is_a_problem_and_a_new_one_is_not() -> None:
+    recorded = (Entry("data toy", 1, "a", "first version"),)
+    assert problems(recorded, {"data toy": "a", "data new": "x"}) == []
+    (text,) = problems(recorded, {"data toy": "b"})
+    assert "The code of data toy has changed" in text
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.evaluation import fit as fitting
-from denoisebench.execution import scheduler
+from denoisebench.execution import cellprogress, saving
 from denoisebench.execution.describe import shared_images
 from denoisebench.execution.runner import run, train_only
 from denoisebench.experiment.cells import Experiment
@@ -268,7 +268,7 @@ def test_only_missing_repeats_are_computed(base: Experiment, tmp_path: Path) -> 
 def test_rows_are_saved_while_a_cell_is_running(
     base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
     sizes: list[int] = []
     store = Store(tmp_path / "o")
     write = store.write
@@ -395,7 +395,7 @@ def test_an_error_while_planning_a_cell_fails_that_cell_only(base: Experiment, t
 def test_fits_foretell_their_time_and_record_their_steps(
     base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "ETA_SECONDS", 0.0)
+    monkeypatch.setattr(cellprogress, "ETA_SECONDS", 0.0)
     log = Listener()
     outcome = run(replace(base, methods=[Fitted()]), Store(tmp_path), log)
     (cell,) = outcome.cells

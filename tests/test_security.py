@@ -21,12 +21,14 @@ import pytest
 import torch
 
 import denoisebench
+from denoisebench import networks
+from denoisebench.commands.run import file_options
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.data import fetch
 from denoisebench.data.dataset import Archive
 from denoisebench.data.manifest import MANIFEST_COLUMNS, read_manifest
-from denoisebench.experiment.file import read_experiment
+from denoisebench.experiment.file import KEYS, read_experiment
 from denoisebench.protocol import images
 from denoisebench.protocol.images import read_image
 from denoisebench.protocol.protocol import Row
@@ -157,6 +159,65 @@ def test_an_experiment_file_writes_below_the_current_folder_only(out: str, tmp_p
     (tmp_path / "e.toml").write_text(f'out = "{out}"\n', encoding="utf-8")
     with pytest.raises(UserError, match="below the current one"):
         read_experiment(tmp_path / "e.toml", ["out"])
+
+
+def test_an_experiment_file_writes_to_no_place_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name, target in (("link", tmp_path), ("ring", Path("ring")), ("inside", Path("real"))):
+        Path(name).symlink_to(target)
+    Path("e.toml").write_text('out = "inside/x"\n', encoding="utf-8")
+    assert read_experiment(Path("e.toml"), ["out"]).options == {"out": "inside/x"}
+    for out in ("link", "link/deep/er", "ring/x", "inside/../../x"):
+        Path("e.toml").write_text(f'out = "{out}"\n', encoding="utf-8")
+        with pytest.raises(UserError, match="below the current one"):
+            read_experiment(Path("e.toml"), ["out"])
+
+
+def test_an_experiment_file_names_no_machine_and_takes_no_more_of_one() -> None:
+    allowed = set(file_options())
+    assert allowed >= KEYS
+    assert allowed - KEYS == {
+        "devices", "executor", "workers", "memory_limit", "address", "plugin",
+        "data_root",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ['executor = "ray"', 'address = "10.0.0.1:6379"', 'data-root = "/"', "workers = 9"])
+def test_an_experiment_file_sets_harmless_keys_only(line: str, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "e.toml").write_text(line, encoding="utf-8")
+    ran = command("run", "--config", tmp_path / "e.toml", "--out", tmp_path / "o")
+    assert ran.code == 2
+    assert "on the command line as --" in ran.err
+    assert not (tmp_path / "o").exists()
+
+
+def test_an_audit_runs_no_network_that_only_a_stored_cell_names(
+    tmp_path: Path, image_folder: Command, command: Command
+) -> None:
+    folder, net = image_folder(), tmp_path / "net.py"
+    code = (
+        "import torch\n\nclass Net(torch.nn.Conv2d):\n"
+        "    def __init__(self, given, made):\n        super().__init__(given, made, 3, padding=1)\n"
+    )
+    net.write_text(code, encoding="utf-8")
+    text = f"n2c[network={net}:Net]"
+    common = ("--datasets", folder)
+    ran = command(
+        "run", "--methods", text, *common, "--out", tmp_path / "o", "--budget", "1step", "--crop", "32",
+        "--train-data", folder,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    net.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{code}", encoding="utf-8")
+    # As another process would: nothing has been named yet.
+    networks._ALLOWED.clear()
+    audit = ("audit", tmp_path / "o", *common, "--detail", "rounding of the result")
+    ran = command(*audit)
+    assert (ran.code, "it is not run" in ran.err) == (1, True), ran.err
+    assert not (tmp_path / "ran").exists()
+    ran = command(*audit, "--methods", text)
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("line", ['plugin = "evil.py"', 'methods = ["b2u", "n2c[network=evil.py:Net]"]'])

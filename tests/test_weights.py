@@ -368,7 +368,7 @@ def test_released_checkpoints_are_imported(
         "--out", tmp_path / "w",
     )  # fmt: skip
     assert ran.code == 0, ran.err
-    method = learned(f"b2u[network={network},stride=4]")
+    method = learned(f"b2u[network={network},stride=2]")
     found = Shelf([tmp_path / "w"]).find(method, "gauss5_50", 3)
     assert found is not None
     torch.manual_seed(5)

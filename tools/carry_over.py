@@ -34,7 +34,7 @@ from denoisebench.core.files import sealed
 from denoisebench.core.progress import Quiet
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import data_roots
-from denoisebench.evaluation.evaluate import Fitting, evaluate
+from denoisebench.evaluation.evaluate import Fitting, Route, evaluate
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING_VERSION, code_of, module_digest
@@ -118,11 +118,11 @@ def computed_again(cell: StoredCell, row: Row) -> Row:
             job = job_of(cell, training["code"])
             images = decoded(find_dataset(job.data["name"], data_roots()), job.channels)
             network = train(job, images, Path(folder), job.device, Quiet()).network
-        rows = evaluate(
-            method, network, dataset, parse_noise(protocol["noise"]), draws, [(row.image, row.repeat)],
-            padding=protocol["padding"], seed=identity["seed"], device=identity["device"], fitting=fitting,
+        route = Route(
+            method, network, parse_noise(protocol["noise"]), protocol["padding"], identity["seed"],
+            identity["device"], fitting,
         )  # fmt: skip
-        return next(rows)
+        return next(evaluate(route, dataset, draws, [(row.image, row.repeat)]))
 
 
 def numbers(row: Row) -> dict[str, Any]:
@@ -180,8 +180,15 @@ def carry_over(cell: StoredCell, checked: list[dict[str, Any]], folder: Path) ->
         again = f"image {own['image']} of this cell" + (", network trained anew" if own["trained"] else "")
         again += f", {INSTRUCTIONS}={own['instructions']}" if own.get("instructions") else ""
     about = {**cell.about, "carried_over": f"key was {cell.key}; computed again, every digit the same: {again}"}
-    new = StoredCell(new_identity(cell), about, cell.rows)
-    Store(folder, create=False).write(new)
+    new, store = StoredCell(new_identity(cell), about, cell.rows), Store(folder, create=False)
+    # Two runs by different code may have computed the same rows: the first one is kept, if every digit agrees.
+    there = store.read(new.identity)
+    if any(numbers(row) != numbers(cell.rows.get(pair, row)) for pair, row in there.rows.items()):
+        return False
+    if not there.rows or there.about["written"] > cell.about["written"]:
+        store.write(new)
+    elif not there.rows.keys() >= cell.rows.keys():
+        return False
     if new.key != cell.key:
         (folder / "cells" / f"{cell.key}.json").unlink()
     return True
@@ -226,7 +233,8 @@ def main() -> None:
                 if carry_over(cell, checked, folder):
                     keys[cell.key] = StoredCell(new_identity(cell)).key
                 else:
-                    print(f"{folder}: {cell.about['text']} ({cell.key}) is left as it is: not reproduced")
+                    title = f"{folder}: {cell.about['text']} ({cell.key})"
+                    print(f"{title} is left as it is: no row of its code was reproduced")
             elif cell.key not in done and (not wanted or cell.identity["method"] in wanted):
                 result = check(cell, given.seconds)
                 if result is not None:

@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from denoisebench.data.dataset import data_roots
-from denoisebench.execution.forecast import COSTS, COSTS_COLUMNS, measured, trained
+from denoisebench.execution.forecast import COSTS, COSTS_COLUMNS, TRAIN, Timed, measured, trained
 from denoisebench.plugins.lookup import parse_datasets
 from denoisebench.results.store import Store
 from denoisebench.training.weights import read_folder, shipped_folder
 
 
-def costs(folders: list[Path]) -> Iterator[tuple[str, str, float, float]]:
-    """(method, kind, megapixels, seconds) of everything measured."""
+def costs(folders: list[Path]) -> Iterator[Timed]:
+    """Everything that was measured."""
     for folder in folders:
         for cell in Store(folder, create=False).all():
             dataset = parse_datasets(cell.identity["protocol"]["dataset"], data_roots())[0]
@@ -34,9 +34,9 @@ def costs(folders: list[Path]) -> Iterator[tuple[str, str, float, float]]:
 
 def main(folders: list[Path]) -> None:
     """Write the table."""
-    best: dict[tuple[str, str, str], float] = {}
-    for method, kind, megapixels, seconds in costs(folders):
-        key = (method.partition("[")[0] if kind == "train" else method, kind, f"{megapixels:.4g}")
+    best: dict[tuple[str, str, str, str], float] = {}
+    for name, settings, kind, megapixels, seconds in costs(folders):
+        key = (name, "" if kind == TRAIN else settings, kind, f"{megapixels:.4g}")
         best[key] = min(seconds, best.get(key, seconds))
     with COSTS.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

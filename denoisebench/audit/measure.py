@@ -18,7 +18,7 @@ from typing import Any
 
 from denoisebench.audit import scorings
 from denoisebench.audit.scorings import SUITE, Scoring
-from denoisebench.audit.subject import Subject
+from denoisebench.audit.subject import Subject, draws_of
 from denoisebench.audit.toggles import (
     Order,
     Pair,
@@ -33,17 +33,16 @@ from denoisebench.audit.toggles import (
     switchable,
     toggles_of,
 )
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
-from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of, module_digest
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
-from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
+from denoisebench.protocol.draws import Draws, LegacyDraws
 from denoisebench.protocol.images import checked, padded_size
 from denoisebench.protocol.metrics import finite
 from denoisebench.protocol.noise import Noise
@@ -51,7 +50,6 @@ from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.crops import decoded
 from denoisebench.training.job import TrainingJob
-from denoisebench.training.recipe import Budget, Recipe
 from denoisebench.training.records import record_of
 from denoisebench.training.train import train
 
@@ -301,14 +299,7 @@ class _Bench:
             # The stream of the released tests has no place for images of another list.
             text = "counter-0"
         if text not in self._draws:
-            kind, _, seed = text.partition("-")
-            if kind == "counter":
-                self._draws[text] = CounterDraws(int(seed))
-            elif text == LegacyDraws.id:
-                experiment = Experiment([], [], [], Recipe(Budget(1, "steps")), draws="legacy", roots=self.roots)
-                self._draws[text] = experiment.draws_source()
-            else:
-                raise UserError(f"The run drew its noise from {text!r}, which the audit cannot repeat.")
+            self._draws[text] = draws_of(text, self.roots)
         return self._draws[text]
 
     def training_seconds(self, job: TrainingJob | None) -> float:

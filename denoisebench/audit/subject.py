@@ -12,16 +12,18 @@ from denoisebench.core.provenance import full_digest, versions
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import resolve_device
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of
 from denoisebench.plugins.identity import is_registered, is_registered_cell
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import METHODS
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.results.summary import current
-from denoisebench.training.recipe import Budget
+from denoisebench.results.summary import current, line_of, method_of
+from denoisebench.training.recipe import Budget, Recipe
 from denoisebench.training.records import read_record
 from denoisebench.training.weights import Shelf, Weights
 
@@ -59,6 +61,7 @@ class Subject:
     fit : of a per-image method, else None
     network : where the trained network is, or None
     changes : sentences about what is not as it was when the cell was computed
+    roots : folders searched for data
     """
 
     stored: StoredCell
@@ -69,6 +72,7 @@ class Subject:
     fit: FitRecipe | None
     network: Weights | None
     changes: Sequence[str]
+    roots: Sequence[Path] = ()
 
     @property
     def protocol(self) -> Mapping[str, str]:
@@ -80,9 +84,7 @@ class Subject:
     def title(self) -> str:
         """Method as in the table, data and noise."""
         about = self.stored.about
-        _, bracket, settings = str(about["text"]).partition("[")
-        name = f"{about['label']}{' [' if bracket else ''}{settings}"
-        return f"{name} on {about['dataset_title']}, {about['noise_title']}"
+        return f"{line_of(self.stored).title} on {about['dataset_title']}, {about['noise_title']}"
 
     @property
     def seed(self) -> int:
@@ -108,7 +110,7 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     found = []
     for cell in chosen:
         try:
-            found.append(_subject(cell, store, choice))
+            found.append(subject_of(cell, store, choice))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             text = f"{cell.about['text']} on {cell.identity['protocol']['dataset']}"
             raise UserError(
@@ -118,12 +120,28 @@ def subjects(store: Store, choice: Choice) -> list[Subject]:
     return found
 
 
+def draws_of(text: str, roots: Sequence[Path]) -> Draws:
+    """The source of noise that a protocol names.
+
+    Raises
+    ------
+    UserError
+        It is none that can be drawn again.
+    """
+    kind, _, seed = text.partition("-")
+    if kind == "counter" and seed.isdecimal() and len(seed) < 20:
+        return CounterDraws(int(seed))
+    if text == LegacyDraws.id:
+        return Experiment([], [], [], Recipe(Budget(1, "steps")), draws="legacy", roots=roots).draws_source()
+    raise UserError(f"The run drew its noise from {text!r}, which cannot be repeated.")
+
+
 def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
     texts = {str(cell.about["text"]) for cell in cells}
     noises = {cell.identity["protocol"]["noise"] for cell in cells}
     sets = {cell.identity["protocol"]["dataset"] for cell in cells}
     for text in choice.methods:
-        if text not in texts and text not in {known.partition("[")[0] for known in texts}:
+        if text not in texts and text not in set(map(method_of, cells)):
             raise unknown("method of this run", text, texts)
     for text in choice.noises:
         if text not in noises:
@@ -140,7 +158,7 @@ def _chosen(cells: Sequence[StoredCell], choice: Choice) -> list[StoredCell]:
 def _wanted(cell: StoredCell, choice: Choice) -> bool:
     text, protocol = str(cell.about["text"]), cell.identity["protocol"]
     if choice.methods:
-        method = text in choice.methods or text.partition("[")[0] in choice.methods
+        method = text in choice.methods or method_of(cell) in choice.methods
     else:
         method = not cell.about["baseline"]
     noise = not choice.noises or protocol["noise"] in choice.noises
@@ -150,7 +168,14 @@ def _wanted(cell: StoredCell, choice: Choice) -> bool:
     return method and noise and alike
 
 
-def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+def subject_of(cell: StoredCell, store: Store, choice: Choice) -> Subject:
+    """A stored cell, ready to be computed again.
+
+    Raises
+    ------
+    UserError
+        Its plugin, data or network is missing.
+    """
     identity = cell.identity
     name, protocol = str(identity["method"]), identity["protocol"]
     method = _method(name, identity["settings"], str(cell.about["text"]))
@@ -168,7 +193,7 @@ def _subject(cell: StoredCell, store: Store, choice: Choice) -> Subject:
     device = choice.device or resolve_device(identity["device"])
     plain = not training
     changes = _changes(cell, method, dataset, "cpu" if plain else device)
-    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes)
+    return Subject(cell, method, parse_noise(protocol["noise"]), dataset, device, fit, network, changes, choice.roots)
 
 
 def _method(name: str, settings: Mapping[str, Any], text: str) -> Method:

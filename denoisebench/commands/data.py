@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import DataRoot, PluginFile, load_plugins
+from denoisebench.commands.grouping import GroupedCommand, grouped
+from denoisebench.commands.making import load_plugins
+from denoisebench.commands.options import DataOptions, SourceOptions
 from denoisebench.core.errors import UserError
 from denoisebench.core.printing import document, line, message
 
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@data_app.command("where")
-def data_where(data_root: DataRoot = None) -> None:
+@data_app.command("where", cls=GroupedCommand)
+@grouped
+def data_where(data: DataOptions) -> None:
     """Print the folders that are searched for data sets."""
     from denoisebench.data.dataset import cache_root, data_roots
 
@@ -23,34 +26,35 @@ def data_where(data_root: DataRoot = None) -> None:
         cache_root()
     except UserError as error:
         message(error)
-    for root in data_roots(data_root):
+    for root in data_roots(data.data_root):
         line(f"{root}{'' if root.is_dir() else '  (does not exist)'}")
 
 
-@data_app.command("status")
+@data_app.command("status", cls=GroupedCommand)
+@grouped
 def data_status(
+    source: SourceOptions,
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
-    plugin: PluginFile = None,
-    data_root: DataRoot = None,
 ) -> None:
     """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
     from denoisebench.commands import listing
 
-    load_plugins(plugin)
-    document(listing.data_status(names or [], data_root))
+    load_plugins(source.plugin)
+    document(listing.data_status(names or [], source.data_root))
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", cls=GroupedCommand)
+@grouped
 def data_fetch(
     name: Annotated[str, typer.Argument(help="A data set.")],
+    data: DataOptions,
     plan: Annotated[bool, typer.Option("--plan", help="Only say source, size, licence, checksum and place.")] = False,
-    data_root: DataRoot = None,
 ) -> None:
     """Download a data set from its official source and check every image; goes on where it was interrupted."""
     from denoisebench.commands.listing import fetch_dataset, fetch_facts
     from denoisebench.core.progress import for_stderr
 
-    document(fetch_facts(name, data_root) if plan else fetch_dataset(name, data_root, for_stderr()))
+    document(fetch_facts(name, data.data_root) if plan else fetch_dataset(name, data.data_root, for_stderr()))
 
 
 @data_app.command("manifest")

@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import PluginFile, load_plugins
+from denoisebench.commands.grouping import grouped
+from denoisebench.commands.making import load_plugins
+from denoisebench.commands.options import PluginOptions
 from denoisebench.core.printing import document, line
 
 
+@grouped
 def list_command(
+    plugins: PluginOptions,
     what: Annotated[str, typer.Argument(help="methods, datasets, noises or networks")] = "methods",
-    plugin: PluginFile = None,
 ) -> None:
     """List methods, data sets, noises or networks."""
     from denoisebench.commands import listing
 
-    load_plugins(plugin)
+    load_plugins(plugins.plugin)
     document(listing.text_of(what))
 
 

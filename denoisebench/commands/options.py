@@ -1,141 +1,235 @@
-"""The options of the command line, and what becomes of them."""
+"""The options of the command line and of experiment files, in groups of what they are about.
 
-from __future__ import annotations
+Annotations are evaluated here as they are read (no ``from __future__ import annotations``): evaluating their texts
+later takes longer than all the rest of the start of the program.
+"""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
+from denoisebench.commands.grouping import OptionGroup
 from denoisebench.core import limits
-from denoisebench.core.errors import UserError
-from denoisebench.experiment.build import DEFAULT_BUDGET, check_root
 
-if TYPE_CHECKING:
-    from denoisebench.audit.subject import Choice
-
-# Options of `run` that an experiment file cannot hold.
-_FLAGS = ("config", "plan", "literature")
+DEFAULT_BUDGET = "600steps"
 DEFAULT_OUT = Path("denoisebench-results")
 DEFAULT_WEIGHTS = Path("denoisebench-weights")
 
-
-def read_config(context: typer.Context, value: Path | None) -> Path | None:
-    """Make the options of an experiment file the defaults of the command line."""
-    if value is not None:
-        from denoisebench.experiment.file import read_experiment
-
-        names = [name for parameter in context.command.params if (name := parameter.name) not in (None, *_FLAGS)]
-        context.default_map = dict(read_experiment(value, [str(name) for name in names]).options)
-    return value
-
-
-Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all: each one.")]
-Network = Annotated[
-    str | None,
-    typer.Option(help="Network of the learned methods that name none: dncnn, file.py:Class, ... ('list networks')."),
-]
-Noises = Annotated[
-    str,
-    typer.Option("--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."),
-]
-Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
-TrainData = Annotated[
-    str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
-]
-BudgetText = Annotated[
-    str | None,
-    typer.Option(help=f"Training length: 300steps, 5epochs, 10min, or paper; {DEFAULT_BUDGET} if none is given."),
-]
-ImageBudget = Annotated[
-    str | None,
-    typer.Option(help="Length of a fit to a single image: 500steps, 2min or paper; --budget if none is given."),
-]
-WeightFolders = Annotated[
-    list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
-]
-Batch = Annotated[int | None, typer.Option(min=1, max=limits.BATCH, help="Crops per training step (default 4).")]
-Crop = Annotated[
-    int | None, typer.Option(min=32, max=limits.CROP, help="Side of training crops (default 64; paper 128).")
-]
-LearningRate = Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")]
-TrainingNoise = Annotated[
-    str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
-]
-Seed = Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of noise, training and methods.")]
-Precision = Annotated[
-    str,
-    typer.Option(help="Of passes through the network in training: float32, bfloat16, or auto: the faster one here."),
-]
-RecipeName = Annotated[
-    str | None,
-    typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
-]
-Devices = Annotated[
-    int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Execution")]
 Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
 Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
-WeightsOut = Annotated[Path, typer.Option(help="Folder of weights, made if it does not exist.")]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", callback=read_config, is_eager=True, help="Experiment file (TOML); options win over it."),
-]
+Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
 Literature = Annotated[
     bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
 ]
-PluginFile = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A Python file with one method, or a TOML file of a data set.")
+Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all: each one.")]
+WeightFolders = Annotated[
+    list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
 ]
-ExecutorName = Annotated[
-    str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
-]
-Workers = Annotated[
-    int | None, typer.Option(max=limits.WORKERS, help="Processes on this machine; they give the same numbers.")
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, max=limits.THREADS, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8."),
-]
-TimeLimit = Annotated[str | None, typer.Option("--time-limit", help="Longest time for an image: 30s, 10min, 2h.")]
-MemoryLimit = Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster; auto for the one of this machine.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")]
+WeightsOut = Annotated[Path, typer.Option(help="Folder of weights, made if it does not exist.")]
 
 
-def check_channels(channels: int) -> None:
-    if channels not in (1, 3):
-        raise UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour).")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selection(OptionGroup):
+    """Which methods, under which noises, on which test sets."""
+
+    panel: ClassVar[str] = "What"
+
+    methods: Methods
+    network: str | None = None
+    noise: str = "gauss25"
+    datasets: str | None = None
 
 
-def make_choice(
-    methods: str | None,
-    noise: str | None,
-    datasets: str | None,
-    weights: list[Path] | None,
-    device: str | None,
-    data_root: Path | None,
-) -> Choice:
-    from denoisebench.audit.subject import Choice
-    from denoisebench.data.dataset import data_roots
-    from denoisebench.experiment import options
-    from denoisebench.plugins import lookup
-    from denoisebench.training.weights import Shelf, weights_folders
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NoiseSelection(Selection):
+    """Methods and noises."""
 
-    check_root(data_root)
-    roots = data_roots(data_root)
-    return Choice(
-        methods=lookup.split_list(methods) if methods else [],
-        noises=[found.id for found in options.parse_noises(noise)] if noise else [],
-        datasets=lookup.parse_datasets(datasets, roots) if datasets else [],
-        roots=roots,
-        shelf=Shelf(weights_folders(weights or [])),
-        device=options.resolve_device(device) if device else None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="Network of the learned methods that name none: dncnn, file.py:Class, ... ('list networks')."
+        ),
+    ] = None
+    noise: Annotated[
+        str,
+        typer.Option(
+            "--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."
+        ),
+    ] = "gauss25"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunSelection(NoiseSelection):
+    """Methods, noises and test sets of a run."""
+
+    methods: Methods = "b2u,nbr2nbr"
+    datasets: Datasets = "samples"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubmitSelection(Selection):
+    """Methods and test sets without public references."""
+
+    noise: str = "real"
+    datasets: Datasets = "sidd_raw_benchmark"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProtocolOptions(OptionGroup):
+    """How noisy images are made and scored."""
+
+    panel: ClassVar[str] = "Protocol"
+
+    repeats: Annotated[str, typer.Option(help="Noise draws (or captures) per image, or paper (10/3/20/50).")] = "1"
+    noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter"
+    padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side"
+    tile: Annotated[
+        str, typer.Option(help="Side of the tiles that networks get of large images: auto, none, or a number.")
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingOptions(OptionGroup):
+    """How networks are trained, and which trained ones are used."""
+
+    panel: ClassVar[str] = "Training"
+
+    weights: list[Path] | None = None
+    train_data: Annotated[
+        str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
+    ] = "auto"
+    budget: Annotated[
+        str | None,
+        typer.Option(help=f"Training length: 300steps, 5epochs, 10min, or paper; {DEFAULT_BUDGET} if none is given."),
+    ] = None
+    image_budget: str | None = None
+    batch: Annotated[int | None, typer.Option(min=1, max=limits.BATCH, help="Crops per training step (default 4).")] = (
+        None
     )
+    crop: Annotated[
+        int | None, typer.Option(min=32, max=limits.CROP, help="Side of training crops (default 64; paper 128).")
+    ] = None
+    lr: Annotated[float | None, typer.Option(help="First learning rate (default 1e-3; paper 3e-4).")] = None
+    training_noise: str = "fresh"
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Of passes through the network in training: float32, bfloat16, or auto: the faster one here."
+        ),
+    ] = "auto"
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
+    ] = None
+    devices: Annotated[
+        int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")
+    ] = 1
+    seed: Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of noise, training and methods.")] = 0
+    trainings: int = 1
 
 
-def load_plugins(files: list[Path] | None) -> None:
-    from denoisebench.plugins.registry import add_files
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkTraining(TrainingOptions):
+    """Trainings for synthetic noise."""
 
-    add_files(files or [])
+    training_noise: Annotated[
+        str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
+    ] = "fresh"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubmitTraining(TrainingOptions):
+    """Trainings for real noise, or weights, and fits to single images."""
+
+    weights: WeightFolders = None
+    image_budget: Annotated[
+        str | None,
+        typer.Option(help="Length of a fit to a single image: 500steps, 2min or paper; --budget if none is given."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunTraining(SubmitTraining, NetworkTraining):
+    """Everything about the trainings of a run."""
+
+    trainings: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=limits.TRAININGS,
+            help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.",
+        ),
+    ] = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExecutionOptions(OptionGroup):
+    """Where tasks run."""
+
+    panel: ClassVar[str] = "Execution"
+
+    device: Device = "auto"
+    executor: Annotated[
+        str, typer.Option("--executor", help="serial, local or ray; auto: local for --workers or a limit, else serial.")
+    ] = "auto"
+    workers: Annotated[
+        int | None, typer.Option(max=limits.WORKERS, help="Processes on this machine; they give the same numbers.")
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=limits.THREADS, help="Torch threads of a task: OMP_NUM_THREADS, else the cores, up to 8."
+        ),
+    ] = None
+    time_limit: str | None = None
+    memory_limit: str | None = None
+    address: Annotated[str | None, typer.Option(help="Ray cluster; auto for the one of this machine.")] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LimitedExecution(ExecutionOptions):
+    """Where tasks run, and what they may use."""
+
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", help="Longest time for an image: 30s, 10min, 2h.")
+    ] = None
+    memory_limit: Annotated[str | None, typer.Option(help="Most memory of a process: 800MB, 4GB.")] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PluginOptions(OptionGroup):
+    """Methods of one's own."""
+
+    panel: ClassVar[str] = "Data and plugins"
+
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", help="A Python file with one method, or a TOML file of a data set.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DataOptions(OptionGroup):
+    """Where data are."""
+
+    panel: ClassVar[str] = "Data and plugins"
+
+    data_root: Annotated[Path | None, typer.Option(help="Folder that holds the data sets.")] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SourceOptions(PluginOptions, DataOptions):
+    """Where data and methods of one's own are."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OutputOptions(OptionGroup):
+    """What a run writes and shows."""
+
+    panel: ClassVar[str] = "Output"
+
+    out: Out = DEFAULT_OUT
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False
+    literature: Literature = False

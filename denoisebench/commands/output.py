@@ -1,11 +1,14 @@
-"""What commands print: plans, tables, ledgers."""
+"""What commands print: plans, tables, ledgers, and where to go on."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from denoisebench.core.printing import document, line, message
 from denoisebench.core.text import one_line
@@ -17,7 +20,24 @@ if TYPE_CHECKING:
     from denoisebench.results.store import Store
 
 
+@contextmanager
+def resumable(saved: str) -> Iterator[None]:
+    """Say where an interrupted command goes on, instead of showing a traceback.
+
+    Parameters
+    ----------
+    saved : str
+        What is where, such as "The checkpoint is in FOLDER".
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        message(f"Stopped. {saved}; the same command goes on there.")
+        raise typer.Exit(130) from None
+
+
 def say_all(sentences: Iterable[str]) -> None:
+    """Print sentences on standard error, one a line."""
     for sentence in sentences:
         message(sentence)
 

@@ -1,139 +1,130 @@
-"""Run methods on test sets: ``denoisebench run``."""
+"""Run methods on test sets: ``denoisebench run``, and what ``denoisebench table`` shares with it."""
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from denoisebench.commands.grouping import grouped, options_of
+from denoisebench.commands.making import load_plugins, make_device, make_executor, make_experiment
 from denoisebench.commands.options import (
-    DEFAULT_OUT,
-    Address,
-    Batch,
-    BudgetText,
-    ConfigFile,
-    Crop,
-    DataRoot,
-    Datasets,
-    Device,
-    Devices,
-    ExecutorName,
-    ImageBudget,
-    LearningRate,
-    Literature,
-    MemoryLimit,
-    Methods,
-    Network,
-    Noises,
-    Out,
-    PluginFile,
-    Precision,
-    RecipeName,
-    Seed,
-    Threads,
-    TimeLimit,
-    TrainData,
-    TrainingNoise,
-    WeightFolders,
-    Workers,
-    load_plugins,
+    LimitedExecution,
+    OutputOptions,
+    ProtocolOptions,
+    RunSelection,
+    RunTraining,
+    SourceOptions,
 )
-from denoisebench.commands.output import print_paper_table, print_plan, print_table, say_all
-from denoisebench.core import limits
-from denoisebench.core.errors import UserError
+from denoisebench.commands.output import print_paper_table, print_plan, print_table, resumable, say_all
+from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.printing import line, message
-from denoisebench.execution.choose import find_executor
-from denoisebench.experiment.build import TrainingOptions, make_experiment
 
 if TYPE_CHECKING:
+    from denoisebench.execution.runner import Outcome
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
+    from denoisebench.results.store import Store
+
+#: The groups of options of `run`.
+GROUPS = (RunSelection, ProtocolOptions, RunTraining, LimitedExecution, SourceOptions, OutputOptions)
+# Options that an experiment file cannot hold.
+_FLAGS = ("plan", "literature")
 
 
+def file_options() -> list[str]:
+    """Names of the options that an experiment file can hold."""
+    return [option.name for group in GROUPS for option in options_of(group) if option.name not in _FLAGS]
+
+
+def read_config(context: typer.Context, value: Path | None) -> Path | None:
+    """Make the options of an experiment file the defaults of the command line."""
+    if value is not None:
+        context.default_map = dict(experiment_file(value).options)
+    return value
+
+
+def experiment_file(path: Path) -> ExperimentFile:
+    """An experiment file, read."""
+    from denoisebench.experiment.file import read_experiment
+
+    return read_experiment(path, file_options())
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        callback=read_config,
+        is_eager=True,
+        help="Experiment file (TOML); options win over it.",
+        rich_help_panel=RunSelection.panel,
+    ),
+]
+
+
+@grouped
 def run(
+    selection: RunSelection,
+    protocol: ProtocolOptions,
+    training: RunTraining,
+    execution: LimitedExecution,
+    sources: SourceOptions,
+    output: OutputOptions,
     config: ConfigFile = None,
-    methods: Methods = "b2u,nbr2nbr",
-    network: Network = None,
-    noise: Noises = "gauss25",
-    datasets: Datasets = "samples",
-    repeats: Annotated[str, typer.Option(help="Noise draws (or captures) per image, or paper (10/3/20/50).")] = "1",
-    weights: WeightFolders = None,
-    train_data: TrainData = "auto",
-    budget: BudgetText = None,
-    image_budget: ImageBudget = None,
-    batch: Batch = None,
-    crop: Crop = None,
-    lr: LearningRate = None,
-    training_noise: TrainingNoise = "fresh",
-    precision: Precision = "auto",
-    recipe: RecipeName = None,
-    devices: Devices = 1,
-    noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter",
-    padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side",
-    tile: Annotated[
-        str, typer.Option(help="Side of the tiles that networks get of large images: auto, none, or a number.")
-    ] = "auto",
-    seed: Seed = 0,
-    trainings: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=limits.TRAININGS,
-            help="Trainings of each learned method, from seeds one apart; shown as mean ± spread.",
-        ),
-    ] = 1,
-    device: Device = "auto",
-    out: Out = DEFAULT_OUT,
-    executor: ExecutorName = "auto",
-    workers: Workers = None,
-    threads: Threads = None,
-    time_limit: TimeLimit = None,
-    memory_limit: MemoryLimit = None,
-    address: Address = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False,
-    literature: Literature = False,
-    plugin: PluginFile = None,
-    data_root: DataRoot = None,
 ) -> None:
     """Run methods on test sets with synthetic or real noise and print a table.
 
     Learned methods use trained networks that fit; any option of training makes them train anew.
     """
+    asked = None if config is None else experiment_file(config)
+    measure(selection, protocol, training, execution, sources, output, asked)
+
+
+def measure(
+    selection: RunSelection,
+    protocol: ProtocolOptions,
+    training: RunTraining,
+    execution: LimitedExecution,
+    sources: SourceOptions,
+    output: OutputOptions,
+    asked: ExperimentFile | None,
+) -> None:
+    """Run an experiment and print its table, beside the published one if ``asked`` names one."""
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
     from denoisebench.execution.runner import run as run_cells
-    from denoisebench.reports.files import outdated, write_reports
     from denoisebench.results.store import Store
 
     keep_freed_memory()
-    load_plugins(plugin)
-    training = TrainingOptions(
-        budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, trainings, recipe
-    )
-    experiment = make_experiment(
-        methods, noise, datasets, training, data_root, device,
-        repeats=repeats, draws=noise_draws, padding=padding, weights=weights or [], image_budget=image_budget,
-        tile=tile, network=network,
-    )  # fmt: skip
-    asked = published_experiment(config)
-    if literature and (asked is None or asked.paper is None):
-        raise UserError("--literature goes with a table of the paper: denoisebench table N --literature.")
-    absent: list[str] = []
-    if plan:
-        print_plan(experiment, out)
+    load_plugins(sources.plugin)
+    mistakes = Mistakes()
+    published = asked is not None and asked.paper is not None
+    if output.literature and not published:
+        mistakes.note(UserError("--literature goes with a table of the paper: denoisebench table N --literature."))
+    device = make_device(execution.device, mistakes)
+    where = None if output.plan else make_executor(execution, device, mistakes)
+    experiment = make_experiment(selection, training, sources.data_root, device, mistakes, protocol, shipped=True)
+    if output.plan:
+        print_plan(experiment, output.out)
         return
-    if asked is not None and asked.paper is not None:
+    absent: list[str] = []
+    if published:
         experiment, absent = _present(experiment)
-    where = find_executor(executor, workers, threads, time_limit, memory_limit, address, experiment.device)
-    store = Store(out)
-    try:
+    store = Store(output.out)
+    with resumable(f"What was computed is in {output.out}"):
         outcome = run_cells(experiment, store, for_stderr(), where)
-    except KeyboardInterrupt:
-        message(f"Stopped. What was computed is in {out}; the same command goes on there.")
-        raise typer.Exit(130) from None
+    _show(outcome, absent, store, asked, output)
+
+
+def _show(
+    outcome: Outcome, absent: list[str], store: Store, asked: ExperimentFile | None, output: OutputOptions
+) -> None:
+    """Write and print what a run found; exit code 1 if something of it failed."""
+    from denoisebench.reports.files import outdated, write_reports
+
     if outcome.cells or absent:
         if outcome.cells and (outcome.computed or outdated(store)):
             say_all(write_reports(store)[1])
@@ -141,20 +132,13 @@ def run(
         if asked is None or asked.paper is None:
             print_table(outcome.cells, notes)
             line("")
-            line(f"Scores, table.md and table.tex: {out}")
+            line(f"Scores, table.md and table.tex: {output.out}")
         else:
-            print_paper_table(asked, outcome.cells, notes, store, literature)
+            print_paper_table(asked, outcome.cells, notes, store, output.literature)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             message(f"{title}: {reason}")
         raise typer.Exit(1)
-
-
-def published_experiment(config: Path | None) -> ExperimentFile | None:
-    from denoisebench.experiment.file import read_experiment
-
-    names = list(inspect.signature(run).parameters)
-    return None if config is None else read_experiment(config, names)
 
 
 def _present(experiment: Experiment) -> tuple[Experiment, list[str]]:

@@ -7,14 +7,41 @@ from typing import Annotated
 
 import typer
 
-from denoisebench.commands.options import Literature
+from denoisebench.commands.compare import differences, show
+from denoisebench.commands.grouping import grouped
+from denoisebench.commands.options import (
+    LimitedExecution,
+    Literature,
+    OutputOptions,
+    ProtocolOptions,
+    RunSelection,
+    RunTraining,
+    SourceOptions,
+)
 from denoisebench.commands.output import print_paper_table, print_table, say_all
-from denoisebench.commands.run import published_experiment
+from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import UserError
-from denoisebench.core.printing import document
+from denoisebench.core.printing import document, line
 
 
-def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")]) -> None:
+def read_table(context: typer.Context, value: str) -> str:
+    """Make the options of a published table's experiment file the defaults of the command line."""
+    from denoisebench.experiment.file import table_file
+
+    read_config(context, table_file(value))
+    return value
+
+
+@grouped
+def table(
+    which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N", is_eager=True, callback=read_table)],
+    selection: RunSelection,
+    protocol: ProtocolOptions,
+    training: RunTraining,
+    execution: LimitedExecution,
+    sources: SourceOptions,
+    output: OutputOptions,
+) -> None:
     """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
 
     What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
@@ -22,11 +49,7 @@ def table(context: typer.Context, which: Annotated[str, typer.Argument(help="1 t
     """
     from denoisebench.experiment.file import table_file
 
-    code = context.find_root().command(
-        ["run", "--config", str(table_file(which)), *context.args], standalone_mode=False
-    )
-    if code:
-        raise typer.Exit(code)
+    measure(selection, protocol, training, execution, sources, output, experiment_file(table_file(which)))
 
 
 def paper(
@@ -45,6 +68,9 @@ def report(
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
     literature: Literature = False,
+    versus: Annotated[
+        str | None, typer.Option(help="Add paired differences of every method to this one, with intervals.")
+    ] = None,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
@@ -53,17 +79,21 @@ def report(
 
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
+    asked = experiment_file(table_file(published)) if published else None
     store = Store(folder, create=False)
     cells = store.all()
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
+    cells.sort(key=lambda cell: str(cell.about["written"]))
+    printed = differences(cells, [], versus) if versus else ""
     say_all(write_reports(store)[1])
     notes = flaws(store)
-    cells.sort(key=lambda cell: str(cell.about["written"]))
-    asked = published_experiment(table_file(published) if published else None)
     if asked is None:
         print_table(cells, notes)
     else:
         print_paper_table(asked, cells, notes, store, literature)
+    if printed:
+        line("")
+        show(printed)
     if store.damaged:
         raise typer.Exit(1)

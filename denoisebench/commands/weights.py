@@ -7,41 +7,31 @@ from typing import Annotated
 
 import typer
 
+from denoisebench.commands.grouping import GroupedCommand, grouped
+from denoisebench.commands.making import check_channels, load_plugins, make_device, make_experiment
 from denoisebench.commands.options import (
     DEFAULT_WEIGHTS,
-    Batch,
-    BudgetText,
     Channels,
-    Crop,
-    DataRoot,
     Device,
-    Devices,
-    LearningRate,
-    Methods,
-    Network,
-    Noises,
-    PluginFile,
-    Precision,
-    RecipeName,
-    Seed,
-    TrainData,
-    TrainingNoise,
+    NetworkTraining,
+    NoiseSelection,
+    Selection,
+    SourceOptions,
+    TrainingOptions,
     WeightFolders,
     WeightsOut,
-    check_channels,
-    load_plugins,
 )
-from denoisebench.core.errors import UserError
+from denoisebench.commands.output import resumable
+from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.limits import MINUTES
 from denoisebench.core.printing import document, line, message
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import one_line
-from denoisebench.experiment.build import TrainingOptions, make_experiment
 
 weights_app = typer.Typer(help="Trained networks as verified files.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@weights_app.command("list")
+@weights_app.command("list", cls=GroupedCommand)
 def weights_list(weights: WeightFolders = None) -> None:
     """List trained networks: what for, how trained, scores."""
     from denoisebench.commands import listing
@@ -49,7 +39,7 @@ def weights_list(weights: WeightFolders = None) -> None:
     document(listing.weights_text(weights or []))
 
 
-@weights_app.command("verify")
+@weights_app.command("verify", cls=GroupedCommand)
 def weights_verify(weights: WeightFolders = None) -> None:
     """Compare every file with its listed SHA-256."""
     from denoisebench.training.weights import verify_folder, weights_folders
@@ -63,27 +53,19 @@ def weights_verify(weights: WeightFolders = None) -> None:
         raise typer.Exit(1)
 
 
-@weights_app.command("train")
+@weights_app.command("train", cls=GroupedCommand)
+@grouped
 def weights_train(
-    methods: Methods,
-    network: Network = None,
-    noise: Noises = "gauss25",
+    selection: NoiseSelection,
+    training: NetworkTraining,
+    sources: SourceOptions,
     channels: Channels = 3,
-    train_data: TrainData = "auto",
-    budget: BudgetText = None,
-    batch: Batch = None,
-    crop: Crop = None,
-    lr: LearningRate = None,
-    training_noise: TrainingNoise = "fresh",
-    precision: Precision = "auto",
-    recipe: RecipeName = None,
-    devices: Devices = 1,
-    seed: Seed = 0,
     device: Device = "auto",
-    time_limit: Annotated[float | None, typer.Option(help="Minutes for all of them; a later call goes on.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Minutes for all of them; a later call goes on.", rich_help_panel="Execution"),
+    ] = None,
     out: WeightsOut = DEFAULT_WEIGHTS,
-    plugin: PluginFile = None,
-    data_root: DataRoot = None,
 ) -> None:
     """Train networks one after the other and write them as weights; noise by noise, methods in the order given."""
     from denoisebench.core.memory import keep_freed_memory
@@ -91,20 +73,16 @@ def weights_train(
     from denoisebench.publishing.weights import train_weights
 
     keep_freed_memory()
-    load_plugins(plugin)
-    training = TrainingOptions(
-        budget, batch, crop, lr, train_data, training_noise, precision, devices, seed, recipe=recipe
-    )
-    experiment = make_experiment(methods, noise, None, training, data_root, device, network=network)
-    check_channels(channels)
+    load_plugins(sources.plugin)
+    mistakes = Mistakes()
+    check_channels(channels, mistakes)
     if time_limit is not None and not 0 <= time_limit <= MINUTES:
-        raise UserError(f"--time-limit {time_limit:g}: allowed are minutes from 0 to {MINUTES:,}.")
+        mistakes.note(UserError(f"--time-limit {time_limit:g}: allowed are minutes from 0 to {MINUTES:,}."))
+    device = make_device(device, mistakes)
+    experiment = make_experiment(selection, training, sources.data_root, device, mistakes)
     limit = None if time_limit is None else 60 * time_limit
-    try:
+    with resumable(f"Checkpoints are in {out}"):
         done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
-    except KeyboardInterrupt:
-        message(f"Stopped. Checkpoints are in {out}; the same command goes on there.")
-        raise typer.Exit(130) from None
     for title, weights in done.items():
         line(f"{title}: {weights.path}")
     for title, reason in unfinished:
@@ -113,27 +91,27 @@ def weights_train(
         raise typer.Exit(1)
 
 
-@weights_app.command("export")
+@weights_app.command("export", cls=GroupedCommand)
+@grouped
 def weights_export(
     results: Annotated[Path, typer.Argument(help="A results folder with trained networks in models/.")],
+    sources: SourceOptions,
     out: WeightsOut = DEFAULT_WEIGHTS,
-    plugin: PluginFile = None,
-    data_root: DataRoot = None,
 ) -> None:
     """Turn the finished trainings of a results folder into weights."""
     from denoisebench.core.progress import for_stderr
     from denoisebench.publishing.weights import export
 
-    load_plugins(plugin)
+    load_plugins(sources.plugin)
     records = list(own_entries(results / "models", "*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
-    experiment = make_experiment("identity", "gauss25", None, TrainingOptions(), data_root, "cpu")
+    experiment = make_experiment(Selection(methods="identity"), TrainingOptions(), sources.data_root, "cpu", Mistakes())
     for record in records:
         line(export(record, out, experiment, for_stderr()).path)
 
 
-@weights_app.command("score")
+@weights_app.command("score", cls=GroupedCommand)
 def weights_score(
     results: Annotated[Path, typer.Argument(help="A results folder made with these weights.")],
     out: WeightsOut = DEFAULT_WEIGHTS,
@@ -147,7 +125,7 @@ def weights_score(
     document("\n".join(map(one_line, said)))
 
 
-@weights_app.command("import")
+@weights_app.command("import", cls=GroupedCommand)
 def weights_import(
     file: Annotated[Path, typer.Argument(help="A .pth of the released Blind2Unblind or Neighbor2Neighbor code.")],
     method: Annotated[str, typer.Option(help="What it was trained as, e.g. 'b2u[stride=4]'.")],

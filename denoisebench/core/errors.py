@@ -3,11 +3,67 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Characters of a message that are shown.
+_LONGEST = 500
 
 
 class UserError(Exception):
     """A mistake in what the user gave: a name, a value, a file. Ends the program with exit code 2."""
+
+
+class UserErrors(UserError):  # noqa: N818 - several of them
+    """Several mistakes at once.
+
+    Parameters
+    ----------
+    errors : sequence of UserError
+        The mistakes, in the order in which they were found.
+    """
+
+    def __init__(self, errors: Sequence[UserError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = tuple(errors)
+
+    def __reduce__(self) -> tuple[type[UserErrors], tuple[Sequence[UserError]]]:
+        return type(self), (self.errors,)
+
+
+class Mistakes:
+    """Collects what is wrong with values that are read one after the other, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self._found: list[UserError] = []
+
+    def read(self, fallback: T, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function returns; ``fallback``, and a mistake noted, if it raises a `UserError`."""
+        try:
+            return read(*args, **kwargs)
+        except UserError as error:
+            self.note(error)
+            return fallback
+
+    def note(self, error: UserError) -> None:
+        """Add a mistake, once."""
+        for one in error.errors if isinstance(error, UserErrors) else (error,):
+            if str(one) not in map(str, self._found):
+                self._found.append(one)
+
+    def check(self) -> None:
+        """Raise what was found, if anything was.
+
+        Raises
+        ------
+        UserError
+            The mistake, or `UserErrors` for several.
+        """
+        if self._found:
+            raise self._found[0] if len(self._found) == 1 else UserErrors(self._found)
 
 
 class ContractError(Exception):
@@ -16,6 +72,16 @@ class ContractError(Exception):
 
 class TrainingFailed(Exception):  # noqa: N818 - reads as an event, which is what it is
     """Training produced no usable network (NaN or divergence). Fails its cell; other cells go on."""
+
+
+def explain(error: BaseException) -> str:
+    """An exception as one phrase of bounded length, also one whose own text cannot be had."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:
+        text = "its message cannot be shown"
+    kind = type(error).__name__
+    return f"{kind}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}" if text else kind
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from denoisebench.core.descendants import descendants, end_own_but
 from denoisebench.core.errors import UserError
 
 #: Beyond these a number is a typing mistake, not an experiment: seeds that every library and file format takes as they
@@ -18,6 +21,8 @@ WORKERS, THREADS = 512, 256
 STEPS, EPOCHS, MINUTES = 10**9, 10**6, 10**6
 #: Noisy images of one cell.
 PAIRS = 10**7
+#: Seconds between two alarms of a time limit, and for which an import may go on beyond it.
+AGAIN, IMPORT_SECONDS = 0.5, 60.0
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|minutes?|h|hours?)", re.ASCII)
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|MiB|GB|GiB)", re.ASCII | re.IGNORECASE)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -83,24 +88,43 @@ def whole_number(option: str, text: str, low: int, high: int, others: str = "") 
 def limited(seconds: float | None, pair: tuple[str, int]) -> Iterator[None]:
     """Raise `TimeLimit` if the block runs longer; in the main thread of a Unix process, between two lines of Python.
 
-    Code that never comes back to Python is not reached by this: an executor with processes of its own ends those.
+    An import is not interrupted, because half a library breaks the process: the limit strikes after it, or when it has
+    taken `IMPORT_SECONDS` longer. Processes that were started in the block end with it. Code that never comes back to
+    Python is not reached by this: an executor with processes of its own ends those.
     """
     usable = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
     if seconds is None or not usable:
         yield
         return
 
+    before_it, begun = set(descendants(os.getpid())), time.monotonic()
+
     def ring(number: int, frame: FrameType | None) -> None:
+        if importing(frame) and time.monotonic() - begun < seconds + IMPORT_SECONDS:
+            return
         raise TimeLimit(time_text(seconds, pair))
 
     before = signal.signal(signal.SIGALRM, ring)
     # It rings again, because a plugin may catch whatever is raised.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
+    except TimeLimit:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        end_own_but(before_it)
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether an import is under way somewhere up the stack."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def time_text(seconds: float, pair: tuple[str, int] | None) -> str:

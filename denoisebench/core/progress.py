@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 from denoisebench.core.printing import message
@@ -124,6 +124,30 @@ class _BarTask:
 
     def update(self, fraction: float, text: str = "") -> None:
         self._bar.update(self._id, completed=fraction, text=one_line(text))  # type: ignore[attr-defined]
+
+
+class Bar:
+    """A progress bar, open until it is closed.
+
+    Parameters
+    ----------
+    progress : Progress
+        Where it is shown.
+    title : str
+        What it is of.
+    """
+
+    def __init__(self, progress: Progress, title: str) -> None:
+        self._stack = ExitStack()
+        self._task = self._stack.enter_context(progress.task(title))
+
+    def update(self, fraction: float, text: str) -> None:
+        """Show the finished fraction (0..1) and a short text."""
+        self._task.update(fraction, text)
+
+    def close(self) -> None:
+        """Take it off the screen."""
+        self._stack.close()
 
 
 def for_stderr() -> Terminal | PlainLog:

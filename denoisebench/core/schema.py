@@ -2,7 +2,7 @@
 
 A shape is a type (``int`` and ``float`` without booleans, floats finite), a `Number` within bounds, a tuple of
 alternatives, a frozenset of the texts allowed, a list of one shape for all its items, or a dictionary by key; a key
-that ends with ``?`` may be missing, the key ``*`` stands for all others, and keys that are not named may have any value.
+that ends with ``?`` may be missing, the key ``*`` stands for all others, and keys not named may have any value.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ IDENTITY = {
 }  # fmt: skip
 #: What explains them, as reports read it.
 ABOUT = {
-    "text": str, "label": str, "told": [str], "baseline": bool, "protocol": str, "noise_title": str,
+    "text": str, "changed?": {"*": SCALAR}, "label": str, "told": [str], "baseline": bool, "protocol": str,
+    "noise_title": str,
     "dataset_title": str, "dataset_class?": str, "training": str, "warnings": [str], "written": str,
     "machine?": dict, "machines?": [dict], "training_record?": _TRAINED,
 }  # fmt: skip

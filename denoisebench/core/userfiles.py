@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import ContractError, UserError, explain
+from denoisebench.core.isolation import isolated
+from denoisebench.core.text import file_part
+
+#: By module, what a file did on import that no method may do.
+FLAWS: dict[str, str] = {}
 
 
 def load_user_file(path: Path, kind: str) -> ModuleType:
@@ -25,16 +34,45 @@ def load_user_file(path: Path, kind: str) -> ModuleType:
     """
     if not path.is_file():
         raise UserError(f"{kind} file {path} does not exist.")
-    # The contract's plugins are dataclasses, whose annotations are looked up through sys.modules.
-    module_name = f"denoisebench_{kind.lower()}_{path.stem}"
+    module_name = _module_name(path, kind)
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{kind} file {path} is not a Python file (.py).")
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module_name)
     sys.modules[module_name] = module
+    _import_torch_before(path)
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[module_name]
-        raise UserError(f"{kind} file {path} fails on import: {type(error).__name__}: {error}") from error
+        with isolated():
+            spec.loader.exec_module(module)
+    except ContractError as error:
+        # Its functions work with what was put back; whoever uses them is told.
+        FLAWS[module_name] = f"on import, {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        sys.modules.pop(module_name, None)
+        if before is not None:
+            sys.modules[module_name] = before
+        raise UserError(f"{kind} file {path} fails on import: {explain(error)}") from error
     return module
+
+
+def _module_name(path: Path, kind: str) -> str:
+    """The name in sys.modules, through which annotations and pickles find a class: no dots, one for each file."""
+    name = f"denoisebench_{kind.lower()}_{file_part(path.stem)}".replace(".", "_")
+    there = getattr(sys.modules.get(name), "__file__", None)
+    if there is None or Path(there).resolve() == path.resolve():
+        return name
+    return f"{name}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
+
+
+def _import_torch_before(path: Path) -> None:
+    """Have torch imported before a file that mentions it runs, so that what the file changes in it is noticed."""
+    try:
+        mentioned = b"torch" in path.read_bytes()
+    except OSError:
+        return
+    if mentioned and "torch" not in sys.modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("torch")

@@ -101,6 +101,11 @@ class CaptureSet(FolderSet):
         return {self._path(entry): entry for entry in self.entries}
 
     @cached_property
+    def _turned(self) -> list[Path]:
+        """Files that are stored in another orientation than they are looked at."""
+        return [path for path in self._files() if _header(path).orientation != 1]
+
+    @cached_property
     def _file_hashes(self) -> dict[Path, str]:
         """SHA-256 of every file where no manifest lists them."""
         return {path: hashlib.sha256(image_bytes(path)).hexdigest() for path in self._files()}
@@ -154,7 +159,7 @@ class CaptureSet(FolderSet):
             lines = [f"{entry.file} {entry.pixels}" for entry in self.entries]
         else:
             lines = [
-                f"{image} {path.name} {self._file_hashes[path]}"
+                f"{image} {path.name} {self._file_hashes[path]}{' upright' if path in self._turned else ''}"
                 for image, view in self.views.items()
                 for path in (view.reference, *view.captures)
             ]
@@ -246,7 +251,7 @@ class AnyPairs(OwnFolder, PairSet):
             found += remark(place, [name for name in left_out(place) if not name.endswith("/")])
         for folder in sorted({path.parent for path in paired} - set(self._places)):
             found += remark(folder, left_out(folder))
-        found += turned_remark([path.name for path in paired if _header(path).orientation != 1])
+        found += turned_remark([path.name for path in self._turned])
         counts = {image: self.captures(image) for image in self.images}
         if min(counts.values()) < max(counts.values()):
             most = max(counts, key=counts.__getitem__)

@@ -26,7 +26,6 @@ Such a file may come from a stranger: it names data, not code, and no place outs
 
 from __future__ import annotations
 
-import importlib
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +37,10 @@ from typing import Any, cast
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import Damaged, read_text
 from denoisebench.core.places import package_places
-from denoisebench.data.dataset import Archive, FolderSet
+from denoisebench.data.captures import PairSet
+from denoisebench.data.dataset import Archive, DataSet, FolderSet
+from denoisebench.data.fmdd import FMDDLeaveOneOut, FMDDTest, FMDDTrain
+from denoisebench.data.sidd_raw import RawBlocks, RawScenes
 
 #: Most bytes of such a file.
 LARGEST = 2**20
@@ -68,15 +70,18 @@ class Key:
 
 @dataclass(frozen=True)
 class Kind:
-    """A class that a definition can be made of, where it is, and the keys that only it takes."""
+    """A class that a definition can be made of, and the keys that only it takes."""
 
-    module: str
-    name: str
+    base: type[FolderSet]
     keys: Sequence[str] = ()
 
-    def load(self) -> type[FolderSet]:
-        """Import the class."""
-        return cast(type[FolderSet], getattr(importlib.import_module(self.module), self.name))
+
+@dataclass(frozen=True)
+class Definition:
+    """The file that a class was made of, and what it says that decides pixels and ids of images."""
+
+    path: Path
+    deciding: Mapping[str, Any]
 
 
 def _empty(value: Any) -> str:
@@ -148,18 +153,19 @@ _KEYS: Mapping[str, Key] = {
     "clean": Key(str, _outside),
     "referenced": Key(bool),
 }
-_HERE = "denoisebench.data"
 #: What a definition may be: a folder of images, one of noisy and clean images, or a data set with a layout of its own.
 KINDS: Mapping[str, Kind] = {
-    "images": Kind(f"{_HERE}.dataset", "FolderSet", ("channels", "glob", "package", "shared")),
-    "pairs": Kind(f"{_HERE}.captures", "PairSet", ("channels", "id", "noisy-folder", "clean-folder")),
-    "fmdd-test": Kind(f"{_HERE}.fmdd", "FMDDTest"),
-    "fmdd-leave-one-out": Kind(f"{_HERE}.fmdd", "FMDDLeaveOneOut"),
-    "fmdd-train": Kind(f"{_HERE}.fmdd", "FMDDTrain"),
-    "sidd-raw-blocks": Kind(f"{_HERE}.sidd_raw", "RawBlocks", ("noisy", "clean", "referenced")),
-    "sidd-raw-frames": Kind(f"{_HERE}.sidd_raw", "RawScenes"),
+    "images": Kind(FolderSet, ("channels", "glob", "package", "shared")),
+    "pairs": Kind(PairSet, ("channels", "id", "noisy-folder", "clean-folder")),
+    "fmdd-test": Kind(FMDDTest),
+    "fmdd-leave-one-out": Kind(FMDDLeaveOneOut),
+    "fmdd-train": Kind(FMDDTrain),
+    "sidd-raw-blocks": Kind(RawBlocks, ("noisy", "clean", "referenced")),
+    "sidd-raw-frames": Kind(RawScenes),
 }
 _COMMON = [key for key in _KEYS if not any(key in kind.keys for kind in KINDS.values())]
+# What decides pixels and ids of images; the rest is words, places, or in the hash of the data.
+_DECIDING = ("channels", "glob", "id", "noisy-folder", "clean-folder", "noisy", "clean", "referenced")
 # Every set has these, from its file or from its kind.
 _NEEDED = ("title", "summary", "channels", "count", "folders", "source", "licence")
 
@@ -207,7 +213,7 @@ def parse(path: Path, text: str) -> type[FolderSet]:
         raise unknown(f"kind of data set in {path}", kind, KINDS)
     allowed = [*_COMMON, *KINDS[kind].keys]
     _check(path, table, {key: _KEYS[key] for key in allowed}, f"key of a data set of kind {kind!r}")
-    base = KINDS[kind].load()
+    base = KINDS[kind].base
     missing = [key for key in _NEEDED if key not in table and not getattr(base, key, "")]
     if missing:
         raise UserError(f"{path}: {', '.join(missing)} missing; see the files of other data sets.")
@@ -216,7 +222,18 @@ def parse(path: Path, text: str) -> type[FolderSet]:
         attributes["manifest"] = path.parent / table["manifest"]
     if "download" in table:
         attributes["archive"] = _archive(path, table["download"], "manifest" in table)
-    return _made_class(path, base, attributes)
+    deciding = {"kind": kind, **{key: table[key] for key in _DECIDING if key in table}}
+    return _made_class(path, base, {**attributes, "definition": Definition(path, deciding)})
+
+
+def definition_of(kind: type[DataSet]) -> Definition | None:
+    """What a class was made of; None for one that is written in Python."""
+    return cast("Definition | None", vars(kind).get("definition"))
+
+
+def built_in_files() -> list[Path]:
+    """The files of the package's own data sets."""
+    return sorted(path for place in package_places() for path in (place / "datasets").glob("*.toml"))
 
 
 def _check(path: Path, table: Mapping[str, Any], keys: Mapping[str, Key], what: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from denoisebench.core.errors import ContractError, UserError
+from denoisebench.core.isolation import isolated
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
@@ -234,14 +235,32 @@ def denoise(route: Route, draw: Draw, place: Place) -> Denoised:
 
 def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, int]:
     """The image, the steps of its fit and the side of its tiles."""
-    method, network, device = route.method, route.network, route.device
-    known = known_of(method, route.noise, draw.level)
-    axes = ("denoising", route.seed, *place, route.noise.id)
+    method = route.method
     height, width = draw.noisy.shape[:2]
     padded = draw.noisy
     if method.info.multiple > 1:
         padded = pad(padded, method.info.multiple, route.padding == "square")
     padded.flags.writeable = False
+    with isolated():
+        result, steps, used = _through_method(route, padded, draw.level, place)
+    if result.shape != padded.shape:
+        raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
+    if result.dtype.kind != "f":
+        raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
+    result = result[:height, :width]
+    with np.errstate(over="ignore"):
+        # What single precision cannot hold overflows when it is squared.
+        finite = np.isfinite(result.astype(np.float32, copy=False)).all()
+    if not finite:
+        raise ContractError(f"method {method.name!r} returned values that are not finite")
+    return result, steps, used
+
+
+def _through_method(route: Route, padded: FloatImage, level: float | None, place: Place) -> tuple[FloatImage, int, int]:
+    """The padded image through the method's own code."""
+    method, network, device = route.method, route.network, route.device
+    known = known_of(method, route.noise, level)
+    axes = ("denoising", route.seed, *place, route.noise.id)
     steps = used = 0
     if isinstance(method, LearnedMethod):
         assert network is not None
@@ -256,16 +275,6 @@ def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, i
         )  # fmt: skip
     else:
         raise ContractError(f"method {method.name!r} is neither a PlainMethod, a LearnedMethod nor a PerImageMethod")
-    if result.shape != padded.shape:
-        raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
-    if result.dtype.kind != "f":
-        raise ContractError(f"method {method.name!r} returned {result.dtype} values; white is 1.0, as a float")
-    result = result[:height, :width]
-    with np.errstate(over="ignore"):
-        # What single precision cannot hold overflows when it is squared.
-        finite = np.isfinite(result.astype(np.float32, copy=False)).all()
-    if not finite:
-        raise ContractError(f"method {method.name!r} returned values that are not finite")
     return result, steps, used
 
 

@@ -10,9 +10,9 @@ from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import DataSet, FolderSet, OwnFolder
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
+from denoisebench.experiment.preparation import FitToEachImage, TrainedNetwork
 from denoisebench.experiment.revisions import PROTOCOL, code_digest
 from denoisebench.plugins.identity import class_name
-from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
 
@@ -28,6 +28,7 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
     method = cell.method
     found: dict[str, Any] = {
         "text": method.text,
+        "changed": method.changed(),
         "label": method.info.label,
         "told": method.told_in_words(cell.noise),
         "baseline": method.info.baseline,
@@ -41,10 +42,11 @@ def about(cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, 
         "harness": [code_digest(PROTOCOL)],
         "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
-    if cell.fit is not None and isinstance(method, PerImageMethod):
-        found["training"] = fit_text(method, cell.fit)
+    if isinstance(cell.preparation, FitToEachImage):
+        found["training"] = fit_text(cell.preparation.method, cell.preparation.recipe)
     if record is not None:
-        found["training"] = cell.weights.text if cell.weights else training_text(record)
+        given = cell.preparation.weights if isinstance(cell.preparation, TrainedNetwork) else None
+        found["training"] = given.text if given else training_text(record)
         found["training_record"] = {
             name: record[name] for name in ("steps", "images_seen", "seconds", "parameters") if name in record
         }

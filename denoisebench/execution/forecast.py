@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
@@ -23,14 +23,16 @@ from denoisebench.core.systemfiles import own_entries
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
-from denoisebench.plugins.method import PerImageMethod
+from denoisebench.experiment.preparation import FitToEachImage
+from denoisebench.plugins.method import Method
 from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import line_of
 from denoisebench.training.job import TrainingJob
 from denoisebench.training.recipe import Budget
 from denoisebench.training.weights import read_folder, weights_folders
 
 COSTS = Path(__file__).with_name("costs.csv")
-COSTS_COLUMNS = ("method", "kind", "megapixels", "seconds")
+COSTS_COLUMNS = ("name", "settings", "kind", "megapixels", "seconds")
 #: Columns of `plan_lines`.
 PLAN_HEADS = ("method", "noise", "data", "images", "training steps", "time", "timed", "state")
 HERE, RECORDS, REFERENCE = "here", "weights", "reference"
@@ -38,6 +40,26 @@ HERE, RECORDS, REFERENCE = "here", "weights", "reference"
 OTHER = "*"
 #: What can be timed: an image, a step of a fit to an image, a training step.
 IMAGE, FIT, TRAIN = "image", "fit", "train"
+
+
+class Timed(NamedTuple):
+    """What something took.
+
+    Parameters
+    ----------
+    name, settings : str
+        The method, and its settings in brackets, '' where all are at their defaults.
+    kind : str
+        What was timed: `IMAGE`, `FIT` or `TRAIN`.
+    megapixels, seconds : float
+        Its size and its duration.
+    """
+
+    name: str
+    settings: str
+    kind: str
+    megapixels: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -67,19 +89,20 @@ class Timings:
         self._known: dict[tuple[str, str, str, str], list[tuple[float, float]]] = {}
         self._rates: dict[tuple[str, str, str, str, float], float] = {}
 
-    def add(self, method: str, kind: str, megapixels: float, seconds: float, device: str, source: str) -> None:
-        """Learn that ``megapixels`` took ``seconds``."""
+    def add(self, found: Timed, device: str, source: str) -> None:
+        """Learn what something took."""
         self._rates.clear()
-        for name in dict.fromkeys((method, method.partition("[")[0])):
-            self._known.setdefault((source, name, kind, device), []).append((megapixels, seconds))
+        for text in dict.fromkeys((found.name + found.settings, found.name)):
+            self._known.setdefault((source, text, found.kind, device), []).append((found.megapixels, found.seconds))
 
-    def seconds(self, method: str, kind: str, megapixels: float, device: str) -> tuple[float, str] | None:
+    def seconds(self, method: Method, kind: str, megapixels: float, device: str) -> tuple[float, str] | None:
         """Seconds for ``megapixels``, and where that is from; the same settings first, then the method with others."""
+        own = method.text
         for source in (HERE, RECORDS, REFERENCE):
-            for name in dict.fromkeys((method, method.partition("[")[0])):
-                if (source, name, kind, device) in self._known:
-                    rate = self._rate(source, name, kind, device, megapixels)
-                    return rate * megapixels, source + (OTHER if name != method else "")
+            for text in dict.fromkeys((own, method.name)):
+                if (source, text, kind, device) in self._known:
+                    rate = self._rate(source, text, kind, device, megapixels)
+                    return rate * megapixels, source + (OTHER if text != own else "")
         return None
 
     def _rate(self, source: str, name: str, kind: str, device: str, megapixels: float) -> float:
@@ -93,28 +116,29 @@ class Timings:
         return self._rates[key]
 
 
-def measured(cell: StoredCell, dataset: DataSet) -> Iterator[tuple[str, str, float, float]]:
-    """(method, kind, megapixels, seconds) that a stored cell shows: its images, and its training if it had one."""
+def measured(cell: StoredCell, dataset: DataSet) -> Iterator[Timed]:
+    """What a stored cell shows: its images, and its training if it had one."""
     rows = list(cell.rows.values())
     sizes = megapixels(dataset, [row.image for row in rows]) if rows else []
     size = sum(sizes) / len(rows) if rows and len(sizes) == len(rows) else 0.0
-    text = cell.about["text"]
+    line = line_of(cell)
     if size:
         fitted = [row.seconds / row.steps for row in rows if row.steps]
         if fitted:
-            yield text, FIT, size, sum(fitted) / len(fitted)
+            yield Timed(line.name, line.settings, FIT, size, sum(fitted) / len(fitted))
         elif (took := sum(row.seconds for row in rows)) > 0:
-            yield text, IMAGE, size, took / len(rows)
+            yield Timed(line.name, line.settings, IMAGE, size, took / len(rows))
     training = cell.identity.get("training") or {}
     if "recipe" in training and "training_record" in cell.about:
         yield from trained({**cell.about["training_record"], **training})
 
 
-def trained(record: Mapping[str, Any]) -> Iterator[tuple[str, str, float, float]]:
-    """(method, kind, megapixels, seconds) that the record of a training shows."""
+def trained(record: Mapping[str, Any]) -> Iterator[Timed]:
+    """What the record of a training shows."""
     recipe, steps, seconds = record.get("recipe", {}), record.get("steps"), record.get("seconds")
     if steps and seconds and {"batch", "crop"} <= recipe.keys() and "method" in record:
-        yield record["method"], TRAIN, recipe["batch"] * recipe["crop"] ** 2 / 1e6, seconds / steps
+        size = recipe["batch"] * recipe["crop"] ** 2 / 1e6
+        yield Timed(record["method"], "", TRAIN, size, seconds / steps)
 
 
 def megapixels(dataset: DataSet, images: Sequence[str]) -> list[float]:
@@ -138,15 +162,15 @@ def timings(planned: Sequence[Planned], store: Store) -> Timings:
         dataset = datasets.get((protocol["dataset"], protocol.get("data_hash", "")))
         if dataset is not None:
             for facts in measured(cell, dataset):
-                known.add(*facts, device=cell.identity.get("device", "cpu"), source=HERE)
+                known.add(facts, device=cell.identity.get("device", "cpu"), source=HERE)
     for folder in weights_folders():
         for weights in read_folder(folder).values():
             for facts in trained(weights.record):
-                known.add(*facts, device=weights.record.get("device", "cpu"), source=RECORDS)
+                known.add(facts, device=weights.record.get("device", "cpu"), source=RECORDS)
     with COSTS.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             size, took = float(row["megapixels"]), float(row["seconds"])
-            known.add(row["method"], row["kind"], size, took, device="cpu", source=REFERENCE)
+            known.add(Timed(row["name"], row["settings"], row["kind"], size, took), "cpu", REFERENCE)
     return known
 
 
@@ -197,13 +221,14 @@ def _denoising(cell: Cell, sizes: Sequence[float], known: Timings) -> tuple[floa
     size, device = sum(sizes) / len(sizes), str(cell.identity["device"])
     if not size:
         return None
-    if cell.fit is not None and isinstance(cell.method, PerImageMethod):
-        steps = cell.fit.budget.steps(1, 1)
+    if isinstance(cell.preparation, FitToEachImage):
+        budget = cell.preparation.recipe.budget
+        steps = budget.steps(1, 1)
         if steps is None:
-            return 60 * cell.fit.budget.amount * len(sizes), "budget"
-        found = known.seconds(cell.method.text, FIT, size, device)
+            return 60 * budget.amount * len(sizes), "budget"
+        found = known.seconds(cell.method, FIT, size, device)
         return (found[0] * steps * len(sizes), found[1]) if found else None
-    found = known.seconds(cell.method.text, IMAGE, size, device)
+    found = known.seconds(cell.method, IMAGE, size, device)
     return (found[0] * len(sizes), found[1]) if found else None
 
 
@@ -212,7 +237,7 @@ def _training(job: TrainingJob, known: Timings, images: int) -> tuple[int, tuple
     steps = budget.steps(images, job.recipe.batch)
     if steps is None:
         return 0, (60 * budget.amount, "budget")
-    found = known.seconds(job.method.text, TRAIN, job.recipe.batch * job.recipe.crop**2 / 1e6, job.device)
+    found = known.seconds(job.method, TRAIN, job.recipe.batch * job.recipe.crop**2 / 1e6, job.device)
     return steps, (found[0] * steps, found[1]) if found else None
 
 

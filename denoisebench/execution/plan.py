@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
-from denoisebench.plugins.method import PerImageMethod
+from denoisebench.experiment.preparation import FitToEachImage, NetworkToTrain, NothingToPrepare, TrainedNetwork
 from denoisebench.results.store import Store, StoredCell, collection_paused
 
 
@@ -35,13 +35,15 @@ class Planned:
         if not self.missing:
             return "stored"
         images = f"{len(self.missing)} of {len(cell.wanted)} images"
-        if cell.weights is not None:
-            return f"{images}, trained network {cell.weights.path.stem}"
-        if cell.fit is not None and isinstance(cell.method, PerImageMethod):
-            return f"{images}, {fit_text(cell.method, cell.fit)}"
-        if cell.job is None:
-            return images
-        return f"{images}, training {cell.job.recipe.text}, seed {cell.job.recipe.seed}"
+        match cell.preparation:
+            case TrainedNetwork(weights=weights):
+                return f"{images}, trained network {weights.path.stem}"
+            case FitToEachImage(method, recipe):
+                return f"{images}, {fit_text(method, recipe)}"
+            case NetworkToTrain(job):
+                return f"{images}, training {job.recipe.text}, seed {job.recipe.seed}"
+            case NothingToPrepare():
+                return images
 
 
 def plan(experiment: Experiment, store: Store) -> list[Planned]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from denoisebench.core.progress import Progress
 from denoisebench.data.dataset import OwnFolder
+from denoisebench.execution.cellprogress import CellProgress, TrainingProgress
 from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
 from denoisebench.execution.plan import Planned, plan
-from denoisebench.execution.scheduler import CellProgress, Scheduler, TrainingProgress
+from denoisebench.execution.scheduler import Scheduler
 from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.results.store import Store, StoredCell, report_flaw
 from denoisebench.training.job import TrainingJob
@@ -96,8 +98,9 @@ def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> N
     used: dict[str, Weights] = {}
     to_compute = [entry.cell for entry in planned if entry.missing]
     for cell in to_compute:
-        if cell.weights is not None:
-            used.setdefault(cell.weights.path.name, cell.weights)
+        if isinstance(cell.preparation, TrainedNetwork):
+            weights = cell.preparation.weights
+            used.setdefault(weights.path.name, weights)
         if cell.job is not None and record_of(cell.job, store.models, progress.say) is None:
             jobs.setdefault(cell.job.key, cell.job)
     progress.say(

@@ -18,46 +18,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.errors import ContractError, TrainingFailed, UserError
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError, explain
+from denoisebench.core.isolation import isolated
+from denoisebench.core.lazy import torch
 from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.evaluate import Clock, Fitting, Route, evaluate
-from denoisebench.evaluation.fit import FitRecipe
-from denoisebench.plugins.method import LearnedMethod, Method
+from denoisebench.experiment.preparation import (
+    FitToEachImage,
+    NetworkToTrain,
+    NothingToPrepare,
+    Preparation,
+    TrainedNetwork,
+)
+from denoisebench.plugins.method import Method
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
 from denoisebench.training.crops import TrainingImages, decoded
 from denoisebench.training.heldout import HeldOut
-from denoisebench.training.job import Trained, TrainingJob
+from denoisebench.training.job import TrainingJob
 from denoisebench.training.loop import OutOfTime
 from denoisebench.training.records import load_trained
 from denoisebench.training.train import train
-from denoisebench.training.weights import Weights
 
 ADVANCE_SECONDS = 0.5
 
 
-@dataclass(frozen=True)
-class CellOrder:
-    """Everything a process must know to evaluate images of a cell.
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What is denoised, and how; see `denoisebench.evaluation.evaluate.Route`."""
 
-    Parameters
-    ----------
-    key : of the cell
-    title : for messages
-    method, noise, dataset, draws, padding, seed, device : see `denoisebench.evaluation.evaluate.Route`
-    network : weights, or a training whose result lies in ``models``; None for a method without a network
-    models : folder of the trained networks of this run
-    tile : see `denoisebench.evaluation.evaluate.Route`
-    fit, fits : how a per-image method is fitted, and where long fits leave their checkpoints
-    """
-
-    key: str
-    title: str
     method: Method
     noise: Noise
     dataset: DataSet
@@ -65,11 +59,33 @@ class CellOrder:
     padding: str
     seed: int
     device: str
-    network: Weights | TrainingJob | None
+    tile: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellOrder:
+    """Everything a process must know to evaluate images of a cell.
+
+    Parameters
+    ----------
+    key : str
+        Key of the cell.
+    title : str
+        Its name in messages.
+    preparation : Preparation
+        What the method needs first.
+    conditions : Conditions
+        What is denoised, and how.
+    models, fits : Path
+        Folders of the networks that this run trains, and of the checkpoints of long fits.
+    """
+
+    key: str
+    title: str
+    preparation: Preparation
+    conditions: Conditions
     models: Path
-    fit: FitRecipe | None
     fits: Path
-    tile: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,27 +205,22 @@ Tell = Callable[[Event], None]
 class Bench:
     """What a process keeps from task to task."""
 
-    network: tuple[object, Trained] | None = None
+    network: tuple[object, torch.nn.Module] | None = None
     images: dict[str, list[UIntImage]] = field(default_factory=dict)
     draws: dict[str, Draws] = field(default_factory=dict)
 
-    def network_of(self, order: CellOrder) -> Trained | None:
-        """The network of a cell, loaded once for tasks in a row."""
-        wanted = order.network
-        if wanted is None:
-            return None
-        assert isinstance(order.method, LearnedMethod)
-        # Weights are loaded as the method at hand: settings that matter for inference only may differ.
-        key = wanted.key if isinstance(wanted, TrainingJob) else (wanted.sha256, order.device)
+    def network_of(self, order: CellOrder) -> torch.nn.Module | None:
+        """The network of a cell, loaded once for tasks in a row; None for a method without one."""
+        device = order.conditions.device
+        match order.preparation:
+            case NetworkToTrain(job):
+                key: object = job.key
+            case TrainedNetwork(weights=weights):
+                key = (weights.sha256, device)
+            case FitToEachImage() | NothingToPrepare():
+                return None
         if self.network is None or self.network[0] != key:
-            if isinstance(wanted, TrainingJob):
-                trained = load_trained(wanted, order.models, order.device)
-                if trained is None:
-                    raise UserError(f"No network {wanted.stem} in {order.models}: deleted, or on another machine?")
-            else:
-                network = wanted.load(order.method, order.dataset.channels, order.device)
-                trained = Trained(network, wanted.record)
-            self.network = (key, trained)
+            self.network = (key, _load(order.preparation, order.conditions.dataset.channels, device, order.models))
         return self.network[1]
 
     def training_images(self, data: DataSet, job: TrainingJob) -> TrainingImages:
@@ -225,7 +236,24 @@ class Bench:
 
     def draws_of(self, order: CellOrder) -> Draws:
         """The source of noise; one for all cells, because a long stream remembers where it is."""
-        return self.draws.setdefault(order.draws.id, order.draws)
+        draws = order.conditions.draws
+        return self.draws.setdefault(draws.id, draws)
+
+
+def _load(needed: NetworkToTrain | TrainedNetwork, channels: int, device: str, models: Path) -> torch.nn.Module:
+    """A network from its file.
+
+    Raises
+    ------
+    UserError
+        The network that was trained is not in ``models``.
+    """
+    if isinstance(needed, TrainedNetwork):
+        return needed.weights.load(needed.method, channels, device)
+    trained = load_trained(needed.job, models, device)
+    if trained is None:
+        raise UserError(f"No network {needed.job.stem} in {models}: deleted, or on another machine?")
+    return trained.network
 
 
 def attempt(task: Task, bench: Bench, tell: Tell) -> None:
@@ -238,9 +266,10 @@ def attempt(task: Task, bench: Bench, tell: Tell) -> None:
         tell(Failed(f"it tried to end the program (SystemExit: {error.code})"))
     except MemoryError as error:
         tell(Failed(f"out of memory: {error}" if str(error) else "out of memory", broken=True))
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        tell(Failed(reason, "".join(traceback.format_exception(error))))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        tell(Failed(explain(error), "".join(traceback.format_exception(error))))
 
 
 def perform(task: Task, bench: Bench, tell: Tell) -> Done:
@@ -248,15 +277,16 @@ def perform(task: Task, bench: Bench, tell: Tell) -> Done:
     start = time.perf_counter()
     clock = Clock()
     with _threads(task):
-        device = task.job.device if isinstance(task, Training) else task.order.device
+        device = task.job.device if isinstance(task, Training) else task.order.conditions.device
         tell(Begun(environment(device, task.threads)))
         if isinstance(task, Training):
             inner = _Teller(tell)
             images = bench.training_images(task.images, task.job)
             heldout = HeldOut.of(task.heldout, task.job.channels) if task.heldout else None
             begun = time.perf_counter()
-            trained = train(task.job, images, task.models, device, inner, task.until, heldout)
-            bench.network = (task.job.key, trained)
+            with isolated():
+                trained = train(task.job, images, task.models, device, inner, task.until, heldout)
+            bench.network = (task.job.key, trained.network)
             clock.method = time.perf_counter() - begun
         else:
             _evaluate(task, bench, tell, clock)
@@ -265,16 +295,16 @@ def perform(task: Task, bench: Bench, tell: Tell) -> Done:
 
 def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     order = task.order
-    trained = bench.network_of(order)
+    with isolated():
+        network = bench.network_of(order)
+    how = order.conditions
     fitting = None
-    if order.fit is not None:
-        inner = _Teller(tell)
-        fitting = Fitting(order.fit, order.fits / order.key, inner.update)
+    if isinstance(order.preparation, FitToEachImage):
+        fitting = Fitting(order.preparation.recipe, order.fits / order.key, _Teller(tell).update)
     route = Route(
-        order.method, trained.network if trained else None, order.noise, order.padding, order.seed, order.device,
-        fitting, order.tile, task.limit,
+        how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit
     )  # fmt: skip
-    rows = evaluate(route, order.dataset, bench.draws_of(order), task.pairs, clock)
+    rows = evaluate(route, how.dataset, bench.draws_of(order), task.pairs, clock)
     for pair in task.pairs:
         tell(Started(pair))
         tell(Scored(next(rows)))
@@ -283,7 +313,7 @@ def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
 @contextmanager
 def _threads(task: Task) -> Iterator[None]:
     """Have torch use so many threads as the run says: sums depend on it in the last digits."""
-    plain = isinstance(task, Evaluation) and task.order.network is None and task.order.fit is None
+    plain = isinstance(task, Evaluation) and isinstance(task.order.preparation, NothingToPrepare)
     if plain and "torch" not in sys.modules:
         # Enough for a plugin that imports torch now, and costs nothing for one that does not.
         before_text = os.environ.get("OMP_NUM_THREADS")
@@ -296,8 +326,6 @@ def _threads(task: Task) -> Iterator[None]:
             else:
                 os.environ["OMP_NUM_THREADS"] = before_text
         return
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(task.threads)
     try:
@@ -310,8 +338,6 @@ def environment(device: str, threads: int) -> dict[str, Any]:
     """What numbers depend on beyond the code: machine, threads, GPU."""
     found = {**machine(), "threads": threads}
     if device == "cuda":
-        import torch
-
         found |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     return found
 

@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.core import limits
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import Mistakes, UserError, unknown
+from denoisebench.core.isolation import isolated
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
-from denoisebench.evaluation.fit import FitRecipe, fit_recipe
+from denoisebench.evaluation.fit import fit_recipe
+from denoisebench.experiment.preparation import (
+    FitToEachImage,
+    NetworkToTrain,
+    NothingToPrepare,
+    Preparation,
+    TrainedNetwork,
+)
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
+from denoisebench.plugins.broken import broken
 from denoisebench.plugins.identity import is_registered
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
@@ -33,7 +42,7 @@ HELD_OUT = "heldout"
 AUTO_TRAINING = {3: ("bsd400_color", "samples_train"), 1: ("bsd400", "samples_train")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One (method with its settings, noise, test set): the unit of work, of storage and of resuming.
 
@@ -41,9 +50,7 @@ class Cell:
     ----------
     method, noise, dataset : what is run
     protocol : how it is scored
-    job : the training of a learned method that has no weights yet, else None
-    weights : the trained network of a learned method, if there is one already
-    fit : how a per-image method is fitted
+    preparation : what the method needs first: nothing, a training, weights, or a fit to each image
     seed : of the method's own draws while denoising
     tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.Route`
     wanted : (image, repeat) pairs
@@ -55,14 +62,17 @@ class Cell:
     noise: Noise
     dataset: DataSet
     protocol: Protocol
-    job: TrainingJob | None
-    weights: Weights | None
-    fit: FitRecipe | None
+    preparation: Preparation
     seed: int
     wanted: Sequence[tuple[str, int]]
     identity: Mapping[str, Any]
     skip: str = ""
     tile: int | None = None
+
+    @property
+    def job(self) -> TrainingJob | None:
+        """The training that the cell waits for, if it needs one."""
+        return self.preparation.job if isinstance(self.preparation, NetworkToTrain) else None
 
     @property
     def title(self) -> str:
@@ -73,12 +83,10 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class _Network:
-    """What stands behind a method under a noise: a training, weights or a fit, its description, why there is none."""
+class _Prepared:
+    """What a method needs under a noise, how that is written into the identity of a cell, and why it cannot run."""
 
-    job: TrainingJob | None
-    weights: Weights | None
-    fit: FitRecipe | None
+    preparation: Preparation
     training: Mapping[str, Any] | None
     skip: str
 
@@ -126,21 +134,25 @@ class Experiment:
     _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        mistakes = Mistakes()
         if self.draws not in DRAWS:
-            raise unknown("source of noise", self.draws, DRAWS)
+            mistakes.note(unknown("source of noise", self.draws, DRAWS))
         if self.padding not in PADDINGS:
-            raise unknown("padding", self.padding, PADDINGS)
+            mistakes.note(unknown("padding", self.padding, PADDINGS))
         if self.repeats is not None and not 1 <= self.repeats <= limits.REPEATS:
-            raise UserError(
-                f"--repeats {self.repeats}: allowed are whole numbers from 1 to {limits.REPEATS:,}, or paper."
-            )
-        _check_budget("--budget", self.recipe.budget)
+            text = f"--repeats {self.repeats}: allowed are whole numbers from 1 to {limits.REPEATS:,}, or paper."
+            mistakes.note(UserError(text))
+        mistakes.read(None, _check_budget, "--budget", self.recipe.budget)
         if self.image_budget not in (None, "paper"):
-            _check_budget("--image-budget", parse_budget(str(self.image_budget)))
+            budget = mistakes.read(None, parse_budget, str(self.image_budget))
+            if budget not in (None, self.recipe.budget):  # one option may give both
+                mistakes.read(None, _check_budget, "--image-budget", budget)
         if self.recipe.draws == "fixed" and any(noise.real for noise in self.noises):
-            raise UserError("--training-noise fixed: the captures of real noise are what they are; leave it out.")
+            text = "--training-noise fixed: the captures of real noise are what they are; leave it out."
+            mistakes.note(UserError(text))
         if self.draws == "legacy":
-            self._check_legacy()
+            mistakes.read(None, self._check_legacy)
+        mistakes.check()
 
     def _check_legacy(self) -> None:
         for dataset in self.datasets:
@@ -218,7 +230,7 @@ class Experiment:
 
     def cells(self) -> list[Cell]:
         """Every cell, data set by data set, noise by noise, methods in the order given."""
-        known: dict[tuple[int, str, int, str], list[_Network]] = {}
+        known: dict[tuple[int, str, int, str], list[_Prepared]] = {}
         cells = []
         for dataset in self.datasets:
             count = dataset.paper_repeats if self.repeats is None else self.repeats
@@ -236,10 +248,19 @@ class Experiment:
                 for place, method in enumerate(self.methods):
                     # Networks for real noise belong to a test set, others serve all of them.
                     key = (place, noise.id, dataset.channels, dataset.name if dataset.real else "")
-                    if key not in known and not unfit:
-                        known[key] = self._networks(method, noise, dataset)
-                    for network in [_Network(None, None, None, None, unfit)] if unfit else known[key]:
-                        cells.append(self._cell(method, noise, dataset, protocol, described, wanted, network))
+                    none = _Prepared(NothingToPrepare(), None, unfit)
+                    common = (noise, dataset, protocol, described, wanted)
+                    try:
+                        if key not in known and not unfit:
+                            with isolated():
+                                known[key] = self._prepared(method, noise, dataset)
+                        every = [none] if unfit else known[key]
+                        made = [self._cell(method, *common, prepared) for prepared in every]
+                    except (UserError, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # a plugin may raise anything, and must not cost others their rows
+                        made = [self._cell(broken(method, method.text, error), *common, none)]
+                    cells += made
         return cells
 
     def job(
@@ -261,49 +282,48 @@ class Experiment:
             scoring.rounding, scoring.metrics,
         )  # fmt: skip
 
-    def _networks(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Network]:
-        first = self._network(method, noise, dataset)
-        if first.job is None or first.skip:
-            return [first]
-        assert isinstance(method, LearnedMethod)
-        jobs = [self.job(method, noise, dataset.channels, number, dataset) for number in range(1, self.trainings)]
-        return [first, *(replace(first, job=job, training=job.identity) for job in jobs)]
-
-    def _network(self, method: Method, noise: Noise, dataset: DataSet) -> _Network:
-        job, weights, fit, training = None, None, None, None
+    def _prepared(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Prepared]:
+        """What a method needs, once for each of its trainings."""
         skip = _reason_to_skip(method, noise, dataset.channels)
-        if isinstance(method, LearnedMethod) and not (skip and noise.real):
-            try:
-                weights, job = self._trained(method, noise, dataset)
-                training = job.identity if job else {"weights": weights.sha256}  # type: ignore[union-attr]
-            except _Unsuited as error:
-                skip = str(error)
-        elif isinstance(method, PerImageMethod):
-            try:
-                fit = fit_recipe(method, self.image_budget, self.image_precision)
-                training = {"fit": asdict(fit)}
-            except UserError as error:
-                skip = skip or str(error)
-        return _Network(job, weights, fit, training, skip)
+        try:
+            first = self._preparation(method, noise, dataset, skip)
+        except _Unsuited as error:
+            return [_Prepared(NothingToPrepare(), None, str(error))]
+        prepared = [_Prepared(first, _identity_of(first), skip)]
+        if isinstance(first, NetworkToTrain) and isinstance(method, LearnedMethod) and not skip:
+            for number in range(1, self.trainings):
+                later = NetworkToTrain(self.job(method, noise, dataset.channels, number, dataset))
+                prepared.append(_Prepared(later, _identity_of(later), skip))
+        return prepared
 
-    def _trained(
-        self, method: LearnedMethod, noise: Noise, dataset: DataSet
-    ) -> tuple[Weights, None] | tuple[None, TrainingJob]:
+    def _preparation(self, method: Method, noise: Noise, dataset: DataSet, skip: str) -> Preparation:
+        if isinstance(method, LearnedMethod) and not (skip and noise.real):
+            return self._network(method, noise, dataset)
+        if isinstance(method, PerImageMethod):
+            try:
+                return FitToEachImage(method, fit_recipe(method, self.image_budget, self.image_precision))
+            except UserError as error:
+                raise _Unsuited(skip or str(error)) from None
+        return NothingToPrepare()
+
+    def _network(self, method: LearnedMethod, noise: Noise, dataset: DataSet) -> TrainedNetwork | NetworkToTrain:
         """The weights of a learned method that fit a test set, or else the training that it needs."""
         if not noise.real:
             weights = self.shelf.find(method, noise.id, dataset.channels) if self.shelf else None
-            return (weights, None) if weights else (None, self.job(method, noise, dataset.channels))
+            if weights:
+                return TrainedNetwork(method, weights)
+            return NetworkToTrain(self.job(method, noise, dataset.channels))
         try:
             # Real noise is that of its data set: a network is no use beyond it, and its images may not be here.
             data = self.training_set(dataset.channels, noise, dataset)
             weights = self.shelf.find(method, noise.id, dataset.channels, data.name) if self.shelf else None
             if weights and _trained_on(weights, data):
-                return weights, None
+                return TrainedNetwork(method, weights)
             if data.channels != dataset.channels:
                 raise UserError(f"{data.name} has {data.channels} channels, {dataset.name} {dataset.channels}")
             if Need.SECOND in method.told(noise.family) and min(map(data.captures, data.images)) < 2:
                 raise UserError(f"needs two captures of one view, and {data.name} has views with only one")
-            return None, self.job(method, noise, dataset.channels, test=dataset)
+            return NetworkToTrain(self.job(method, noise, dataset.channels, test=dataset))
         except UserError as error:
             raise _Unsuited(str(error)) from None
 
@@ -315,23 +335,32 @@ class Experiment:
         protocol: Protocol,
         described: Mapping[str, Any],
         wanted: Sequence[tuple[str, int]],
-        network: _Network,
+        prepared: _Prepared,
     ) -> Cell:
         plain = isinstance(method, PlainMethod)
         identity = {
             "method": method.name,
             "settings": method.settings(),
             "protocol": dict(described),
-            "training": network.training,
+            "training": prepared.training,
             "code": {"protocol": PROTOCOL_VERSION, **code_of(method, dataset)},
             "versions": versions(("numpy", "scipy", *(() if plain else ("torch",)), *method.info.packages)),
             "device": "cpu" if plain else self.device,
             "seed": self.seed,
         }
+        method.told_in_words(noise)
         return Cell(
-            method, noise, dataset, protocol, network.job, network.weights, network.fit, self.seed, wanted, identity,
-            network.skip, self.tile,
-        )  # fmt: skip
+            method=method,
+            noise=noise,
+            dataset=dataset,
+            protocol=protocol,
+            preparation=prepared.preparation,
+            seed=self.seed,
+            wanted=wanted,
+            identity=identity,
+            skip=prepared.skip,
+            tile=self.tile,
+        )
 
 
 def _check_budget(option: str, budget: Budget) -> None:
@@ -348,6 +377,19 @@ def has_legacy_draws(dataset: DataSet) -> bool:
 
 class _Unsuited(Exception):  # noqa: N818 - a reason to skip a cell
     """Nothing that this learned method could be trained on for real noise."""
+
+
+def _identity_of(preparation: Preparation) -> Mapping[str, Any] | None:
+    """What the identity of a cell says of its network or fit."""
+    match preparation:
+        case NetworkToTrain(job):
+            return job.identity
+        case TrainedNetwork(weights=weights):
+            return {"weights": weights.sha256}
+        case FitToEachImage(recipe=recipe):
+            return {"fit": asdict(recipe)}
+        case NothingToPrepare():
+            return None
 
 
 def _trained_on(weights: Weights, data: DataSet) -> bool:

@@ -1,12 +1,12 @@
 """Experiment files: the options of ``denoisebench run`` in TOML, and the published table they are set beside.
 
 title = "Mine"
-methods = ["b2u", "b2u[eta=0]"]     # any option of `run`, lists for what commas separate
+methods = ["b2u", "b2u[eta=0]"]     # an option of `run` (`KEYS`), lists for what commas separate
 noise = ["gauss25"]
 noise-draws = "legacy"
 
-A file may come from a stranger, so it names data and numbers but no code and no place outside the current folder:
-plugins and networks of one's own are given on the command line.
+A file may come from a stranger, so it names data and numbers (`KEYS`) but no code, no machine and no place outside the
+current folder: plugins, networks of one's own, executors and what they may take are given on the command line.
 
 [paper]                             # optional: print a published table beside the measurements
 table = 8
@@ -29,6 +29,35 @@ from denoisebench.core.files import Damaged, read_text
 TABLES = (1, 2, 3, 4, 5, 6, 7, 8)
 #: Bytes of an experiment file.
 LARGEST = 2**20
+#: Options of ``denoisebench run`` that a file may set: what is computed, never by which code or on which machine.
+KEYS = frozenset(
+    [
+        "methods",
+        "network",
+        "noise",
+        "datasets",
+        "repeats",
+        "weights",
+        "train_data",
+        "budget",
+        "image_budget",
+        "batch",
+        "crop",
+        "lr",
+        "training_noise",
+        "precision",
+        "recipe",
+        "noise_draws",
+        "padding",
+        "tile",
+        "seed",
+        "trainings",
+        "device",
+        "out",
+        "threads",
+        "time_limit",
+    ]
+)
 _REPEATED = ("weights",)
 # A network of one's own, network=file.py:Class.
 _CODE = re.compile(r"\.py\s*:", re.IGNORECASE)
@@ -84,8 +113,13 @@ def read_experiment(path: Path, allowed: Collection[str]) -> ExperimentFile:
     options = {}
     for key, value in data.items():
         name = key.replace("-", "_")
+        if name in allowed and name not in KEYS:
+            raise UserError(
+                f"{path}: {key} cannot stand in an experiment file, which may be a stranger's; give it on the command "
+                f"line as --{name.replace('_', '-')}."
+            )
         if name not in allowed:
-            keys = [option.replace("_", "-") for option in allowed]
+            keys = [option.replace("_", "-") for option in allowed if option in KEYS]
             raise unknown(f"key in {path}", key, [*keys, "title", "paper"])
         options[name] = _option(path, key, name, value)
     return ExperimentFile(path, title, options, None if paper is None else _paper(path, paper))
@@ -96,7 +130,7 @@ def _option(path: Path, key: str, name: str, value: Any) -> Any:
     if not values or any(isinstance(item, bool) or not isinstance(item, str | int | float) for item in values):
         raise UserError(f"{path}: {key} must be text, a number, or a list of these.")
     texts = [str(item) for item in values]
-    if name == "plugin" or any(_CODE.search(text) for text in texts):
+    if any(_CODE.search(text) for text in [*texts, ",".join(texts)]):
         raise UserError(
             f"{path}: {key} names a Python file. An experiment file cannot have code run; give it on the command line."
         )
@@ -108,9 +142,14 @@ def _option(path: Path, key: str, name: str, value: Any) -> Any:
 
 
 def _leaves(text: str) -> bool:
-    """Whether a path lies outside the current folder, on any system."""
+    """Whether a path lies outside the current folder, on any system, or behind a link that leads out of it."""
     place = PureWindowsPath(text)
-    return bool(place.anchor) or text.startswith("~") or ".." in place.parts
+    if place.anchor or text.startswith("~") or ".." in place.parts:
+        return True
+    try:
+        return not Path(text).resolve().is_relative_to(Path.cwd().resolve())
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a name that no file can have
+        return True
 
 
 def _paper(path: Path, paper: Any) -> PaperPart:

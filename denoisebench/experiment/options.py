@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.limits import REPEATS, TILE, whole_number
 from denoisebench.plugins.lookup import split_list
 from denoisebench.protocol.noise import Noise, parse_noise
 
 
-def parse_noises(text: str | Sequence[str]) -> list[Noise]:
+def parse_noises(text: str) -> list[Noise]:
     """Read a list of noise ids."""
-    return list(dict.fromkeys(parse_noise(part) for part in split_list(text)))
+    mistakes = Mistakes()
+    noises = [noise for part in split_list(text) if (noise := mistakes.read(None, parse_noise, part)) is not None]
+    mistakes.check()
+    return list(dict.fromkeys(noises))
 
 
 def parse_repeats(text: str) -> int | None:

@@ -30,9 +30,12 @@ from denoisebench.core import (
     interrupts,
     lazy,
     limits,
+    locks,
     memory,
     moved,
+    ownfiles,
     places,
+    printing,
     progress,
     provenance,
     userfiles,
@@ -41,8 +44,9 @@ from denoisebench.core.closure import PACKAGE, Code
 from denoisebench.core.errors import UserError
 from denoisebench.core.places import package_places
 from denoisebench.core.provenance import distribution_versions, full_digest
+from denoisebench.data import definition, fetch
 from denoisebench.data.dataset import DataSet
-from denoisebench.data.definition import KINDS
+from denoisebench.data.definition import built_in_files, define, definition_of, is_built_in
 from denoisebench.evaluation import evaluate
 from denoisebench.networks import user_network
 from denoisebench.plugins import parcel, registry
@@ -56,23 +60,31 @@ TRAINING_VERSION = 1
 
 RECORD = Path(__file__).with_name("revisions.toml")
 PROTOCOL, TRAINING = "protocol", "training"
+_DATA = "data "
 _VERSIONS = {PROTOCOL: PROTOCOL_VERSION, TRAINING: TRAINING_VERSION}
 _METHODS, _DATASETS = f"{PACKAGE}.methods", f"{PACKAGE}.datasets"
 # Where computing begins: one image to its score (fits included), and a training. Readers of images come with the data
 # sets, which these modules are handed and do not import.
-_STARTS: dict[str, Sequence[ModuleType]] = {PROTOCOL: (evaluate, weights), TRAINING: (train, crops)}
+_STARTS: dict[str, Sequence[ModuleType]] = {
+    PROTOCOL: (evaluate, weights, definition),
+    TRAINING: (train, crops, definition),
+}
 # Modules that those import and that decide no number. What is forgotten here only makes the digests stricter.
 _NOT_DECIDING: dict[ModuleType, str] = {
     closure: "reads code",
     errors: "words for the user",
+    fetch: "downloads files, whose hashes are checked",
     files: "writes and reads values as they are",
     interrupts: "decides when a step ends, not what is in it",
     lazy: "imports torch later",
     limits: "ends what takes too long",
+    locks: "decides who may write",
     memory: "returns memory to the system",
     moved: "finds old names of modules",
+    ownfiles: "tells the program's files from the user's",
     parcel: "carries values to another process as they are",
     places: "finds files of the package",
+    printing: "shows text",
     progress: "shows how far the work is",
     provenance: "describes",
     registry: "finds plugins, whose own digests are in the keys",
@@ -87,7 +99,7 @@ class Entry:
     Parameters
     ----------
     unit : str
-        'protocol', 'training', or 'method NAME'.
+        'protocol', 'training', 'method NAME', or 'data NAME' of a data set that is a TOML file.
     version : int
         Entries of equal unit and version stand for the same numbers.
     digest : str
@@ -114,9 +126,24 @@ def code_of(method: Method, dataset: DataSet) -> dict[str, str]:
     network = user_network(method.network) if isinstance(method, LearnedMethod) else None
     if network is not None:
         found["network"] = file_digest(network)
-    if not _shipped(type(dataset)):
-        found["data"] = plugin_digest(type(dataset))
-    return found
+    data = _data_digest(type(dataset))
+    return found if data is None else {**found, "data": data}
+
+
+def _data_digest(kind: type[DataSet]) -> str | None:
+    """Of a data set, if it is part of the key; results are older than the files of shipped ones in version 1."""
+    found = definition_of(kind)
+    if found is None:
+        return None if _shipped(kind) else plugin_digest(kind)
+    digest, unit = full_digest(found.deciding), f"{_DATA}{kind.name}"
+    if not is_built_in(found.path):
+        return digest
+    return None if _in_version_1(unit, digest) else _first_recorded(unit, digest)
+
+
+@cache
+def _in_version_1(unit: str, digest: str) -> bool:
+    return any((entry.unit, entry.version, entry.digest) == (unit, 1, digest) for entry in entries())
 
 
 def plugin_digest(kind: type) -> str:
@@ -181,7 +208,6 @@ def modules_of(unit: str, code: Code | None = None, by_name: bool = True) -> set
     """
     code = code or _code()
     starts = [module.__name__ for module in _STARTS[unit]] + code.submodules(_DATASETS)
-    starts += sorted({kind.module for kind in KINDS.values()})
     return code.closure(starts, _left_out(), by_name)
 
 
@@ -191,17 +217,25 @@ def digests_of(units: Iterable[str] = (), code: Code | None = None) -> dict[str,
     Parameters
     ----------
     units : iterable of str
-        `PROTOCOL`, `TRAINING` or 'method NAME'; empty for all.
+        `PROTOCOL`, `TRAINING`, 'method NAME' or 'data NAME'; empty for all.
     code : Code, optional
         Another copy of the package than the one that runs.
     """
     code = code or _code()
+    defined = {f"{_DATA}{path.stem}": path for path in built_in_files()}
     methods = {f"method {module.rpartition('.')[2]}": module for module in code.submodules(_METHODS)}
-    wanted = tuple(units) or (*_STARTS, *methods)
+    wanted = tuple(units) or (*_STARTS, *methods, *defined)
     found = {unit: code.digest(modules_of(unit, code), _left_out()) for unit in wanted if unit in _STARTS}
-    rest = [unit for unit in wanted if unit not in _STARTS]
+    found |= {unit: _digest_of_file(defined[unit]) for unit in wanted if unit in defined}
+    rest = [unit for unit in wanted if unit not in found]
     shared = shared_modules(code) if rest else frozenset()
     return found | {unit: _digest_of_method(code, methods[unit], shared) for unit in rest}
+
+
+def _digest_of_file(path: Path) -> str:
+    found = definition_of(define(path))
+    assert found is not None
+    return full_digest(found.deciding)
 
 
 def _digest_of_method(code: Code, module: str, shared: Collection[str]) -> str:
@@ -225,7 +259,16 @@ def _code() -> Code:
 
 def forget() -> None:
     """Read the code anew when it is asked for next."""
-    for known in (module_digest, _users_digest, code_digest, shared_modules, _code, _first_recorded, _read):
+    for known in (
+        module_digest,
+        _users_digest,
+        code_digest,
+        shared_modules,
+        _code,
+        _first_recorded,
+        _in_version_1,
+        _read,
+    ):
         known.cache_clear()
 
 

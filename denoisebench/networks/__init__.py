@@ -4,12 +4,15 @@ A network maps (N, C, H, W) to (N, C, H, W). One's own is ``network=file.py:Clas
 with the numbers of input and output channels. It may offer ``forward_at(x, offsets, stride)`` to compute only the
 output pixels that a blind-spot method keeps; `forward_at` falls back to the full pass for one that does not. Its
 attribute ``reach``, if it has one, allows large images to be computed in tiles (`denoisebench.networks.tiled`).
+
+A file is run only after `allow_network`, which reading a method from the command line calls. Settings that come from a
+results folder, a record of weights or an experiment file do not, so that a stranger's data cannot have code run.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
@@ -44,6 +47,8 @@ NETWORKS: dict[str, tuple[str, str, dict[str, object]]] = {
 }
 #: Networks whose output at a pixel does not depend on that pixel.
 BLIND = ("blindspot", "dbsn")
+#: Files of networks that the user named, resolved; no others are run.
+_ALLOWED: set[Path] = set()
 
 
 def check_network(name: str) -> None:
@@ -61,11 +66,40 @@ def user_network(name: str) -> Path | None:
     return Path(path).expanduser() if colon and path.endswith(".py") else None
 
 
+def allow_network(name: str) -> None:
+    """Let the file of a network ``file.py:Class`` be run in this process; only for what the user named himself."""
+    path = user_network(name)
+    if path is not None:
+        _ALLOWED.add(path.resolve())
+
+
+def allowed_networks() -> tuple[Path, ...]:
+    """The files that may be run, for other processes of this run."""
+    return tuple(sorted(_ALLOWED))
+
+
+def allow_files(paths: Iterable[Path]) -> None:
+    """Let the files be run that the process which started this one may run."""
+    _ALLOWED.update(paths)
+
+
 def build_network(name: str, in_channels: int, out_channels: int) -> torch.nn.Module:
-    """A new network, initialised from torch's global generator."""
+    """A new network, initialised from torch's global generator.
+
+    Raises
+    ------
+    UserError
+        There is no such network, or it is a file that was not allowed (`allow_network`).
+    """
     check_network(name)
     path = user_network(name)
     if path is not None:
+        if path.resolve() not in _ALLOWED:
+            raise UserError(
+                f"Network {name!r} is a Python file that stored settings name, not you: it is not run. If you trust "
+                f"it, name it on the command line, as in --methods 'n2c[network={name}]' (in Python: "
+                "denoisebench.networks.allow_network)."
+            )
         return _build_own(path, name.rpartition(":")[2], in_channels, out_channels)
     _, place, settings = NETWORKS[name]
     module, _, kind = place.partition(".")

@@ -12,8 +12,8 @@ from denoisebench.results.store import StoredCell
 
 
 def class_name(dataset: DataSet) -> str:
-    """The class of a data set, as it is stored with scores."""
-    return _name_of(type(dataset))
+    """The class of a data set, as it is stored with scores; one that is not registered may be called like one."""
+    return ("" if is_registered(dataset) else "own ") + _name_of(type(dataset))
 
 
 def is_registered(dataset: DataSet) -> bool:

@@ -6,10 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import Mistakes, UserError, explain, unknown
+from denoisebench.core.isolation import isolated
+from denoisebench.core.userfiles import FLAWS
 from denoisebench.data.captures import AnyPairs
 from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
-from denoisebench.networks import check_network
+from denoisebench.networks import allow_network, check_network
+from denoisebench.plugins.broken import BrokenMethod, usable
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.plugins.registry import DATASETS, METHODS
 
@@ -18,13 +21,8 @@ ALL = "all"
 _METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
 
 
-def split_list(text: str | Sequence[str]) -> list[str]:
-    """Split at commas that are not inside brackets: ``b2u[a=1,b=2],n2v`` has two parts. A list is split already."""
-    if not isinstance(text, str):
-        parts = [str(part).strip() for part in text]
-        if not parts or not all(parts):
-            raise UserError(f"There is an empty entry in {parts}; give one text for each.")
-        return parts
+def split_list(text: str) -> list[str]:
+    """Split at commas that are not inside brackets: ``b2u[a=1,b=2],n2v`` has two parts."""
     parts, depth = [""], 0
     for character in text:
         depth += {"[": 1, "]": -1}.get(character, 0)
@@ -49,11 +47,39 @@ def parse_method(text: str, network: str | None = None) -> Method:
     ----------
     text : with or without settings
     network : of a learned method that names none and has none of its own, such as a blind-spot network
+
+    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
     """
     match = _METHOD.fullmatch(text)
     if match is None:
         raise UserError(f"Method {text!r} cannot be read. Write name or name[key=value,key=value].")
     name, inside = match.groups()
+    settings = _read_settings(name, inside or "")
+    plugin = METHODS.get(name)
+    if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
+        settings.setdefault("network", network)
+    flaw = FLAWS.get(plugin.__module__)
+    if flaw:
+        return BrokenMethod(text, f"the file of {name!r}: {flaw}")
+    try:
+        with isolated():
+            method = plugin.from_settings(settings)
+            values = list(method.settings().values())
+            method = usable(method, text)
+    except (UserError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin's own code, which must not cost the others their results
+        return BrokenMethod(text, f"{name!r} fails on its settings: {explain(error)}")
+    if isinstance(method, LearnedMethod):
+        check_network(method.network)
+    for value in values:
+        if isinstance(value, str):
+            allow_network(value)
+    return method
+
+
+def _read_settings(name: str, inside: str) -> dict[str, str]:
+    """The settings within a bracket, as texts."""
     settings: dict[str, str] = {}
     for part in split_list(inside) if inside else []:
         key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -62,32 +88,27 @@ def parse_method(text: str, network: str | None = None) -> Method:
         if key in settings:
             raise UserError(f"Setting {key!r} of {name} is given twice.")
         settings[key] = value
-    plugin = METHODS.get(name)
-    if network is not None and issubclass(plugin, LearnedMethod) and plugin.network == LearnedMethod.network:
-        settings.setdefault("network", network)
-    method = plugin.from_settings(settings)
-    if isinstance(method, LearnedMethod):
-        check_network(method.network)
-    return method
+    return settings
 
 
-def parse_methods(text: str | Sequence[str], network: str | None = None) -> list[Method]:
+def parse_methods(text: str, network: str | None = None) -> list[Method]:
     """Read a list of methods; those that are in every table (the noisy input) come first.
 
     Parameters
     ----------
-    text : one text with commas, or a list; ``all`` stands for every method that it does not name itself:
-        ``all,r2r[passes=2]`` has R2R once
+    text : ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once
     network : see `parse_method`
     """
     if network is not None:
         check_network(network)
+    mistakes = Mistakes()
     parts = split_list(text)
-    named = {part.partition("[")[0].strip() for part in parts}
+    named = {match[1] for part in parts if (match := _METHOD.fullmatch(part))}
     if ALL not in METHODS.names():
         others = [name for name in METHODS.names() if name not in named]
         parts = [name for part in parts for name in (others if part == ALL else [part])]
-    given = [parse_method(part, network) for part in parts]
+    given = [method for part in parts if (method := mistakes.read(None, parse_method, part, network)) is not None]
+    mistakes.check()
     baselines = [METHODS.get(name)() for name in METHODS.names() if is_baseline(name)]
     return list(dict.fromkeys([*baselines, *given]))
 
@@ -118,10 +139,8 @@ def _path(text: str) -> Path:
         raise UserError(f"{text!r} begins with a home folder that is not known; give the whole path.") from None
 
 
-def split_datasets(text: str | Sequence[str]) -> list[str]:
+def split_datasets(text: str) -> list[str]:
     """Split a list of data sets and folders at its commas; a folder whose path has commas of its own stays whole."""
-    if not isinstance(text, str):
-        return split_list(text)
     pieces, parts = text.split(","), []
     while pieces:
         lengths = range(len(pieces), 1, -1)
@@ -141,9 +160,12 @@ def _is_folder(text: str) -> bool:
         return False
 
 
-def parse_datasets(text: str | Sequence[str], roots: Sequence[Path]) -> list[DataSet]:
+def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
     """Read a list of data sets and folders."""
-    found = [find_dataset(part, roots) for part in dict.fromkeys(split_datasets(text))]
+    mistakes = Mistakes()
+    parts = dict.fromkeys(split_datasets(text))
+    found = [dataset for part in parts if (dataset := mistakes.read(None, find_dataset, part, roots)) is not None]
+    mistakes.check()
     names = [dataset.name for dataset in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

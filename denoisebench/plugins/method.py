@@ -165,12 +165,16 @@ class Method:
     @property
     def text(self) -> str:
         """Canonical text: the name, and in brackets each setting that is not at its default."""
-        changed = [
-            f"{field.name}={show_value(getattr(self, field.name))}"
+        changed = [f"{name}={show_value(value)}" for name, value in self.changed().items()]
+        return self.name + (f"[{','.join(changed)}]" if changed else "")
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not at their defaults."""
+        return {
+            field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if getattr(self, field.name) != field.default
-        ]
-        return self.name + (f"[{','.join(changed)}]" if changed else "")
+        }
 
     def settings(self, training_only: bool = False) -> dict[str, Any]:
         """All settings, defaults included; optionally without those that only matter at inference."""

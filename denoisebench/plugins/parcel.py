@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from denoisebench.core.errors import ContractError, explain
+from denoisebench.networks import allow_files, allowed_networks
 from denoisebench.plugins.registry import METHODS
 
 
@@ -17,20 +19,35 @@ class Parcel:
     Parameters
     ----------
     plugins : files of ``--plugin``, absolute
+    networks : files of networks that the user named, absolute
     data : the pickle; made and read by this program only, never stored
     """
 
     plugins: tuple[Path, ...]
+    networks: tuple[Path, ...]
     data: bytes
 
     @classmethod
     def of(cls, value: Any) -> Parcel:
-        """Pack a value, here."""
-        return cls(tuple(METHODS.files), pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+        """Pack a value, here.
+
+        Raises
+        ------
+        ContractError
+            It cannot be pickled.
+        """
+        try:
+            data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ContractError(f"its settings cannot be sent to another process: {explain(error)}") from error
+        return cls(tuple(METHODS.files), allowed_networks(), data)
 
     def open(self) -> Any:
         """Unpack it, there."""
         for path in self.plugins:
             if path not in METHODS.files:
                 METHODS.add_file(path)
+        allow_files(self.networks)
         return pickle.loads(self.data)

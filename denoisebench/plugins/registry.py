@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -25,11 +25,13 @@ from denoisebench.core.files import file_sha256
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.data.definition import define
-from denoisebench.plugins.method import Info, LearnedMethod, Method, PerImageMethod, PlainMethod, setting_flaw
+from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, PerImageMethod, PlainMethod, setting_flaw
 
 T = TypeVar("T")
 #: How the name of a data set's file ends.
 TOML = ".toml"
+#: Characters of a label; longer ones fit into no table.
+LONGEST_LABEL = 400
 
 
 class Registry(Generic[T]):
@@ -193,6 +195,8 @@ class Registry(Generic[T]):
             raise UserError(f"Plugin {where} is not a subclass of denoisebench.{self._base.__name__}.")
         if issubclass(plugin, Method) and not isinstance(getattr(plugin, "info", None), Info):
             raise UserError(f"Method plugin {where} lacks its metadata: set `info = Info(label=...)`.")
+        if issubclass(plugin, Method) and (flaw := _info_flaw(plugin.info)):
+            raise UserError(f"Method plugin {where}: {flaw}.")
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
                 raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
@@ -202,17 +206,26 @@ class Registry(Generic[T]):
         return plugin
 
 
+def _info_flaw(info: Info) -> str:
+    """What of the metadata is of another type than `Info` says, or ''."""
+    texts = (info.label, info.paper, info.bibtex, info.licence)
+    if not all(isinstance(text, str) for text in texts) or not info.label.strip() or len(info.label) > LONGEST_LABEL:
+        return (
+            f"label, paper, bibtex and licence of its Info must be texts, the label of 1 to {LONGEST_LABEL} characters"
+        )
+    if not isinstance(info.needs, frozenset) or not all(isinstance(need, Need) for need in info.needs):
+        return "needs of its Info must be a frozenset of Need"
+    if type(info.multiple) is not int or not 1 <= info.multiple <= 4096:
+        return "multiple of its Info must be a whole number from 1 to 4096"
+    if not isinstance(info.channels, tuple) or not all(type(count) is int for count in info.channels):
+        return "channels of its Info must be a tuple of whole numbers"
+    if not isinstance(info.packages, tuple) or not all(isinstance(package, str) for package in info.packages):
+        return "packages of its Info must be a tuple of names"
+    return ""
+
+
 _SHAPES = (Method, PlainMethod, LearnedMethod, PerImageMethod)
 METHODS: Registry[Method] = Registry("method", "denoisebench.methods", Method, _SHAPES)
 DATASETS: Registry[DataSet] = Registry(
     "data set", "denoisebench.datasets", DataSet, (DataSet, FolderSet), define=define
 )
-
-
-def add_files(paths: Iterable[Path]) -> None:
-    """Load plugin files of the user's: methods in Python, data sets in TOML."""
-    for path in paths:
-        if path.suffix == TOML:
-            DATASETS.add_file(path)
-        else:
-            METHODS.add_file(path)

@@ -17,7 +17,7 @@ from denoisebench.core.text import file_part
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.execution.tasks import Bench
 from denoisebench.experiment.cells import Cell, Experiment
-from denoisebench.plugins.method import LearnedMethod, PerImageMethod
+from denoisebench.experiment.preparation import FitToEachImage, NetworkToTrain, NothingToPrepare, TrainedNetwork
 from denoisebench.protocol.images import checked, to_float
 from denoisebench.protocol.noise import Draw
 from denoisebench.results.store import Store, StoredCell
@@ -74,14 +74,15 @@ def _network(
     cell: Cell, experiment: Experiment, store: Store, bench: Bench, progress: Progress
 ) -> torch.nn.Module | None:
     """The network of a cell, trained now if it is not stored; None for a method without one."""
-    job, device = cell.job, str(cell.identity["device"])
-    if cell.weights is not None:
-        assert isinstance(cell.method, LearnedMethod)
-        return cell.weights.load(cell.method, cell.dataset.channels, device)
-    if job is None:
-        return None
-    images = bench.training_images(experiment.training_data(job.data["name"]), job)
-    return train(job, images, store.models, device, progress).network
+    device = str(cell.identity["device"])
+    match cell.preparation:
+        case TrainedNetwork(method, weights):
+            return weights.load(method, cell.dataset.channels, device)
+        case NetworkToTrain(job):
+            images = bench.training_images(experiment.training_data(job.data["name"]), job)
+            return train(job, images, store.models, device, progress).network
+        case FitToEachImage() | NothingToPrepare():
+            return None
 
 
 def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, progress: Progress) -> None:
@@ -93,7 +94,7 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, 
     parts = [folder / f".denoisebench-{key}-{what}.npy" for what in ("results", "seconds")]
     results = _resumable(parts[0], (len(images), *dataset.capture(images[0], 0).shape), np.dtype(np.float32))
     seconds = _resumable(parts[1], (len(images),), np.dtype(np.float64))
-    fitting = Fitting(cell.fit) if cell.fit is not None and isinstance(cell.method, PerImageMethod) else None
+    fitting = Fitting(cell.preparation.recipe) if isinstance(cell.preparation, FitToEachImage) else None
     device = str(cell.identity["device"])
     route = Route(cell.method, network, cell.noise, cell.protocol.padding, cell.seed, device, fitting, cell.tile)
     with progress.task(f"denoise {cell.title}") as task:

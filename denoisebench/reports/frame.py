@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from denoisebench.reports.cost import cost_columns
 from denoisebench.reports.render import scores_csv
 from denoisebench.results.store import StoredCell
 
@@ -24,13 +25,17 @@ def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
     -------
     pandas.DataFrame
         Columns as in scores.csv: psnr in dB, ssim, seconds per image, level (sigma on the 0..1 scale, or lambda).
-        The level is missing where nobody knows it.
+        Beside them the cost of each: parameters, training_images (crops seen) and training_seconds of a trained
+        network, training_seed, device and machine. The level is missing where nobody knows it.
     """
     import io
 
     import pandas
 
     # An empty cell means "told nothing" or "not trained", not a missing value.
-    return pandas.read_csv(
+    frame = pandas.read_csv(
         io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""]}
     )
+    for name, values in cost_columns(cells).items():
+        frame[name] = frame["cell"].map(values)
+    return frame

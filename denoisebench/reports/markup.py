@@ -10,9 +10,12 @@ from denoisebench.core.text import one_line, plain
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
+     "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$",
      "|": "$|$", "\N{REPLACEMENT CHARACTER}": "?",
      "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
+#: The symbols of `denoisebench.results.summary.FLAGS`.
+TEX_FLAGS = {ord(symbol): _TEX_SPECIAL[ord(symbol)] for symbol in "†‡§"}
 
 _MD_SPECIAL = str.maketrans(
     {"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "~": r"\~", "$": r"\$", "&": "&amp;", "<": "&lt;", ">": "&gt;"}

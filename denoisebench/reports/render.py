@@ -11,12 +11,11 @@ from denoisebench.core.text import plain
 from denoisebench.reports.paper.published import beside
 from denoisebench.reports.table import Table
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Line, Score
+from denoisebench.results.summary import Line, Score, column_of, flag_symbol
 
 if TYPE_CHECKING:
     import rich.table
-from denoisebench.reports.markup import csv_text, escaped, md, tex
-from denoisebench.results.summary import column_of
+from denoisebench.reports.markup import TEX_FLAGS, csv_text, escaped, md, tex
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
@@ -40,7 +39,7 @@ def markdown(table: Table) -> str:
     heads = [*_FIXED, *(md(table.titles[c]) for c in table.columns), "s/image"]
     body = []
     for line in table.lines:
-        texts = [md(_name(line)), md(line.told), md(line.training)]
+        texts = [md(line.title), md(line.told), md(line.training)]
         body.append([*texts, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"])
     text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
     legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
@@ -66,9 +65,9 @@ def beside_rows(table: Table) -> list[list[str]]:
     return [
         [
             table.titles[b.column],
-            _name(b.line),
+            b.line.title,
             b.line.training,
-            f"{b.score.psnr:.2f}/{b.score.ssim:.3f}",
+            f"{b.score.psnr:.2f}/{b.score.ssim:.3f}{flag_symbol(b.score)}",
             f"{b.paper.psnr:.2f}/{b.paper.ssim:.3f}" + (" (odd)" if b.paper.odd else ""),
             f"{b.score.psnr - b.paper.psnr:+.2f}",
             "" if b.gap is None else f"{b.gap:+.2f}",
@@ -83,7 +82,7 @@ def html(table: Table) -> str:
     heads = [*_FIXED, *(table.titles[column] for column in table.columns), "s/image"]
     body = []
     for line in table.lines:
-        texts = [escaped(text) for text in (_name(line), line.told, line.training)]
+        texts = [escaped(text) for text in (line.title, line.told, line.training)]
         body.append([*texts, *_cells(table, line, _HTML), f"{table.seconds[line]:.2f}"])
     notes = "".join(f"<li>{escaped(note)}</li>" for note in table.notes)
     legend = "PSNR in dB / SSIM. <b>Best</b> and <u>second</u> among methods that saw no clean image."
@@ -111,8 +110,8 @@ def latex(table: Table) -> str:
         r"\midrule",
     ]
     for line in table.lines:
-        texts = [tex(_name(line)), tex(line.told), tex(line.training)]
-        texts += [*_cells(table, line, _LATEX), f"{table.seconds[line]:.2f}"]
+        texts = [tex(line.title), tex(line.told), tex(line.training)]
+        texts += [*(cell.translate(TEX_FLAGS) for cell in _cells(table, line, _LATEX)), f"{table.seconds[line]:.2f}"]
         lines.append(" & ".join(texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -130,7 +129,7 @@ def terminal(table: Table) -> rich.table.Table:
     grid.add_column("s/image", justify="right")
     for line in table.lines:
         seconds = f"{table.seconds[line]:.2f}"
-        texts = (escape(plain(text)) for text in (_name(line), line.told, line.training))
+        texts = (escape(plain(text)) for text in (line.title, line.told, line.training))
         grid.add_row(*texts, *_cells(table, line, _RICH), seconds)
     return grid
 
@@ -179,12 +178,6 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
     return out.getvalue()
 
 
-def _name(line: Line) -> str:
-    """The label, with the settings in brackets when they are not the defaults."""
-    _, bracket, settings = line.method.partition("[")
-    return line.label + (f" [{settings}" if bracket else "")
-
-
 def _cells(table: Table, line: Line, marks: dict[str, str]) -> list[str]:
     return [_cell(table.scores.get((line, column)), marks) for column in table.columns]
 
@@ -195,4 +188,4 @@ def _cell(score: Score | None, marks: dict[str, str]) -> str:
     spread = f" ± {score.spread:.2f}" if score.trainings > 1 else ""
     psnr = marks[score.psnr_mark].format(f"{score.psnr:.2f}") + spread
     ssim = marks[score.ssim_mark].format(f"{score.ssim:.3f}")
-    return f"{psnr}/{ssim}"
+    return f"{psnr}/{ssim}{flag_symbol(score)}"

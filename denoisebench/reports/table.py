@@ -3,26 +3,33 @@
 A column is one (noise, test set, protocol fingerprint): rows of different fingerprints never share a mean. A line
 is one method with its settings and its training; trainings that differ by their seed alone are one line, the mean and
 standard deviation of theirs. Best and second best are marked among the methods that saw no
-clean image, per column, PSNR and SSIM apart.
+clean image, per column, PSNR and SSIM apart. What scores below the noisy input, or is the noisy input, has a footnote
+instead of a mark.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from denoisebench.plugins.identity import is_registered_cell
-from denoisebench.plugins.method import Need
+from denoisebench.plugins.method import Need, show_value
+from denoisebench.reports.cost import machine_notes
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
     Column,
     Line,
     Score,
+    changed_settings,
     column_of,
     current,
+    flag_notes,
+    flag_of,
     line_of,
+    method_of,
+    noisy_cells,
     perfect_note,
     score_of,
     scoring_text,
@@ -79,7 +86,10 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
         if Need.CLEAN.value in cell.about["told"] or cell.about["baseline"]:
             clean.add(line)
-    table.scores = {place: score_of(group) for place, group in trainings.items()}
+    noisy = noisy_cells(chosen)
+    table.scores = {
+        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1]))) for place, group in trainings.items()
+    }
     table.seconds = {line: fmean(values) for line, values in seconds.items()}
     _separate_protocols(table)
     for column in table.columns:
@@ -102,12 +112,16 @@ def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
         return
     unlike = _unlike(table.scores[line, column] for line in present)
     for attribute, digits in (("ssim", 3),) if unlike else (("psnr", 2), ("ssim", 3)):
-        values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in present}
-        best, *rest = sorted(set(values.values()), reverse=True)
+        rankable = ("", "below in SSIM") if attribute == "psnr" else ("",)
+        fair = [line for line in present if table.scores[line, column].flag in rankable]
+        values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in fair}
+        best, *rest = sorted(set(values.values()), reverse=True) or [0.0]
         for line, value in values.items():
             mark = "best" if value == best else "second" if rest and value == rest[0] else ""
             score = table.scores[line, column]
-            table.scores[line, column] = Score(**{**score.__dict__, f"{attribute}_mark": mark})
+            table.scores[line, column] = (
+                replace(score, psnr_mark=mark) if attribute == "psnr" else replace(score, ssim_mark=mark)
+            )
 
 
 def _unlike(scores: Iterable[Score]) -> bool:
@@ -144,6 +158,8 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
+    notes += flag_notes((f"{line.method} on {table.titles[place]}", s) for (line, place), s in table.scores.items())
+    notes += machine_notes(cells)
     for cell in cells:
         tiles = {row.tile for row in cell.rows.values()} - {0}
         if tiles:
@@ -151,6 +167,28 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             sides = " or ".join(map(str, sorted(tiles)))
             notes.append(f"{cell.about['text']}: {count} large images were denoised in tiles of {sides} pixels.")
         notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
+    notes += _unnamed_settings(cells)
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
     return list(dict.fromkeys(notes))
+
+
+def _unnamed_settings(cells: Sequence[StoredCell]) -> list[str]:
+    """Where lines of one method differ in a setting, its value on those lines that do not name it."""
+    methods: dict[str, dict[str, StoredCell]] = {}
+    for cell in cells:
+        methods.setdefault(method_of(cell), {})[line_of(cell).method] = cell
+    notes = []
+    for lines in methods.values():
+        settings = {text: cell.identity.get("settings", {}) for text, cell in lines.items()}
+        shown: dict[str, set[str]] = {}
+        for text, cell in lines.items():
+            named = changed_settings(cell)
+            for name, value in settings[text].items():
+                if name not in named and any(other.get(name) != value for other in settings.values()):
+                    shown.setdefault(name, set()).add(show_value(value))
+        if shown:
+            values = ", ".join(f"{name}={' or '.join(sorted(texts))}" for name, texts in shown.items())
+            label = next(iter(lines.values())).about["label"]
+            notes.append(f"{label}: {values} where a line does not name it.")
+    return notes

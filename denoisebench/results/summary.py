@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -11,6 +11,14 @@ from typing import Any, NamedTuple
 from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.results.store import StoredCell
+
+#: Scores that mislead where they stand among others: symbol of the footnote, and what it says.
+FLAGS = {
+    "below": ("†", "below the noisy input in PSNR; not ranked"),
+    "below in SSIM": ("§", "below the noisy input in SSIM; not ranked by it"),
+    "unchanged": ("‡", "within 0.05 dB of the noisy input on every image, so the input came back; not ranked"),
+}
+_SAME_DB = 0.05
 
 
 class Column(NamedTuple):
@@ -23,12 +31,31 @@ class Column(NamedTuple):
 
 
 class Line(NamedTuple):
-    """What distinguishes one line from another."""
+    """What distinguishes one line from another.
+
+    Parameters
+    ----------
+    method : str
+        The method with its settings, as on the command line.
+    label : str
+        Its printed name.
+    told, training : str
+        What it is told of an image, and how it was trained.
+    name, settings : str
+        The two parts of ``method``; ``settings`` in brackets, or '' where all are at their defaults.
+    """
 
     method: str
     label: str
     told: str
     training: str
+    name: str
+    settings: str
+
+    @property
+    def title(self) -> str:
+        """The label, with the settings in brackets when they are not the defaults."""
+        return f"{self.label} {self.settings}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -42,6 +69,7 @@ class Score:
     trainings : how many, 1 for a method that is not trained
     spread : standard deviation of PSNR over trainings in dB, 0 for one
     perfect : image and repeat of what equals its reference, in one training at least
+    flag : a key of `FLAGS` where the score misleads, else ''
     """
 
     psnr: float
@@ -52,6 +80,7 @@ class Score:
     perfect: frozenset[tuple[str, int]] = frozenset()
     psnr_mark: str = ""
     ssim_mark: str = ""
+    flag: str = ""
 
 
 def current(cells: Sequence[StoredCell]) -> tuple[list[StoredCell], int]:
@@ -92,9 +121,57 @@ def perfect_note(what: str, score: Score) -> str:
     )
 
 
+def noisy_cells(cells: Sequence[StoredCell]) -> dict[Column, StoredCell]:
+    """The noisy input's own cell of every column that has one."""
+    return {column_of(cell): cell for cell in cells if cell.about.get("baseline")}
+
+
+def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> str:
+    """The key of `FLAGS` that a method earned beside the noisy input, on the images of both; '' for none."""
+    if noisy is None or any(cell.about.get("baseline") for cell in trainings):
+        return ""
+    pairs = [(row, noisy.rows[place]) for cell in trainings for place, row in cell.rows.items() if place in noisy.rows]
+    if not pairs:
+        return ""
+    if all(row.psnr == base.psnr or abs(row.psnr - base.psnr) <= _SAME_DB for row, base in pairs):
+        return "unchanged"
+    rated = [(row.psnr, base.psnr) for row, base in pairs if math.isfinite(row.psnr) and math.isfinite(base.psnr)]
+    if rated and fmean(psnr for psnr, _ in rated) < fmean(base for _, base in rated):
+        return "below"
+    return "below in SSIM" if fmean(row.ssim for row, _ in pairs) < fmean(base.ssim for _, base in pairs) else ""
+
+
+def flag_symbol(score: Score) -> str:
+    """The symbol of the footnote of a score, or ''."""
+    return FLAGS[score.flag][0] if score.flag else ""
+
+
+def flag_notes(named: Iterable[tuple[str, Score]]) -> list[str]:
+    """Footnotes of flagged scores: one per symbol, with the names given."""
+    names: dict[str, list[str]] = {}
+    for name, score in named:
+        if score.flag:
+            names.setdefault(score.flag, []).append(name)
+    return [f"{symbol} {'; '.join(names[key])}: {text}." for key, (symbol, text) in FLAGS.items() if key in names]
+
+
 def training_seed(cell: StoredCell) -> int:
     """The seed of the training behind a cell; 0 where nothing was trained for it."""
     return int(((cell.identity.get("training") or {}).get("recipe") or {}).get("seed", 0))
+
+
+def method_of(cell: StoredCell) -> str:
+    """The name of a cell's method, without its settings."""
+    return str(cell.identity.get("method", cell.about["text"]))
+
+
+def changed_settings(cell: StoredCell) -> Mapping[str, Any]:
+    """The settings of a cell's method that are not at their defaults."""
+    if "changed" in cell.about:
+        return dict(cell.about["changed"])
+    # Version 0.1 wrote them into the text alone.
+    shown, settings = line_of(cell).settings, cell.identity.get("settings", {})
+    return {name: value for name, value in settings.items() if f"[{name}=" in shown or f",{name}=" in shown}
 
 
 def line_of(cell: StoredCell) -> Line:
@@ -102,7 +179,8 @@ def line_of(cell: StoredCell) -> Line:
     about = cell.about
     told = ", ".join(about["told"]) or "nothing"
     training = about["training"].removesuffix(f", seed {training_seed(cell)}")
-    return Line(about["text"], about["label"], told, training or "none")
+    text, name = about["text"], method_of(cell)
+    return Line(text, about["label"], told, training or "none", name, text.removeprefix(name))
 
 
 def column_of(cell: StoredCell) -> Column:

@@ -8,6 +8,7 @@ from typing import Any
 
 from denoisebench.core.lazy import torch
 from denoisebench.core.provenance import full_digest
+from denoisebench.core.text import file_part
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.images import CHANNEL_NAMES
 from denoisebench.protocol.noise import Noise
@@ -59,7 +60,7 @@ class TrainingJob:
     @property
     def stem(self) -> str:
         """File name without extension."""
-        return f"{self.method.name}-{self.noise.id}-{CHANNEL_NAMES.get(self.channels, 'any')}-{self.key}"
+        return f"{file_part(self.method.name)}-{self.noise.id}-{CHANNEL_NAMES.get(self.channels, 'any')}-{self.key}"
 
 
 #: What of a record is the training's identity.

@@ -75,7 +75,7 @@ def stem_of(method: LearnedMethod, noise: str, channels: int, data: str = "") ->
     settings, usual = method.settings(training_only=True), type(method)().settings(training_only=True)
     extra = "" if settings == usual else f"-{full_digest(settings)[:8]}"
     source = f"-{file_part(data)}" if noise == REAL.id else ""
-    return f"{method.name}-{noise}{source}-{CHANNEL_NAMES.get(channels, f'{channels}ch')}{extra}"
+    return f"{file_part(method.name)}-{noise}{source}-{CHANNEL_NAMES.get(channels, f'{channels}ch')}{extra}"
 
 
 def shipped_folder() -> Path | None:

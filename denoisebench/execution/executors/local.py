@@ -14,20 +14,25 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections import deque
 from typing import Any
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.descendants import MARK, descendants, end, end_marked
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.limits import time_text
 from denoisebench.execution.executors import Executor, Handle, Options, cores, process_environment
 from denoisebench.execution.executors._worker import read_message, write_message
 from denoisebench.execution.tasks import Done, Evaluation, Event, Failed, Lost, Started, Task, Training
+from denoisebench.experiment.preparation import FitToEachImage
 from denoisebench.plugins.parcel import Parcel
 
 # Seconds a training has to save its state, a process to start, and a task beyond its own alarm.
 SAVING, STARTING, GRACE = 15.0, 120.0, 5.0
 # How often limits are looked at.
 WATCH = 0.2
+# Seconds for the last words of a process that has ended: its children may hold the other end of its pipe for ever.
+LAST_WORDS = 1.0
 # What is kept of a worker's output.
 _TAIL = 16_384
 
@@ -38,15 +43,17 @@ class _Worker:
     def __init__(self, environment: dict[str, str], inbox: queue.Queue[tuple[_Worker, Any]]) -> None:
         command = [sys.executable, "-P", "-c", "from denoisebench.execution.executors._worker import main; main()"]
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        self.mark = uuid.uuid4().hex
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-            env={**os.environ, **environment, "PYTHONPATH": path},
+            env={**os.environ, **environment, "PYTHONPATH": path, MARK: self.mark},
         )  # fmt: skip
         self.ready = False
         self.number: int | None = None
         self.task: Task | None = None
         self.pair: tuple[str, int] | None = None
         self.since = time.monotonic()
+        self._gone: float | None = None
         self._inbox = inbox
         self._tail: deque[bytes] = deque(maxlen=4)
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._events, self._output)]
@@ -58,9 +65,14 @@ class _Worker:
         self.number, self.task, self.pair = number, task, None
         if self.ready:  # what one that does not start has printed is the reason
             self._tail.clear()
+        try:
+            parcel = Parcel.of(task)
+        except ContractError as error:
+            self._inbox.put((self, (number, Failed(str(error)))))
+            return
         with contextlib.suppress(OSError):  # its end is noticed by the thread that reads
             assert self._process.stdin is not None
-            write_message(self._process.stdin, (number, Parcel.of(task)))
+            write_message(self._process.stdin, (number, parcel))
 
     def memory(self) -> int:
         """Bytes of it and its children in memory."""
@@ -68,11 +80,20 @@ class _Worker:
 
         total = 0
         with contextlib.suppress(psutil.Error):
-            own = psutil.Process(self._process.pid)
-            for process in (own, *own.children(recursive=True)):
+            for process in (psutil.Process(self._process.pid), *descendants(self._process.pid)):
                 with contextlib.suppress(psutil.Error):
                     total += process.memory_info().rss
         return total
+
+    def look(self) -> None:
+        """Notice that the process has ended, although its pipe is still open."""
+        if self._process.poll() is None:
+            return
+        now = time.monotonic()
+        self._gone = self._gone or now
+        if now - self._gone > LAST_WORDS:
+            # Behind what it said before.
+            self._inbox.put((self, EOFError))
 
     def ask_to_stop(self) -> None:
         """Have it save and end."""
@@ -80,9 +101,11 @@ class _Worker:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it and whatever it started, now."""
+        """End it and whatever it started, now; `end_marked` finds those whose parents are gone."""
+        started = descendants(self._process.pid)
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
+        end(started)
 
     def ended(self, seconds: float) -> bool:
         """Whether it is gone, waiting so long."""
@@ -182,6 +205,8 @@ class Local(Executor):
                 worker.kill()
             for worker in alive:
                 worker.ended(5.0)
+            if alive:
+                end_marked({worker.mark for worker in alive})
 
     def _environment(self, place: int) -> dict[str, str]:
         values = process_environment(self.options.threads)
@@ -217,6 +242,7 @@ class Local(Executor):
     def _replace(self, worker: _Worker, handle: Handle, event: Event) -> None:
         worker.kill()
         worker.ended(5.0)
+        end_marked({worker.mark})
         self._workers[self._workers.index(worker)] = None
         if not worker.ready:
             raise UserError(f"A worker process does not start: {worker.epitaph()}")
@@ -227,6 +253,7 @@ class Local(Executor):
         """End what is over its limits."""
         limits, now = self.options, time.monotonic()
         for worker in [worker for worker in self._workers if worker is not None]:
+            worker.look()
             running = now - worker.since
             if not worker.ready:
                 if running > STARTING:
@@ -241,7 +268,9 @@ class Local(Executor):
 
 
 def _has_state(task: Task | None) -> bool:
-    return isinstance(task, Training) or (isinstance(task, Evaluation) and task.order.fit is not None)
+    return isinstance(task, Training) or (
+        isinstance(task, Evaluation) and isinstance(task.order.preparation, FitToEachImage)
+    )
 
 
 def _devices(device: str) -> list[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.limits import time_text
 from denoisebench.execution.executors import Executor, Handle, Options, process_environment
 from denoisebench.execution.tasks import Bench, Done, Event, Failed, Lost, Started, Task, attempt, seldom
@@ -117,6 +117,7 @@ class OnRay(Executor):
         self._run = uuid.uuid4().hex
         self._ours = False
         self._in_hand: dict[Any, _InHand] = {}
+        self._refused: list[tuple[int, Event]] = []
         self._mailbox: Any = None
         self._arrived = 0
         self._remote: Any = None
@@ -133,11 +134,20 @@ class OnRay(Executor):
 
     def submit(self, number: int, task: Task) -> None:
         self._connect()
-        arguments = (number, Parcel.of(task), self._mailbox, self._run, os.getcwd())
+        try:
+            parcel = Parcel.of(task)
+        except ContractError as error:
+            self._refused.append((number, Failed(str(error))))
+            return
+        arguments = (number, parcel, self._mailbox, self._run, os.getcwd())
         reference = self._remote.remote(*arguments)
         self._in_hand[reference] = _InHand(number, reference, since=time.monotonic())
 
     def wait(self, handle: Handle, seconds: float) -> None:
+        while self._refused:
+            handle(*self._refused.pop())
+        if not self._in_hand:
+            return
         done, _ = self._ray.wait(list(self._in_hand), num_returns=1, timeout=min(seconds, 0.25))
         # What is done has put its last event before: the order matters.
         self._deliver(handle)

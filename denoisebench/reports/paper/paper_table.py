@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from denoisebench.core.errors import UserError
@@ -24,7 +24,12 @@ from denoisebench.results.summary import (
     Score,
     column_of,
     current,
+    flag_notes,
+    flag_of,
+    flag_symbol,
     line_of,
+    method_of,
+    noisy_cells,
     perfect_note,
     score_of,
     scoring_text,
@@ -75,6 +80,7 @@ class Entry:
     measured : the stored cells, one of each training; empty if there is none
     printed : the published digits
     evidence, source : of a value that is not the paper's own
+    flagged : see `Score.flag`
     """
 
     noise: str
@@ -88,11 +94,12 @@ class Entry:
     printed: str = ""
     evidence: str = ""
     source: str = ""
+    flagged: str = ""
 
     @property
     def score(self) -> Score | None:
         """Measured means of PSNR and SSIM."""
-        return score_of(self.measured) if self.measured else None
+        return replace(score_of(self.measured), flag=self.flagged) if self.measured else None
 
     @property
     def difference(self) -> float | None:
@@ -142,6 +149,10 @@ def paper_table(
         found += _entries(part, literature(part.table), newest)
     added, outside = _others(found, newest)
     found += added
+    noisy = noisy_cells(current(cells)[0])
+    found = [
+        replace(e, flagged=flag_of(e.measured, noisy.get(column_of(e.measured[0])))) if e.measured else e for e in found
+    ]
     noises = list(dict.fromkeys(entry.noise for entry in found))
     found.sort(key=lambda entry: noises.index(entry.noise))
     unknown_variants = set(part.variants) - {entry.method for entry in found}
@@ -199,13 +210,13 @@ def _others(entries: Sequence[Entry], newest: _Measured) -> tuple[list[Entry], l
     added, outside = [], []
     for place, kind in newest.items():
         text, noise, dataset = place
-        column, label = columns.get((noise, dataset)), line_of(kind[0]).label
+        column, title = columns.get((noise, dataset)), line_of(kind[0]).title
         if place in used:
             continue
         if column is None or (column.noise, column.dataset, text) in taken:
-            outside.append(f"{label}, {noise}, {dataset}")
+            outside.append(f"{title}, {noise}, {dataset}")
         else:
-            added.append(Entry(column.noise, label, column.dataset, None, None, "", text, kind))
+            added.append(Entry(column.noise, title, column.dataset, None, None, "", text, kind))
     return added, outside
 
 
@@ -220,7 +231,8 @@ def _measured(
             for text in texts:
                 if (text, noise, dataset) in cells:
                     return cells[text, noise, dataset], text
-            bare = [key for key in cells if key[0].partition("[")[0] in texts and key[1:] == (noise, dataset)]
+            places = {key: method_of(kind[0]) for key, kind in cells.items() if key[1:] == (noise, dataset)}
+            bare = [key for key, name in places.items() if name in texts]
             if not part.variants and len(bare) == 1:
                 return cells[bare[0]], bare[0][0]
     return (), ", ".join(texts)
@@ -239,7 +251,9 @@ def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
             lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
     rows = []
     for (noise, method), entries in lines.items():
-        ours = {entry.ours for entry in entries.values() if entry.measured and "[" in entry.ours and "[" not in method}
+        measured = [(entry, line_of(entry.measured[0])) for entry in entries.values() if entry.measured]
+        # A published name does not tell our settings; other publications are there for comparison only.
+        ours = {e.ours for e, line in measured if line.settings and e.method != line.title and not e.evidence}
         row = [_noise_title(noise), " ".join([method, *(f"({text})" for text in sorted(ours))])]
         for name in datasets:
             row += _texts(entries.get(name))
@@ -261,7 +275,7 @@ def _texts(entry: Entry | None) -> list[str]:
         return [paper, "", ""]
     spread = f" ± {entry.score.spread:.2f}" if entry.score.trainings > 1 else ""
     difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
-    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}", difference]
+    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}{flag_symbol(entry.score)}", difference]
 
 
 def _noise_title(noise: str) -> str:
@@ -289,6 +303,9 @@ def notes_of(table: PaperTable) -> list[str]:
     if several:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
+    told += flag_notes(
+        (f"{e.method} on {e.dataset}, {_noise_title(e.noise)}", e.score) for e in table.entries if e.score is not None
+    )
     scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
     told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
     return [*told, *table.notes]

@@ -155,7 +155,7 @@ def _clean(line: Line) -> bool:
 def _key(line: Line, column: Column) -> Key:
     # Some rows are of a method with settings; of the others the settings may differ.
     exact = Key(line.method, column.noise, column.dataset)
-    return exact if exact in published() else exact._replace(method=line.method.partition("[")[0])
+    return exact if exact in published() else exact._replace(method=line.name)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

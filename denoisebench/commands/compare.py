@@ -1,0 +1,119 @@
+"""``denoisebench compare``: methods of a results folder against a reference, on the same noisy images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.printing import document, message
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from denoisebench.results.store import Store, StoredCell
+
+    Printed = str | list[Table]
+
+FORMATS = ("markdown", "latex", "csv")
+Results = Annotated[Path, typer.Argument(help="A results folder.", metavar="RESULTS")]
+Noise = Annotated[str | None, typer.Option("--noise", help="Only these noises, e.g. gauss25,poisson30.")]
+Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these test sets, by name.")]
+
+
+def compare(
+    results: Results,
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Methods as in the table; all if none is named.", metavar="METHOD...")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="What the others are compared with; the first method if none is given.")
+    ] = None,
+    noise: Noise = None,
+    datasets: Datasets = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="markdown, latex or csv; on a terminal a table if none is given.")
+    ] = None,
+) -> None:
+    """Compare methods on the same noisy images: mean differences, 95 % intervals, images won, a corrected test."""
+    names = list(methods or [])
+    if reference is None:
+        if len(names) < 2:
+            raise UserError("Name two methods to compare, or a reference for all others: --reference b2u.")
+        reference, *names = names
+    store, cells = stored_cells(results, noise, datasets)
+    show(differences(cells, names, reference, form))
+    for text in store.damaged:
+        message(f"WARNING: {text}")
+    if store.damaged:
+        raise typer.Exit(1)
+
+
+def stored_cells(
+    results: Path, noise: str | None = None, datasets: str | None = None
+) -> tuple[Store, list[StoredCell]]:
+    """The finished cells of a results folder, in the order they were written.
+
+    Parameters
+    ----------
+    noise, datasets : str, optional
+        Comma-separated ids; only these.
+
+    Raises
+    ------
+    UserError
+        The folder holds none, or none of these.
+    """
+    from denoisebench.results.store import Store
+
+    store = Store(results, create=False)
+    cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
+    if not cells:
+        raise UserError(" ".join([f"Folder {results} holds no finished results.", *store.damaged]))
+    for part, kind, text in (("noise", "noise", noise), ("dataset", "data set", datasets)):
+        asked = [name.strip() for name in text.split(",") if name.strip()] if text else []
+        have = {str(cell.identity["protocol"][part]) for cell in cells}
+        for name in asked:
+            if name not in have:
+                raise unknown(f"{kind} of this run", name, have)
+        cells = [cell for cell in cells if not asked or cell.identity["protocol"][part] in asked]
+    if not cells:
+        raise UserError(f"Folder {results} holds no results of that noise on that data set.")
+    return store, cells
+
+
+def differences(cells: Sequence[StoredCell], names: Sequence[str], reference: str, form: str | None = None) -> Printed:
+    """Every named method minus the reference, ready to be printed.
+
+    Parameters
+    ----------
+    names, reference : see `denoisebench.reports.statistics.against`
+    form : one of `FORMATS`, or None for what suits the output
+    """
+    from denoisebench.reports import grid, versus
+    from denoisebench.reports.statistics import against, groups_of
+
+    if form not in (None, *FORMATS):
+        raise unknown("format", str(form), FORMATS)
+    groups = groups_of(cells)
+    found = against(groups, names, reference)
+    if form == "csv":
+        return versus.csv_text(found)
+    grids = versus.grids(found, groups)
+    if form is None and sys.stdout.isatty():
+        return [grid.terminal(one) for one in grids]
+    return "\n".join(grid.latex(one) if form == "latex" else grid.markdown(one) for one in grids)
+
+
+def show(printed: Printed) -> None:
+    """Print what `differences` made."""
+    if isinstance(printed, str):
+        document(printed, end="")
+        return
+    from rich.console import Console
+
+    Console().print(*printed, sep="\n")

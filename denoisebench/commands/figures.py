@@ -1,0 +1,190 @@
+"""``denoisebench figure``: pictures of stored results, one command per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from denoisebench.commands.compare import Datasets, Noise, Results, stored_cells
+from denoisebench.commands.grouping import GroupedCommand, grouped
+from denoisebench.commands.making import load_plugins, make_choice
+from denoisebench.commands.options import SourceOptions, WeightFolders
+from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.core.printing import line, message
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from denoisebench.reports.statistics import Group
+    from denoisebench.results.summary import Column
+
+app = typer.Typer(help="Draw figures of stored results: PDF, PNG or SVG.", no_args_is_help=True, rich_markup_mode=None)
+Out = Annotated[Path, typer.Option("--out", help="File to write: NAME.pdf, .png or .svg.")]
+
+Methods = Annotated[str | None, typer.Option("--methods", help="Only these methods, as in the table.")]
+
+
+@app.command()
+def curves(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Results folders, or folders of weights.", metavar="RESULTS_OR_WEIGHTS...")
+    ],
+    out: Out,
+    against: Annotated[str, typer.Option("--x", help="steps, images or seconds.")] = "images",
+    outputs: Annotated[bool, typer.Option("--outputs", help="Every output of a method, not its usual one.")] = False,
+) -> None:
+    """Learning curves: PSNR on held-out photographs against steps, images seen or seconds."""
+    from denoisebench.reports.figures import curves as module
+
+    _check(out)
+    found, said = module.read_curves(folders, outputs)
+    _write(module.draw(found, against), out, said)
+
+
+@app.command()
+def pareto(
+    results: Results,
+    out: Out,
+    against: Annotated[
+        str, typer.Option("--x", help="seconds (per image), parameters, training-images or training-seconds.")
+    ] = "seconds",
+    methods: Methods = None,
+    noise: Noise = None,
+    datasets: Datasets = None,
+) -> None:
+    """Quality against cost: PSNR against seconds per image, parameters or training."""
+    from denoisebench.reports.figures import quality
+
+    _check(out)
+    groups, said = _groups(results, methods, noise, datasets)
+    _write(quality.pareto(groups, against), out, said)
+
+
+@app.command()
+def noise(results: Results, out: Out, methods: Methods = None, noises: Noise = None, datasets: Datasets = None) -> None:
+    """PSNR against the level of the noise, a line per method."""
+    from denoisebench.reports.figures import quality
+
+    _check(out)
+    groups, said = _groups(results, methods, noises, datasets)
+    _write(quality.noise_levels(groups), out, said)
+
+
+@app.command()
+def scatter(
+    results: Results,
+    one: Annotated[str, typer.Argument(help="Method on the x axis.")],
+    other: Annotated[str, typer.Argument(help="Method on the y axis.")],
+    out: Out,
+    noise: Noise = None,
+    datasets: Datasets = None,
+) -> None:
+    """PSNR image by image: one method against another."""
+    from denoisebench.reports.figures import paired
+
+    _check(out)
+    groups, said = _groups(results, None, noise, datasets)
+    _write(paired.scatter(groups, one, other), out, said)
+
+
+@app.command()
+def forest(
+    results: Results,
+    out: Out,
+    reference: Annotated[str, typer.Option(help="What the others are compared with.")],
+    methods: Methods = None,
+    noise: Noise = None,
+    datasets: Datasets = None,
+) -> None:
+    """Mean differences to a reference on the same noisy images, with their 95 % intervals."""
+    from denoisebench.reports.figures import paired
+    from denoisebench.reports.statistics import against
+
+    _check(out)
+    groups, said = _groups(results, None, noise, datasets)
+    found = against(groups, _names(methods), reference)
+    _write(paired.forest(found, groups), out, said)
+
+
+@app.command(cls=GroupedCommand)
+@grouped
+def comparison(
+    results: Results,
+    out: Out,
+    sources: SourceOptions,
+    image: Annotated[
+        str | None, typer.Option(help="An image of the test set; the one where the methods differ most if not given.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=0, help="Which noisy copy of it.")] = 0,
+    crop: Annotated[
+        list[str] | None, typer.Option(help="x,y,width,height, several times if need be; chosen if not given.")
+    ] = None,
+    methods: Methods = None,
+    noise: Noise = None,
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="The test set; a folder of one's own by its path.")
+    ] = None,
+    weights: WeightFolders = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
+) -> None:
+    """One image as every method leaves it, enlarged where they differ; denoised again from the stored networks."""
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.reports.figures import comparison as module
+    from denoisebench.reports.figures.again import pictures_of
+
+    _check(out)
+    crops = [module.parse_crop(text) for text in crop or []]
+    keep_freed_memory()
+    load_plugins(sources.plugin)
+    mistakes = Mistakes()
+    choice = make_choice(None, None, datasets, weights, device, sources.data_root, mistakes)
+    mistakes.check()
+    groups, said = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
+    made = pictures_of(results, groups, choice, image, repeat)
+    chosen = [module.check_crop(one, made.clean.image) for one in crops]
+    chosen = chosen or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
+    _write(module.draw(made.clean, made.pictures, chosen, made.heading), out, [*said, *made.said])
+
+
+def _names(methods: str | None) -> list[str]:
+    from denoisebench.plugins.lookup import split_list
+
+    return split_list(methods) if methods else []
+
+
+def _groups(
+    results: Path, methods: str | None, noise: str | None, datasets: str | None
+) -> tuple[dict[Column, list[Group]], list[str]]:
+    """The chosen lines by column, and sentences about damaged files."""
+    from denoisebench.reports.statistics import groups_of, named
+
+    store, cells = stored_cells(results, noise, datasets)
+    groups = groups_of(cells)
+    if methods:
+        lines = named(groups, _names(methods))
+        groups = {column: [g for g in found if g.line in lines] for column, found in groups.items()}
+        groups = {column: found for column, found in groups.items() if found}
+    return groups, [f"WARNING: {text}" for text in store.damaged]
+
+
+def _check(out: Path) -> None:
+    """Refuse a bad name before any work, and a missing library with its remedy."""
+    from denoisebench.reports.figures.style import check_out
+
+    check_out(out)
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UserError("Figures need matplotlib: pip install matplotlib.") from None
+
+
+def _write(figure: Figure, out: Path, said: Sequence[str] = ()) -> None:
+    from denoisebench.reports.figures.style import save
+
+    save(figure, out)
+    for text in said:
+        message(text)
+    line(out)

@@ -1,0 +1,235 @@
+"""From options to what the rooms below work with: experiments, cells of a run, executors.
+
+What is wrong with the options is collected in a `Mistakes`, so that all of it is told at once, before any work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from denoisebench.commands.options import DEFAULT_BUDGET, ExecutionOptions, ProtocolOptions, Selection, TrainingOptions
+from denoisebench.core.errors import Mistakes, UserError
+
+if TYPE_CHECKING:
+    from denoisebench.audit.subject import Choice
+    from denoisebench.execution.executors import Executor
+    from denoisebench.experiment.cells import Experiment
+    from denoisebench.training.recipe import Recipe
+
+
+def make_experiment(
+    selection: Selection,
+    training: TrainingOptions,
+    data_root: Path | None,
+    device: str,
+    mistakes: Mistakes,
+    protocol: ProtocolOptions | None = None,
+    *,
+    shipped: bool = False,
+    scored: bool = True,
+) -> Experiment:
+    """The experiment that options describe.
+
+    Parameters
+    ----------
+    selection : Selection
+        Methods, noises and test sets.
+    training : TrainingOptions
+        How networks are trained.
+    data_root : Path or None
+        Folder that holds the data sets.
+    device : str
+        As `make_device` gives it.
+    mistakes : Mistakes
+        What was found to be wrong so far.
+    protocol : ProtocolOptions or None
+        How noisy images are made and scored; None for the usual way.
+    shipped : bool
+        Whether trained networks are used where they fit, unless an option of training asks for new ones.
+    scored : bool
+        See `denoisebench.experiment.cells.Experiment`.
+
+    Raises
+    ------
+    UserError
+        Something is wrong with these options, or was with those before.
+    """
+    from denoisebench.data.dataset import data_roots
+    from denoisebench.experiment import options
+    from denoisebench.experiment.cells import Experiment
+    from denoisebench.plugins import lookup
+    from denoisebench.training.weights import Shelf, weights_folders
+
+    protocol = protocol or ProtocolOptions()
+    roots = data_roots(_folder(data_root, mistakes))
+    own = not shipped or _asks_for_training(training)
+    if own and training.weights:
+        text = "--weights names trained networks, and the options of training ask for new ones; drop one."
+        mistakes.note(UserError(text))
+    _check_image_budget(training.image_budget, mistakes)
+    methods = mistakes.read([], lookup.parse_methods, selection.methods, selection.network)
+    noises = mistakes.read([], options.parse_noises, selection.noise)
+    listed, images = selection.datasets, training.train_data
+    datasets = [] if listed is None else mistakes.read([], lookup.parse_datasets, listed, roots)
+    recipe = _recipe(training, device, mistakes)
+    repeats = mistakes.read(1, options.parse_repeats, protocol.repeats)
+    tile = mistakes.read(None, options.parse_tile, protocol.tile)
+    train_data = None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots)
+    try:
+        experiment = Experiment(
+            methods=methods,
+            noises=noises,
+            datasets=datasets,
+            recipe=recipe,
+            image_budget=training.image_budget or training.budget,
+            image_precision="float32" if training.precision == "auto" else training.precision,
+            repeats=repeats,
+            train_data=train_data,
+            draws=protocol.noise_draws,
+            seed=training.seed,
+            trainings=training.trainings,
+            padding=protocol.padding,
+            tile=tile,
+            device=device,
+            roots=roots,
+            shelf=None if own else Shelf(weights_folders(training.weights or [])),
+            scored=scored,
+        )
+    except UserError as error:
+        mistakes.note(error)
+    mistakes.check()
+    return experiment
+
+
+def make_device(text: str, mistakes: Mistakes) -> str:
+    """The kind of device that ``--device`` names."""
+    from denoisebench.experiment.options import resolve_device
+
+    return mistakes.read("cpu", resolve_device, text)
+
+
+def make_executor(execution: ExecutionOptions, device: str, mistakes: Mistakes) -> Executor | None:
+    """Where tasks run; None if that cannot be said, and a mistake is noted."""
+    from denoisebench.core.limits import parse_memory_limit, parse_time_limit
+    from denoisebench.execution import executors
+
+    time_limit, memory_limit = execution.time_limit, execution.memory_limit
+    options = executors.Options(
+        device=device,
+        threads=execution.threads or executors.default_threads(),
+        workers=execution.workers,
+        time_limit=None if time_limit is None else mistakes.read(None, parse_time_limit, time_limit),
+        memory_limit=None if memory_limit is None else mistakes.read(None, parse_memory_limit, memory_limit),
+        address=execution.address,
+    )
+    return mistakes.read(None, executors.make_executor, execution.executor, options)
+
+
+def make_choice(
+    methods: str | None,
+    noise: str | None,
+    datasets: str | None,
+    weights: Sequence[Path] | None,
+    device: str | None,
+    data_root: Path | None,
+    mistakes: Mistakes,
+) -> Choice:
+    """The cells of a finished run that options name."""
+    from denoisebench.audit.subject import Choice
+    from denoisebench.data.dataset import data_roots
+    from denoisebench.experiment import options
+    from denoisebench.plugins import lookup
+    from denoisebench.training.weights import Shelf, weights_folders
+
+    roots = data_roots(_folder(data_root, mistakes))
+    texts = mistakes.read([], lookup.split_list, methods) if methods else []
+    for text in texts:
+        # Whoever names a network of his own here lets it be run; the run's own settings may be a stranger's.
+        if ".py:" in text:
+            mistakes.read(None, lookup.parse_method, text)
+    return Choice(
+        methods=texts,
+        noises=[found.id for found in mistakes.read([], options.parse_noises, noise)] if noise else [],
+        datasets=mistakes.read([], lookup.parse_datasets, datasets, roots) if datasets else [],
+        roots=roots,
+        shelf=Shelf(weights_folders(weights or [])),
+        device=make_device(device, mistakes) if device else None,
+    )
+
+
+def check_channels(channels: int, mistakes: Mistakes) -> None:
+    """Note channels that are neither gray nor colour."""
+    if channels not in (1, 3):
+        mistakes.note(UserError(f"--channels {channels}: allowed are 1 (gray) and 3 (colour)."))
+
+
+def load_plugins(files: Sequence[Path] | None) -> None:
+    """Make the methods and data sets of plugin files known.
+
+    Raises
+    ------
+    UserError
+        Files that hold neither. It is told apart from other mistakes, as names of methods are unknown without them.
+    """
+    from denoisebench.plugins.registry import DATASETS, METHODS, TOML
+
+    mistakes = Mistakes()
+    for path in files or []:
+        mistakes.read("", DATASETS.add_file if path.suffix == TOML else METHODS.add_file, path)
+    mistakes.check()
+
+
+def _asks_for_training(training: TrainingOptions) -> bool:
+    """Whether any option asks for a new training rather than saying what it applies to."""
+    neutral = ("seed", "weights", "image_budget")
+    return any(getattr(training, f.name) != f.default for f in fields(TrainingOptions) if f.name not in neutral)
+
+
+def _check_image_budget(text: str | None, mistakes: Mistakes) -> None:
+    from denoisebench.training.recipe import parse_budget
+
+    if text in (None, "paper"):
+        return
+    budget = mistakes.read(None, parse_budget, str(text))
+    if budget is not None and budget.unit == "epochs":
+        message = f"--image-budget {text}: one image has no epochs; allowed are steps, min and paper."
+        mistakes.note(UserError(message))
+
+
+def _recipe(training: TrainingOptions, device: str, mistakes: Mistakes) -> Recipe:
+    """The recipe of a training; if it cannot be made, every option that is wrong by itself is noted."""
+    from denoisebench.training.recipe import recipe_from, usual_precision
+
+    usual: dict[str, Any] = {
+        "budget": DEFAULT_BUDGET, "recipe": None, "batch": None, "devices": 1, "crop": None, "lr": None,
+        "draws": "fresh", "precision": "float32", "seed": training.seed,
+    }  # fmt: skip
+    given = {
+        **usual,
+        "budget": training.budget or DEFAULT_BUDGET,
+        "recipe": training.recipe,
+        "batch": training.batch,
+        "devices": training.devices,
+        "crop": training.crop,
+        "lr": training.lr,
+        "draws": training.training_noise,
+        "precision": usual_precision(device) if training.precision == "auto" else training.precision,
+    }
+    try:
+        return recipe_from(**given)
+    except UserError as error:
+        for names in (["budget"], ["recipe"], ["batch", "devices"], ["crop"], ["lr"], ["draws"], ["precision"]):
+            mistakes.read(None, recipe_from, **{**usual, **{name: given[name] for name in names}})
+        mistakes.note(error)
+        return recipe_from(**usual)
+
+
+def _folder(data_root: Path | None, mistakes: Mistakes) -> Path | None:
+    """The folder of ``--data-root``, if it is one."""
+    if data_root is None or data_root.is_dir():
+        return data_root
+    mistakes.note(UserError(f"--data-root {data_root} is not a folder."))
+    return None

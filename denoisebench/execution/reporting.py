@@ -1,0 +1,107 @@
+"""What a run says while it works: what begins, how far it is, how long it will take, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from denoisebench.core.progress import Bar, Progress, duration
+from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
+from denoisebench.execution.tasks import Advance, Done
+from denoisebench.protocol.metrics import finite
+
+if TYPE_CHECKING:
+    from denoisebench.core.locks import Owner
+    from denoisebench.execution.executors import Executor
+
+
+class Reporter:
+    """Prints messages and bars of a run, and sums up what its time went into.
+
+    Parameters
+    ----------
+    progress : Progress
+        Where lines and bars go.
+    executor : Executor
+        Whose number of processes is told.
+    """
+
+    def __init__(self, progress: Progress, executor: Executor) -> None:
+        self._progress, self._executor = progress, executor
+        self.say = progress.say
+        self._busy = self._method = self._metrics = 0.0
+
+    def cell_begins(self, work: CellProgress) -> Bar:
+        """Name a cell and the number of its images."""
+        self.say(f"[{work.number}/{work.of}] {work.cell.title}: {work.total} images")
+        return Bar(self._progress, f"denoise {work.cell.title}")
+
+    def training_begins(self, training: TrainingProgress) -> Bar:
+        """Open the bar of a training."""
+        return Bar(self._progress, f"train {training.title}")
+
+    def taken(self, title: str, owner: Owner) -> None:
+        """Say that another run computes something."""
+        self.say(f"{title} is being computed by {owner.text}; its result will be used")
+
+    def trained(self, training: TrainingProgress, record: Mapping[str, Any]) -> None:
+        """Say what a training took, and what its record warns of."""
+        self.say(f"trained {training.title}: {record['steps']} steps in {duration(record['seconds'])}")
+        for warning in record["warnings"]:
+            self.say(f"WARNING: {training.title}: {warning}")
+
+    def training_lost(self, training: TrainingProgress, reason: str) -> None:
+        """Say that a training is tried again."""
+        self.say(f"training of {training.title} was lost ({reason}); trying again")
+
+    def images_lost(self, work: CellProgress, reason: str) -> None:
+        """Say that images are tried again."""
+        self.say(f"{work.cell.title}: {reason}; trying again")
+
+    def failed(self, work: CellProgress) -> None:
+        """Say why a cell failed."""
+        self.say(f"FAILED: {work.cell.title}: {work.failure}")
+
+    def scored(self, cell: OpenCell) -> None:
+        """Show how many images are done, and their mean so far."""
+        rows = cell.progress.stored.rows
+        self._show(cell, 0.0, f"mean {fmean(finite(row.psnr for row in rows.values())):.2f} dB")
+
+    def advanced(self, cell: OpenCell, event: Advance) -> None:
+        """Show how far the fit to an image is; once per cell, say how long they will take."""
+        work = cell.progress
+        each = cell.fits.seconds(event.fraction)
+        if each is not None:
+            total = duration(each * work.total / min(self._executor.slots, work.total))
+            self.say(f"{work.cell.title}: about {duration(each)} per image like the first, {total} in all")
+        self._show(cell, event.fraction if cell.in_hand == 1 else 0.0, event.text)
+
+    @staticmethod
+    def _show(cell: OpenCell, inside: float, text: str) -> None:
+        work = cell.progress
+        cell.bar.update((work.computed + inside) / work.total, f"{work.computed}/{work.total} {text}")
+
+    def spent(self, event: Done) -> None:
+        """Count the time of a finished task."""
+        self._busy += event.busy
+        self._method += event.method
+        self._metrics += event.metrics
+
+    def summary(self, images: int, seconds: float) -> None:
+        """Say how many images were done per second, and what the workers' time went into."""
+        if not images or self._busy <= 0:
+            return
+        outside = (self._busy - self._method - self._metrics) / self._busy
+        slots = self._executor.slots
+        idle = f", {max(0.0, 1 - self._busy / (slots * seconds)):.1%} idle" if slots > 1 else ""
+        workers = f"{slots} workers" if slots > 1 else "one process"
+        self.say(
+            f"{images} images in {duration(seconds)} by {workers}: {images / seconds:.2f} images/s; "
+            f"{outside:.1%} of their time outside network and metric{idle}"
+        )
+
+
+def place_of(pair: Pair | None) -> str:
+    """Where something went wrong, as a part of a sentence."""
+    return f" at image {pair[0]}, repeat {pair[1]}" if pair else ""
