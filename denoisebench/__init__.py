@@ -1,9 +1,14 @@
-"""denoisebench: a benchmark suite for self-supervised image denoisers."""
+"""denoisebench: a benchmark suite for self-supervised image denoisers.
+
+``__init__.pyi`` lists the public names and says where each is; nothing is imported before it is used.
+"""
 
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
+
+import lazy_loader
 
 from denoisebench.core import moved
 
@@ -19,6 +24,8 @@ for _name in ("methods", "datasets"):
         _spec = ModuleSpec(f"{__name__}.{_name}", None, is_package=True)
         _spec.submodule_search_locations = [str(_folder)]
         globals()[_name] = sys.modules[_spec.name] = module_from_spec(_spec)
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # Old import paths, each a warning; see there.
 moved.install()

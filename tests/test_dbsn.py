@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
-from denoisebench.evaluation.evaluate import denoise
+from denoisebench.evaluation.evaluate import Place, Route, denoise
 from denoisebench.networks import build_network
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
 from denoisebench.plugins.lookup import parse_method
@@ -301,8 +301,8 @@ def test_denoising_with_a_student_is_its_one_pass() -> None:
     noisy = image(40, 35, 1).float().numpy()
     expected = network["student"](F.pad(torch.from_numpy(noisy)[None, None, :, :, 0], (0, 29, 0, 24), mode="reflect"))
     del network["mean"], network["prior"], network["noise"]
-    result: Any = denoise(method, network, Draw(noisy, 0.1), told(), "side", ("test",))
-    result = result[0] if isinstance(result, tuple) else result
+    route = Route(method, network, parse_noise("gauss25"))
+    result = denoise(route, Draw(noisy, 0.1), Place("test", "", 0)).image
     np.testing.assert_allclose(result[:, :, 0], expected[0, 0, :40, :35].detach().numpy(), rtol=1e-4, atol=1e-5)
     assert type(method).info.multiple == 1
 

@@ -13,7 +13,7 @@ import pytest
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.draws import CounterDraws
@@ -70,7 +70,7 @@ def rows_of(method: Method, dataset: AnyFolder, wanted: list[tuple[str, int]], *
     noise = parse_noise(more.pop("noise", "gauss25"))
     network = torch.nn.Identity() if isinstance(method, LearnedMethod) else None
     draws = CounterDraws(more.get("seed", 0))
-    return list(evaluate(method, network, dataset, noise, draws, wanted, **more))
+    return list(evaluate(Route(method, network, noise, **more), dataset, draws, wanted))
 
 
 def same(row: Row) -> Row:
@@ -319,11 +319,11 @@ def test_a_data_set_with_nan_is_refused_with_their_number(
     what: str, words: str, value: float, image_folder: Callable[..., Path]
 ) -> None:
     data = Captured(image_folder("pictures"))
-    evaluated = evaluate(Spy(), None, data, parse_noise("real"), CounterDraws(0), [("im0", 0)])
+    evaluated = evaluate(Route(Spy(), None, parse_noise("real")), data, CounterDraws(0), [("im0", 0)])
     assert next(evaluated).psnr == np.inf, "a capture that equals its reference"
     data.spoilt = (what, value)
     with pytest.raises(UserError, match=rf"{words}.* holds 2 values of 5,760 that are NaN or infinite"):
-        next(evaluate(Spy(), None, data, parse_noise("real"), CounterDraws(0), [("im0", 0)]))
+        next(evaluate(Route(Spy(), None, parse_noise("real")), data, CounterDraws(0), [("im0", 0)]))
 
 
 def test_a_result_beyond_single_precision_is_not_finite(pictures: AnyFolder) -> None:

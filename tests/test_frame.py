@@ -1,15 +1,12 @@
-"""The pandas view of a results folder."""
+"""The pandas view of stored cells."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from denoisebench.core.errors import UserError
 from denoisebench.protocol.protocol import Row
-from denoisebench.reports.frame import scores_frame
-from denoisebench.results.store import Store, StoredCell
+from denoisebench.reports.frame import frame_of
+from denoisebench.results.store import StoredCell
 
 
 def cell(text: str) -> StoredCell:
@@ -23,27 +20,19 @@ def cell(text: str) -> StoredCell:
     return found
 
 
-def test_the_frame_has_one_line_per_image_and_repeat_with_its_types(tmp_path: Path) -> None:
-    Store(tmp_path).write(cell("toy[a=1]"))
-    frame = scores_frame(tmp_path)
+def test_the_frame_has_one_line_per_image_and_repeat_with_its_types() -> None:
+    frame = frame_of([cell("toy[a=1]")])
     assert list(frame.method) == ["toy[a=1]"] * 2
     assert list(frame.repeat) == [0, 1]
     assert frame.psnr.mean() == pytest.approx(30.5)
     assert list(frame.told) == ["", ""]
 
 
-def test_a_folder_without_results_is_a_user_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no results"):
-        scores_frame(tmp_path / "nothing")
-
-
-def test_the_frame_has_the_cost_of_every_score(tmp_path: Path) -> None:
-    store, made = Store(tmp_path), cell("a")
+def test_the_frame_has_the_cost_of_every_score() -> None:
+    made = cell("a")
     record = {"steps": 9, "images_seen": 36, "seconds": 2.5, "parameters": 7, "draws": "fresh"}
     made.about |= {"training_record": record, "machine": {"processor": "X9", "cores": 8}}
-    store.write(made)
-    store.write(cell("b"))
-    frame = scores_frame(tmp_path)
+    frame = frame_of([made, cell("b")])
     costly = frame[frame.method == "a"].iloc[0]
     assert (costly.parameters, costly.training_images, costly.training_seconds) == (7, 36, 2.5)
     assert (costly.device, costly.machine) == ("cpu", "X9 (8 cores)")

@@ -72,6 +72,7 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
         assert files == {name.split("/")[-1] for name in names if name.startswith(f"denoisebench/{there}/")}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "denoisebench").rglob("*.py")}
     assert modules <= set(names)
+    assert {"denoisebench/py.typed", "denoisebench/__init__.pyi"} <= set(names)
 
 
 def test_licence_and_command_are_in_the_wheel(wheel: Path) -> None:

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.data.dataset import DataSet
-from denoisebench.evaluation.evaluate import evaluate, known_of
+from denoisebench.evaluation.evaluate import Route, evaluate, known_of
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.lookup import parse_method
@@ -23,7 +23,7 @@ from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pack_bayer, to_float, to_uint8, unpack_bayer
 from denoisebench.protocol.metrics import RAW, UINT8, psnr, ssim
-from denoisebench.protocol.noise import REAL, Draw, parse_noise
+from denoisebench.protocol.noise import REAL, parse_noise
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.render import scores_csv
 from denoisebench.results.store import Store, StoredCell
@@ -79,7 +79,7 @@ class Scene(DataSet):
 
 def rows_of(data: DataSet, method: str = "identity", repeats: int = 1) -> list[Row]:
     wanted = [(image, repeat) for repeat in range(repeats) for image in data.images]
-    return list(evaluate(parse_method(method), None, data, REAL, CounterDraws(0), wanted))
+    return list(evaluate(Route(parse_method(method), None, REAL), data, CounterDraws(0), wanted))
 
 
 def experiment(data: DataSet, methods: list[Method], noise: str = "real", **changes: Any) -> Experiment:
@@ -151,7 +151,7 @@ def test_a_capture_of_another_size_is_refused() -> None:
 
 
 def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path) -> None:
-    from denoisebench.reports.frame import scores_frame
+    from denoisebench.reports.frame import frame_of
 
     store, data = Store(tmp_path), Scene()
     cell = experiment(data, [parse_method("identity")]).cells()[0]
@@ -165,7 +165,7 @@ def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path
     again = store.read(cell.identity)
     assert again.rows == stored.rows
     assert ",,," in scores_csv([again])
-    frame = scores_frame(tmp_path)
+    frame = frame_of([again])
     assert frame.level.isna().all()
     assert frame.told.tolist() == ["", ""]
 
@@ -253,7 +253,7 @@ def test_the_mean_of_the_prior_is_the_network_without_the_pixel() -> None:
     results = []
     for method in both:
         assert isinstance(method, LearnedMethod)
-        known = known_of(method, REAL, Draw(noisy[0].numpy(), None))
+        known = known_of(method, REAL, None)
         with torch.no_grad():
             results.append(method.denoise(network, noisy, known, torch.Generator()))
     with torch.no_grad():

@@ -22,9 +22,9 @@ from denoisebench.networks.dncnn import DnCNN
 from denoisebench.networks.tiled import in_tiles, is_tileable, windows
 from denoisebench.networks.unet import UNet
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Info, LearnedMethod, Need, NoiseInfo
+from denoisebench.plugins.method import Info, LearnedMethod
 from denoisebench.plugins.registry import METHODS
-from denoisebench.protocol.noise import Draw
+from denoisebench.protocol.noise import Draw, parse_noise
 
 LEARNED = [name for name in METHODS.names() if issubclass(METHODS.get(name), LearnedMethod)]
 # A receptive field does not depend on the number of channels: narrow networks, long thin images.
@@ -76,12 +76,13 @@ def test_tiles_cover_an_image_once() -> None:
     assert (seen == 1).all()
 
 
-def one_image(method: LearnedMethod, network: nn.Module, tile: int | None, side: tuple[int, int]) -> Any:
+def one_image(
+    method: LearnedMethod, network: nn.Module, tile: int | None, side: tuple[int, int]
+) -> evaluation.Denoised:
     rng = np.random.default_rng(3)
     draw = Draw(rng.random((*side, 1), dtype=np.float32), 25 / 255)
-    told = {Need.FAMILY: "gauss", Need.LEVEL: 25 / 255, Need.RANGED: False}
-    known = NoiseInfo(method.name, method.told("gauss"), told)
-    return evaluation.denoise(method, network, draw, known, "side", ("seams", 0), tile=tile)
+    route = evaluation.Route(method, network, parse_noise("gauss25"), tile=tile)
+    return evaluation.denoise(route, draw, evaluation.Place("seams", "", 0))
 
 
 SETTINGS = {
@@ -115,11 +116,10 @@ def test_tiles_leave_no_seam(text: str, monkeypatch: pytest.MonkeyPatch) -> None
     network = method.build(1).eval()
     # Sides that padding has to complete, and more than a halo, so that tiles do not see the whole image.
     size, side = ((40, 780), 224) if "laine" in text else ((70, 430), 32) if text == "n2c" else ((40, 430), 128)
-    whole, _, none = one_image(method, network, 0, size)
-    tiled, _, used = one_image(method, network, side, size)
-    assert (none, used) == (0, side)
-    assert tiled.shape == whole.shape == (*size, 1)
-    np.testing.assert_allclose(tiled, whole, atol=1e-5, rtol=0)
+    whole, tiled = (one_image(method, network, tile, size) for tile in (0, side))
+    assert (whole.tile, tiled.tile) == (0, side)
+    assert tiled.image.shape == whole.image.shape == (*size, 1)
+    np.testing.assert_allclose(tiled.image, whole.image, atol=1e-5, rtol=0)
 
 
 def test_a_halo_that_is_too_small_shows() -> None:
@@ -155,10 +155,10 @@ class Plain(LearnedMethod):
 
 def test_without_memory_smaller_and_smaller_tiles_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "TILES", (128, 64))
-    result, _, used = one_image(Plain(), Hungry(150 * 150), None, (200, 160))
-    assert used == 64
-    assert result.shape == (200, 160, 1)
-    assert one_image(Plain(), Hungry(10**6), None, (200, 160))[2] == 0
+    result = one_image(Plain(), Hungry(150 * 150), None, (200, 160))
+    assert result.tile == 64
+    assert result.image.shape == (200, 160, 1)
+    assert one_image(Plain(), Hungry(10**6), None, (200, 160)).tile == 0
     for tile in (None, 0, 96):
         with pytest.raises(ContractError, match=r"160x200 pixels does not fit into the memory of cpu .*--tile"):
             one_image(Plain(), Hungry(9), tile, (200, 160))
@@ -168,11 +168,11 @@ def test_large_images_are_tiled_from_the_start_and_small_ones_never(monkeypatch:
     monkeypatch.setattr(evaluation, "TILES", (128,))
     monkeypatch.setattr(evaluation, "WHOLE", 160 * 160)
     network = Hungry(10**6)
-    assert one_image(Plain(), network, None, (200, 160))[2] == 128
+    assert one_image(Plain(), network, None, (200, 160)).tile == 128
     assert max(network.given) <= (128 + 32) ** 2
-    assert one_image(Plain(), network, None, (160, 160))[2] == 0
-    assert one_image(Plain(), network, 0, (200, 160))[2] == 0
-    assert one_image(Plain(), network, 256, (200, 160))[2] == 0
+    assert one_image(Plain(), network, None, (160, 160)).tile == 0
+    assert one_image(Plain(), network, 0, (200, 160)).tile == 0
+    assert one_image(Plain(), network, 256, (200, 160)).tile == 0
 
 
 def test_a_network_that_declares_nothing_is_never_tiled_and_other_errors_pass() -> None:
@@ -182,7 +182,7 @@ def test_a_network_that_declares_nothing_is_never_tiled_and_other_errors_pass() 
                 raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
             return x
 
-    assert one_image(Plain(), Silent(), 32, (80, 80))[2] == 0
+    assert one_image(Plain(), Silent(), 32, (80, 80)).tile == 0
     with pytest.raises(RuntimeError, match="mat1"):
         one_image(Plain(), Silent(), 32, (200, 80))
 
@@ -208,3 +208,17 @@ def test_the_table_and_the_rows_say_what_was_tiled(
     assert ran.code == 0, ran.err
     assert "n2c: 1 large images were denoised in tiles of 64 pixels." in (out / "table.md").read_text(encoding="utf-8")
     assert sum('"tile": 64' in path.read_text(encoding="utf-8") for path in (out / "cells").glob("*.json")) == 1
+
+
+def test_an_audit_denoises_in_the_tiles_of_the_run(
+    command: Callable[..., Any], image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    out, pictures = tmp_path / "out", image_folder(count=1, size=(100, 90))
+    training = ("--methods", "n2c", "--budget", "1step", "--crop", 32, "--batch", 1)
+    ran = command("run", *training, "--datasets", pictures, "--tile", 64, "--out", out)
+    assert ran.code == 0, ran.err
+    ran = command("audit", out, "--detail", "SSIM window", "--datasets", pictures)
+    assert ran.code == 0, ran.err
+    audited = [path.read_text(encoding="utf-8") for path in (out / "audit" / "cells").glob("*.json")]
+    assert audited
+    assert all('"tile": 64' in text for text in audited)

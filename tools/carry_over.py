@@ -34,7 +34,7 @@ from denoisebench.core.files import sealed
 from denoisebench.core.progress import Quiet
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import data_roots
-from denoisebench.evaluation.evaluate import Fitting, evaluate
+from denoisebench.evaluation.evaluate import Fitting, Route, evaluate
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING_VERSION, code_of, module_digest
@@ -118,11 +118,11 @@ def computed_again(cell: StoredCell, row: Row) -> Row:
             job = job_of(cell, training["code"])
             images = decoded(find_dataset(job.data["name"], data_roots()), job.channels)
             network = train(job, images, Path(folder), job.device, Quiet()).network
-        rows = evaluate(
-            method, network, dataset, parse_noise(protocol["noise"]), draws, [(row.image, row.repeat)],
-            padding=protocol["padding"], seed=identity["seed"], device=identity["device"], fitting=fitting,
+        route = Route(
+            method, network, parse_noise(protocol["noise"]), protocol["padding"], identity["seed"],
+            identity["device"], fitting,
         )  # fmt: skip
-        return next(rows)
+        return next(evaluate(route, dataset, draws, [(row.image, row.repeat)]))
 
 
 def numbers(row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from denoisebench.audit.subject import ReproducibleCell, draws_of
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.images import AnyImage, FloatImage, checked, to_float
 from denoisebench.protocol.metrics import SCORINGS
@@ -66,12 +66,12 @@ def denoised_again(subject: ReproducibleCell, image: str, repeat: int) -> Again:
     if subject.network is not None:
         assert isinstance(subject.method, LearnedMethod)
         network = subject.network.load(subject.method, dataset.channels, subject.device)
-    axes = ("denoising", subject.seed, dataset.name, image, repeat, noise.id)
     noisy = draw.noisy.copy()
-    result, _, _ = denoise(
-        subject.method, network, draw, known_of(subject.method, noise, draw), subject.protocol["padding"], axes,
-        subject.device, None if subject.fit is None else Fitting(subject.fit), row.tile if subject.network else None,
+    route = Route(
+        subject.method, network, noise, subject.protocol["padding"], subject.seed, subject.device,
+        None if subject.fit is None else Fitting(subject.fit), row.tile,
     )  # fmt: skip
+    result = denoise(route, draw, Place(dataset.name, image, repeat)).image
     psnr, ssim = SCORINGS[dataset.scoring].score(result, clean)
     moved = 0.0 if psnr == row.psnr else abs(psnr - row.psnr)
     return Again(clean, noisy, result, psnr, ssim, moved if math.isfinite(moved) else math.inf)

@@ -38,7 +38,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet, FolderSet
-from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of, module_digest
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod
@@ -271,20 +271,22 @@ class _Bench:
         method = type(subject.method)(**setup.settings)
         network = self._network_of(subject, job)
         clean = checked(self._dataset(subject, setup).load(image), f"Image {image!r} of data set {setup.dataset!r}")
-        start = time.perf_counter()
         noise = _Stream(**{**asdict(subject.noise), "after": setup.after}, stream=subject.noise.id)
         draw = self._source(setup, image, subject).draw(subject.dataset.name, image, repeat, clean, noise)
-        known = known_of(method, noise, draw)
-        axes = ("denoising", subject.seed, subject.dataset.name, image, repeat, noise.id)
         fitting = None
         if subject.fit is not None:
-            fitting = Fitting(subject.fit, self.store.folder / "fits" / cells[SUITE.id].key).of(image, repeat)
-        result, steps, used = denoise(method, network, draw, known, setup.padding, axes, subject.device, fitting)
+            fitting = Fitting(subject.fit, self.store.folder / "fits" / cells[SUITE.id].key)
+        # In the tiles of the run; an image that it did not have, in those that its size asks for.
+        row = subject.stored.rows.get(pair) if setup.dataset == subject.dataset.name else None
+        route = Route(
+            method, network, noise, setup.padding, subject.seed, subject.device, fitting, row.tile if row else None
+        )
+        done = denoise(route, draw, Place(subject.dataset.name, image, repeat))
         for scoring in scorings:
-            psnr, ssim = scoring.score(result, clean)
-            seconds = time.perf_counter() - start
-            start += seconds
-            cells[scoring.id].rows[pair] = Row(image, repeat, psnr, ssim, seconds, draw.level, steps, used)
+            start = time.perf_counter()
+            psnr, ssim = scoring.score(done.image, clean)
+            seconds = time.perf_counter() - start + (done.seconds if scoring is SUITE else 0.0)
+            cells[scoring.id].rows[pair] = Row(image, repeat, psnr, ssim, seconds, draw.level, done.steps, done.tile)
 
     def _dataset(self, subject: ReproducibleCell, setup: Setup) -> DataSet:
         """Where the images of a setup are from."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from typer.core import TyperCommand
+
+from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.core.limits import whole_number
+
+Group = TypeVar("Group", bound="OptionGroup")
 
 # Every command asks for them, most for the same ones.
 _OPTIONS: dict[type[OptionGroup], Sequence[inspect.Parameter]] = {}
@@ -81,6 +89,49 @@ def _parameters_of(group: type[OptionGroup]) -> list[inspect.Parameter]:
             )
         )
     return options
+
+
+def group_of(group: type[Group], values: Mapping[str, Any], mistakes: Mistakes) -> Group:
+    """A group of options made from values of Python, checked as the command line checks texts.
+
+    Parameters
+    ----------
+    group : subclass of OptionGroup
+        What to make.
+    values : mapping
+        By option; those of other groups are left alone, options without a value keep their default.
+    mistakes : Mistakes
+        Notes what is not allowed.
+    """
+    made = {}
+    for option in options_of(group):
+        if option.name in values:
+            kind, typed = get_args(option.annotation)
+            read = mistakes.read(option.default, _value, option.name, values[option.name], kind, typed)
+            made[option.name] = read
+    return group(**made)
+
+
+def _value(name: str, value: Any, kind: Any, option: Any) -> Any:
+    """A value of the type that an option has."""
+    shown = f"--{name.replace('_', '-')}"
+    kinds = [part for part in get_args(kind) if part is not type(None)] if isinstance(kind, UnionType) else [kind]
+    if value is None and kinds != [kind]:
+        return None
+    (wanted,) = kinds
+    if wanted is int:
+        most = sys.maxsize if option.max is None else int(option.max)
+        return whole_number(shown, str(value), int(option.min or 0), most)
+    try:
+        if get_origin(wanted) is list:
+            return [Path(part) for part in ([value] if isinstance(value, str | Path) else value)]
+        if wanted in (Path, float):
+            return wanted(value)
+        if isinstance(value, bool | bytes | Mapping):
+            raise TypeError
+        return ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    except (TypeError, ValueError):
+        raise UserError(f"{shown} {value!r} cannot be used; give what the command line takes.") from None
 
 
 class GroupedCommand(TyperCommand):

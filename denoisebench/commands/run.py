@@ -128,8 +128,7 @@ def _show(
     if outcome.cells or absent:
         if outcome.cells and (outcome.computed or outdated(store)):
             say_all(write_reports(store)[1])
-        notes = absent + [f"Skipped: {title}: {reason}." for title, reason in outcome.skipped]
-        notes += [f"FAILED: {title}: {reason}." for title, reason in outcome.failed]
+        notes = absent + outcome.notes
         if asked is None or asked.paper is None:
             print_table(outcome.cells, notes)
             line("")

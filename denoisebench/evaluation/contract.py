@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
-from denoisebench.evaluation.evaluate import Fitting, denoise
+from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise, known_of
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.lookup import find_dataset, parse_method
-from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod, setting_flaw
+from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod, setting_flaw
 from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
@@ -148,14 +147,10 @@ def _draw(clean: UIntImage, noise: Noise) -> Draw:
 def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
     clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
     draw = _draw(clean, noise)
-    known = NoiseInfo(method.name, method.told(noise.family), _facts(noise, draw.level))
-    network = _network(method, channels)
     before = draw.noisy.copy()
     fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
-    results = []
-    for _ in range(2):
-        again = Draw(draw.noisy, draw.level)
-        results.append(denoise(method, network, again, known, "side", ("contract",), fitting=fitting)[0])
+    route = Route(method, _network(method, channels), noise, fitting=fitting)
+    results = [denoise(route, draw, Place("contract", "astronaut", 0)).image for _ in range(2)]
     if not np.array_equal(before, draw.noisy):
         return "the noisy image was changed in place"
     if not np.array_equal(results[0], results[1]):
@@ -177,7 +172,7 @@ def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
 def _fit_gradient(method: PerImageMethod, noise: Noise, channels: int) -> str | None:
     clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
     draw = _draw(clean, noise)
-    known = NoiseInfo(method.name, method.told(noise.family), _facts(noise, draw.level))
+    known = known_of(method, noise, draw.level)
     image = torch.from_numpy(pad(draw.noisy, method.info.multiple, False).copy()).permute(2, 0, 1)[None]
     for progress in (0.01, 0.5, 1.0):
         with torch.random.fork_rng():
@@ -243,10 +238,5 @@ def _batch(method: LearnedMethod, noise: Noise, channels: int, dtype: torch.dtyp
     second, _ = add_noise_batch(clean, drawn, torch_generator_from("contract", 2))
     told = method.told(noise.family)
     values = {Need.CLEAN: clean, Need.SECOND: second}
-    known = NoiseInfo(method.name, told, _facts(noise, level))
+    known = known_of(method, noise, None if noise.real else level)
     return Batch(noisy, known, torch_generator_from("contract", 3), method.name, told, values)
-
-
-def _facts(noise: Noise, level: Any) -> dict[Need, Any]:
-    facts = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
-    return facts if noise.real else facts | {Need.LEVEL: level}

@@ -1,4 +1,4 @@
-"""One cell: a method on the noisy images of one test set, scored image by image."""
+"""One image through one method, the same way wherever that happens; a cell is such images, scored one by one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,61 +61,126 @@ class Fitting:
         return replace(self, checkpoint=self.checkpoint.with_name(f"{self.checkpoint.name}-{name}.ckpt"))
 
 
+@dataclass(frozen=True)
+class Route:
+    """How images go through a method: of runs, audits, submissions, checks of the contract and the public `denoise`.
+
+    Parameters
+    ----------
+    method : Method
+        What denoises.
+    network : torch.nn.Module or None
+        Of a learned method, in evaluation mode; else None.
+    noise : Noise
+        What the noisy images are told to have.
+    padding : str
+        As in `Protocol`.
+    seed : int
+        Of the method's own draws while denoising.
+    device : str
+        Torch device of the network.
+    fitting : Fitting or None
+        Of a per-image method, else None.
+    tile : int or None
+        Side of the tiles a network is given, 0 for whole images, None for tiles where an image is large.
+    limit : float or None
+        Seconds the method may take per image.
+    """
+
+    method: Method
+    network: torch.nn.Module | None
+    noise: Noise
+    padding: str = "side"
+    seed: int = 0
+    device: str = "cpu"
+    fitting: Fitting | None = None
+    tile: int | None = None
+    limit: float | None = None
+
+
+class Place(NamedTuple):
+    """Which noisy image it is; with the seed and the noise it decides the method's own draws."""
+
+    dataset: str
+    image: str
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """A denoised image and what it took.
+
+    Parameters
+    ----------
+    image : (H, W, C) float
+        Not clipped.
+    steps : int
+        Of its fit, 0 where nothing is fitted.
+    tile : int
+        Side of its tiles, 0 where there are none.
+    seconds : float
+        In the method and its network.
+    """
+
+    image: FloatImage
+    steps: int
+    tile: int
+    seconds: float
+
+
 def evaluate(
-    method: Method,
-    network: torch.nn.Module | None,
-    dataset: DataSet,
-    noise: Noise,
-    draws: Draws,
-    wanted: Sequence[tuple[str, int]],
-    *,
-    padding: str = "side",
-    seed: int = 0,
-    device: str = "cpu",
-    fitting: Fitting | None = None,
-    tile: int | None = None,
-    clock: Clock | None = None,
-    limit: float | None = None,
+    route: Route, dataset: DataSet, draws: Draws, wanted: Sequence[tuple[str, int]], clock: Clock | None = None
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
     Parameters
     ----------
-    method, network : what to evaluate; the network of a learned method, else None
-    dataset, noise, draws : what makes the noisy images
-    wanted : (image id, repeat) pairs
-    padding : see `Protocol`
-    seed : of a method's own draws while denoising
-    device : torch device of the network
-    fitting : for a per-image method
-    tile : side of the tiles a network is given, 0 for whole images, None for tiles where an image is large
-    clock : is added to
-    limit : seconds the method may take per image; raises `TimeLimit`
+    route : Route
+        The method and how images go through it.
+    dataset : DataSet
+        Where the images are from.
+    draws : Draws
+        Makes them noisy; not asked for real noise.
+    wanted : sequence of (str, int)
+        Image id and repeat.
+    clock : Clock or None
+        Is added to.
 
     Yields
     ------
-    Row per pair, as soon as it is scored
+    Row
+        One per pair, as soon as it is scored.
+
+    Raises
+    ------
+    TimeLimit
+        An image took longer than the route allows.
     """
     scoring = SCORINGS[dataset.scoring]
-    for image, repeat, clean, draw in _noisy_images(dataset, noise, draws, wanted):
-        known = known_of(method, noise, draw)
-        axes = ("denoising", seed, dataset.name, image, repeat, noise.id)
+    for image, repeat, clean, draw in _noisy_images(dataset, route.noise, draws, wanted):
+        done = denoise(route, draw, Place(dataset.name, image, repeat))
         start = time.perf_counter()
-        one = fitting.of(image, repeat) if fitting else None
-        with limited(limit, (image, repeat)):
-            result, steps, used = denoise(method, network, draw, known, padding, axes, device, one, tile)
-        seconds = time.perf_counter() - start
-        psnr, ssim = scoring.score(result, clean)
+        psnr, ssim = scoring.score(done.image, clean)
         if clock is not None:
-            clock.method += seconds
-            clock.metrics += time.perf_counter() - start - seconds
-        yield Row(image, repeat, psnr, ssim, seconds, draw.level, steps, used)
+            clock.method += done.seconds
+            clock.metrics += time.perf_counter() - start
+        yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile)
 
 
-def known_of(method: Method, noise: Noise, draw: Draw) -> NoiseInfo:
-    """What a method is told of a noisy image: what it declared, as far as anybody knows it."""
+def known_of(method: Method, noise: Noise, level: Any) -> NoiseInfo:
+    """What a method is told of a noisy image or batch: what it declared, as far as anybody knows it.
+
+    Parameters
+    ----------
+    method : Method
+        Who is told.
+    noise : Noise
+        What made it noisy.
+    level : float, torch.Tensor or None
+        Its level, None where nobody knows it.
+    """
     facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
-    facts |= {} if draw.level is None else {Need.LEVEL: draw.level}
+    facts |= {} if level is None else {Need.LEVEL: level}
     return NoiseInfo(method.name, method.told(noise.family), facts)
 
 
@@ -139,35 +204,45 @@ def _noisy_images(
         yield image, repeat, clean, draws.draw(dataset.name, image, repeat, clean, noise)
 
 
-def denoise(
-    method: Method,
-    network: torch.nn.Module | None,
-    draw: Draw,
-    known: NoiseInfo,
-    padding: str,
-    axes: Sequence[object],
-    device: str = "cpu",
-    fitting: Fitting | None = None,
-    tile: int | None = None,
-) -> tuple[FloatImage, int, int]:
-    """One noisy image through a method: pad, denoise, crop; (H, W, C) in and out, not clipped.
+def denoise(route: Route, draw: Draw, place: Place) -> Denoised:
+    """One noisy image through a method: tell it what it declared, pad, denoise, crop.
+
+    Parameters
+    ----------
+    route : Route
+        The method and how images go through it.
+    draw : Draw
+        The noisy image (H, W, C) and its level, None where nobody knows it.
+    place : Place
+        Which image it is.
 
     Returns
     -------
-    The image, the steps of its fit (0 where nothing is fitted), and the side of its tiles (0 where there are none)
+    Denoised
 
     Raises
     ------
     ContractError
         The method returned another shape, or values that are not finite.
+    TimeLimit
+        It took longer than the route allows.
     """
+    start = time.perf_counter()
+    with limited(route.limit, (place.image, place.repeat)):
+        image, steps, tile = _denoise(route, draw, place)
+    return Denoised(image, steps, tile, time.perf_counter() - start)
+
+
+def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, int]:
+    """The image, the steps of its fit and the side of its tiles."""
+    method = route.method
     height, width = draw.noisy.shape[:2]
     padded = draw.noisy
     if method.info.multiple > 1:
-        padded = pad(padded, method.info.multiple, padding == "square")
+        padded = pad(padded, method.info.multiple, route.padding == "square")
     padded.flags.writeable = False
     with isolated():
-        result, steps, used = _denoised(method, network, padded, known, axes, device, fitting, tile)
+        result, steps, used = _through_method(route, padded, draw.level, place)
     if result.shape != padded.shape:
         raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
     if result.dtype.kind != "f":
@@ -181,25 +256,20 @@ def denoise(
     return result, steps, used
 
 
-def _denoised(
-    method: Method,
-    network: torch.nn.Module | None,
-    padded: FloatImage,
-    known: NoiseInfo,
-    axes: Sequence[object],
-    device: str,
-    fitting: Fitting | None,
-    tile: int | None,
-) -> tuple[FloatImage, int, int]:
+def _through_method(route: Route, padded: FloatImage, level: float | None, place: Place) -> tuple[FloatImage, int, int]:
     """The padded image through the method's own code."""
+    method, network, device = route.method, route.network, route.device
+    known = known_of(method, route.noise, level)
+    axes = ("denoising", route.seed, *place, route.noise.id)
     steps = used = 0
     if isinstance(method, LearnedMethod):
         assert network is not None
-        result, used = _through_network(method, network, padded, known, axes, device, tile)
+        result, used = _through_network(method, network, padded, known, axes, device, route.tile)
     elif isinstance(method, PlainMethod):
         result = np.asarray(method.denoise(padded, known, generator_from(*axes)))
     elif isinstance(method, PerImageMethod):
-        assert fitting is not None
+        assert route.fitting is not None
+        fitting = route.fitting.of(place.image, place.repeat)
         result, steps = fit(
             method, padded, known, fitting.recipe, axes, device, fitting.checkpoint, fitting.report
         )  # fmt: skip

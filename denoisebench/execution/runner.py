@@ -37,6 +37,14 @@ class Outcome:
     failed: list[tuple[str, str]] = field(default_factory=list)
     computed: int = 0
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for every cell that has no result."""
+        return [
+            *(f"Skipped: {title}: {reason}." for title, reason in self.skipped),
+            *(f"FAILED: {title}: {reason}." for title, reason in self.failed),
+        ]
+
 
 def run(experiment: Experiment, store: Store, progress: Progress, executor: Executor | None = None) -> Outcome:
     """Run every cell of an experiment and store it; stored rows are not computed again.

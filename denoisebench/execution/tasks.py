@@ -25,7 +25,7 @@ from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
-from denoisebench.evaluation.evaluate import Clock, Fitting, evaluate
+from denoisebench.evaluation.evaluate import Clock, Fitting, Route, evaluate
 from denoisebench.experiment.preparation import (
     FitToEachImage,
     NetworkToTrain,
@@ -50,7 +50,7 @@ ADVANCE_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What is denoised, and how; the parameters are those of `denoisebench.evaluation.evaluate.evaluate`."""
+    """What is denoised, and how; see `denoisebench.evaluation.evaluate.Route`."""
 
     method: Method
     noise: Noise
@@ -301,10 +301,10 @@ def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     fitting = None
     if isinstance(order.preparation, FitToEachImage):
         fitting = Fitting(order.preparation.recipe, order.fits / order.key, _Teller(tell).update)
-    rows = evaluate(
-        how.method, network, how.dataset, how.noise, bench.draws_of(order), task.pairs, padding=how.padding,
-        seed=how.seed, device=how.device, fitting=fitting, clock=clock, limit=task.limit, tile=how.tile,
+    route = Route(
+        how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit
     )  # fmt: skip
+    rows = evaluate(route, how.dataset, bench.draws_of(order), task.pairs, clock)
     for pair in task.pairs:
         tell(Started(pair))
         tell(Scored(next(rows)))

@@ -52,7 +52,7 @@ class Cell:
     protocol : how it is scored
     preparation : what the method needs first: nothing, a training, weights, or a fit to each image
     seed : of the method's own draws while denoising
-    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.evaluate`
+    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.Route`
     wanted : (image, repeat) pairs
     identity : everything that decides the rows
     skip : why this cell cannot run, or ''

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Generic, TypeVar
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import file_sha256
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.data.definition import define
@@ -66,6 +67,7 @@ class Registry(Generic[T]):
         self._classes: dict[str, type[T]] = {}
         #: Plugin files that were loaded, absolute.
         self.files: list[Path] = []
+        self._loaded: dict[Path, tuple[str, str]] = {}
 
     def names(self) -> list[str]:
         """All known names, sorted."""
@@ -92,14 +94,27 @@ class Registry(Generic[T]):
         return self._classes[name]
 
     def add_file(self, path: Path) -> str:
-        """Load one plugin file given by the user and return the plugin's name."""
+        """Load one plugin file given by the user and return the plugin's name; the same file again is no second one.
+
+        Raises
+        ------
+        UserError
+            There is no usable plugin in it, its name is taken, or it was loaded and has been changed since.
+        """
+        resolved = path.resolve()
+        if resolved in self.files:
+            name, digest = self._loaded[resolved]
+            if digest != file_sha256(resolved):
+                raise UserError(f"Plugin file {path} was changed after it was loaded; start Python anew to use it.")
+            return name
         if self._define is not None and path.suffix == TOML:
             plugin = self._define(path)
         else:
             plugin = self._only_plugin(load_user_file(path, "Plugin"), str(path))
         name = str(getattr(plugin, "name", ""))
         self._register(name, lambda: plugin, f"file {path}")
-        self.files.append(path.resolve())
+        self.files.append(resolved)
+        self._loaded[resolved] = name, file_sha256(resolved)
         return name
 
     def _known(self) -> dict[str, Callable[[], type[T]]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from denoisebench.plugins.method import Info, NoiseInfo, PlainMethod
+from denoisebench import Info, NoiseInfo, PlainMethod
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.plugins.method import Batch, Info, LearnedMethod
+from denoisebench import Batch, Info, LearnedMethod
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ from dataclasses import dataclass
 
 import torch
 
-from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
+from denoisebench import Info, NoiseInfo, PerImageMethod
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.ownfiles import is_own, write_own
 from denoisebench.core.progress import Progress
 from denoisebench.core.text import file_part
-from denoisebench.evaluation.evaluate import Fitting, denoise, known_of
+from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.execution.tasks import Bench
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.experiment.preparation import FitToEachImage, NetworkToTrain, NothingToPrepare, TrainedNetwork
@@ -96,19 +95,16 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, 
     results = _resumable(parts[0], (len(images), *dataset.capture(images[0], 0).shape), np.dtype(np.float32))
     seconds = _resumable(parts[1], (len(images),), np.dtype(np.float64))
     fitting = Fitting(cell.preparation.recipe) if isinstance(cell.preparation, FitToEachImage) else None
+    device = str(cell.identity["device"])
+    route = Route(cell.method, network, cell.noise, cell.protocol.padding, cell.seed, device, fitting, cell.tile)
     with progress.task(f"denoise {cell.title}") as task:
         for number in np.flatnonzero(np.isnan(seconds)):
             image = images[number]
             noisy = checked(dataset.capture(image, 0), f"Image {image!r} of data set {dataset.name!r}")
-            draw = Draw(to_float(noisy), None)
-            axes = ("denoising", cell.seed, dataset.name, image, 0, cell.noise.id)
-            start = time.perf_counter()
-            results[number], _, _ = denoise(
-                cell.method, network, draw, known_of(cell.method, cell.noise, draw),
-                cell.protocol.padding, axes, str(cell.identity["device"]), fitting,
-            )  # fmt: skip
+            done = denoise(route, Draw(to_float(noisy), None), Place(dataset.name, image, 0))
+            results[number] = done.image
             # Last, because it marks the image as done.
-            seconds[number] = time.perf_counter() - start
+            seconds[number] = done.seconds
             task.update((number + 1) / len(images), f"{number + 1}/{len(images)}")
     contents = dataset.submission(np.asarray(results), float(np.sum(seconds)), cell.method.info.label)
     stream = io.BytesIO()

@@ -17,7 +17,7 @@ from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import fingerprint
 from denoisebench.core.text import unheard
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
-from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.execution.runner import train_only
 from denoisebench.experiment.cells import Experiment
 from denoisebench.networks import user_network
@@ -130,7 +130,7 @@ def half_loss(
     means = []
     for kept in (tensors, {name: tensor.half().float() for name, tensor in tensors.items()}):
         network = network_from(method, channels, kept, "under test", "cpu")
-        rows = evaluate(method, network, dataset, noise, CounterDraws(0), wanted)
+        rows = evaluate(Route(method, network, noise), dataset, CounterDraws(0), wanted)
         means.append([row.psnr for row in rows])
     # An image that equals its reference either way costs nothing; one that does so only before rounding, everything.
     pairs = [(before, after) for before, after in zip(*means, strict=True) if math.isfinite(min(before, after))]

@@ -1,7 +1,8 @@
-"""Text made safe for LaTeX, Markdown, CSV and plain tables."""
+"""Text made safe for LaTeX, Markdown, HTML, CSV and plain tables."""
 
 from __future__ import annotations
 
+import html
 import re
 
 from denoisebench.core.text import one_line, plain
@@ -35,6 +36,11 @@ def tex(text: str) -> str:
     shown = plain(text).translate(_TEX_SPECIAL)
     # After the end of a row a star belongs to it.
     return "{*}" + shown[1:] if shown.startswith("*") else shown
+
+
+def escaped(text: str) -> str:
+    """Text that HTML shows as it is, on one line."""
+    return html.escape(plain(text))
 
 
 def md(text: str) -> str:

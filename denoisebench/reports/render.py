@@ -15,7 +15,7 @@ from denoisebench.results.summary import Line, Score, column_of, flag_symbol
 
 if TYPE_CHECKING:
     import rich.table
-from denoisebench.reports.markup import TEX_FLAGS, csv_text, md, tex
+from denoisebench.reports.markup import TEX_FLAGS, csv_text, escaped, md, tex
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
@@ -27,6 +27,7 @@ BESIDE_HEADS = (
 BESIDE_NOTE = "Wang et al. 2022, as printed; dB; clean-trained is the network that saw clean images"
 _FIXED = ("Method", "Told", "Training")
 _MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
+_HTML = {"": "{}", "best": "<b>{}</b>", "second": "<u>{}</u>"}
 _LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 _RICH = {"": "{}", "best": "[bold]{}[/bold]", "second": "[underline]{}[/underline]"}
 
@@ -74,6 +75,27 @@ def beside_rows(table: Table) -> list[list[str]]:
         ]
         for b in beside(table)
     ]
+
+
+def html(table: Table) -> str:
+    """The table and its notes in HTML, as notebooks show it; best bold, second underlined."""
+    heads = [*_FIXED, *(table.titles[column] for column in table.columns), "s/image"]
+    body = []
+    for line in table.lines:
+        texts = [escaped(text) for text in (line.title, line.told, line.training)]
+        body.append([*texts, *_cells(table, line, _HTML), f"{table.seconds[line]:.2f}"])
+    notes = "".join(f"<li>{escaped(note)}</li>" for note in table.notes)
+    legend = "PSNR in dB / SSIM. <b>Best</b> and <u>second</u> among methods that saw no clean image."
+    rows = [[escaped(text) for text in row] for row in beside_rows(table)]
+    beside = f"<p>Beside the paper ({BESIDE_NOTE})</p>{_html_grid(BESIDE_HEADS, rows)}" if rows else ""
+    return f"{_html_grid(heads, body)}<p>{legend}</p><ul>{notes}</ul>{beside}"
+
+
+def _html_grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are HTML already."""
+    top = "".join(f"<th>{escaped(head)}</th>" for head in heads)
+    lines = ("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def latex(table: Table) -> str:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from denoisebench.evaluation.evaluate import evaluate
+from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pad, to_uint8
@@ -62,6 +62,6 @@ def test_harness(benchmark: BenchmarkFixture, network: torch.nn.Module) -> None:
     method, dataset = parse_method("n2c"), find_dataset("samples", ())
 
     def work() -> None:
-        list(evaluate(method, network, dataset, NOISE, CounterDraws(0), [(IMAGE, 0)]))
+        list(evaluate(Route(method, network, NOISE), dataset, CounterDraws(0), [(IMAGE, 0)]))
 
     benchmark.pedantic(work, rounds=5, warmup_rounds=1)

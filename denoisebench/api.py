@@ -1,0 +1,719 @@
+"""The functions behind ``import denoisebench as db``: experiments, single images, noise and scores in Python.
+
+They do what the command line does, with the same names for options, and say nothing unless they are asked to. Every
+mistake in what they are given raises `UserError`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
+
+from denoisebench.core.errors import ContractError, Mistakes, TrainingFailed, UserError, unknown
+from denoisebench.core.lazy import torch
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.protocol.images import AnyImage, FloatImage, UIntImage, to_float, to_uint8
+from denoisebench.protocol.noise import REAL, Draw, Noise, parse_noise
+
+if TYPE_CHECKING:
+    import pandas
+    from numpy.typing import ArrayLike
+
+    from denoisebench.reports.table import Table
+    from denoisebench.results.store import StoredCell
+    from denoisebench.training.weights import Weights
+
+#: One text with commas, or a list of texts.
+Texts = str | Sequence[str]
+_ALLOWED = "allowed are (H, W) and (H, W, 1) for gray and (H, W, 3) for RGB images"
+#: White is 1.0 in float images, and neither Gaussian nor Poisson noise changes the mean.
+_LARGEST_MEAN = 2.0
+
+
+class RunOptions(TypedDict, total=False):
+    """The options of `run`, by their names on the command line; ``denoisebench run --help`` explains each.
+
+    Parameters
+    ----------
+    network : str
+        Network of the learned methods that name none.
+    repeats : int or str
+        Noise draws per image, or 'paper'.
+    weights : sequence of str or Path
+        Folders of trained networks, searched before the shipped ones.
+    train_data : str or Path
+        Training set or folder.
+    budget, image_budget : str
+        Length of a training and of a fit to one image: '300steps', '10min', 'paper'.
+    batch, crop, lr, training_noise, precision, recipe, devices : int, float or str
+        Of trainings.
+    noise_draws, padding : str
+        'counter' or 'legacy'; 'side' or 'square'.
+    tile : int or str
+        Side of the tiles that networks get of large images, 'auto' or 'none'.
+    seed, trainings : int
+        Seed of noise, training and methods; trainings of each learned method.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+    executor, address : str
+        Where the work is done: 'auto', 'serial', 'local' or 'ray'; a Ray cluster.
+    workers, threads : int
+        Processes, and torch threads of each.
+    time_limit, memory_limit : str
+        Per image ('10min') and per process ('4GB').
+    plugin : sequence of str or Path
+        Python files with one method each, and TOML files of data sets.
+    data_root : str or Path
+        Folder that holds the data sets.
+    """
+
+    network: str | None
+    repeats: int | str
+    weights: Sequence[str | Path]
+    train_data: str | Path
+    budget: str | None
+    image_budget: str | None
+    batch: int | None
+    crop: int | None
+    lr: float | None
+    training_noise: str
+    precision: str
+    recipe: str | None
+    devices: int
+    noise_draws: str
+    padding: str
+    tile: int | str
+    seed: int
+    trainings: int
+    device: str
+    executor: str
+    workers: int | None
+    threads: int | None
+    time_limit: str | None
+    memory_limit: str | None
+    address: str | None
+    plugin: Sequence[str | Path]
+    data_root: str | Path | None
+
+
+class Results:
+    """Scores of an experiment; a notebook shows them as a table.
+
+    Made by `run` and `load_results`.
+
+    Attributes
+    ----------
+    folder : Path
+        Where they are stored.
+    computed : int
+        Rows that were computed now; the others were stored already.
+    skipped, failed : sequence of (str, str)
+        What has no scores, and why.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cells: Sequence[StoredCell],
+        computed: int = 0,
+        skipped: Sequence[tuple[str, str]] = (),
+        failed: Sequence[tuple[str, str]] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        from denoisebench.results.summary import current
+
+        self.folder, self.computed, self.skipped, self.failed = folder, computed, list(skipped), list(failed)
+        self._every, self._notes = list(cells), list(notes)
+        self._cells = current(self._every)[0]
+
+    def __repr__(self) -> str:
+        rows = sum(len(cell.rows) for cell in self._cells)
+        return f"Results({str(self.folder)!r}: {len(self._cells)} cells, {rows} scores)"
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row per method, noise, data set, image and repeat.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns as in scores.csv, among them method, noise, dataset, image, repeat, psnr (dB), ssim and seconds.
+            Average only within one value of ``protocol``: others are not comparable.
+        """
+        from denoisebench.reports.frame import frame_of
+
+        return frame_of(self._cells)
+
+    def table(self, form: str = "markdown") -> str:
+        """The comparison table as text.
+
+        Parameters
+        ----------
+        form : str
+            'markdown', 'latex' or 'html'.
+
+        Raises
+        ------
+        UserError
+            There is no such form.
+        """
+        from denoisebench.reports import render
+
+        forms = {"markdown": render.markdown, "latex": render.latex, "html": render.html}
+        if form not in forms:
+            raise unknown("form of a table", form, forms)
+        return forms[form](self._table())
+
+    def _table(self) -> Table:
+        from denoisebench.reports.table import build_table
+
+        return build_table(self._every, self._notes)
+
+    def _repr_html_(self) -> str:
+        return self.table("html")
+
+
+def run(
+    methods: Texts = ("b2u", "nbr2nbr"),
+    noise: Texts = "gauss25",
+    datasets: Texts | Path | Sequence[str | Path] = "samples",
+    *,
+    out: str | Path = "denoisebench-results",
+    progress: bool = False,
+    **options: Unpack[RunOptions],
+) -> Results:
+    """Run methods on noisy images and score the results, as ``denoisebench run`` does.
+
+    What is stored in ``out`` is not computed again. A cell that fails costs no other cell its scores: it is listed in
+    `Results.failed`, and a warning says so.
+
+    Parameters
+    ----------
+    methods, noise, datasets : str or sequence of str
+        As on the command line: one text with commas, or a list. A data set is also a folder of images.
+    out : str or Path
+        Results folder, made if it does not exist.
+    progress : bool
+        Report progress on standard error.
+    **options
+        The other options of the command, see `RunOptions`: ``repeats=3``, ``budget="300steps"``, ``workers=4``.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    UserError
+        A value is not allowed, data are missing, or ``out`` cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skimage import data, io
+    >>> import denoisebench as db
+    >>> pictures = Path(tempfile.mkdtemp())
+    >>> io.imsave(pictures / "face.png", data.astronaut()[64:112, 160:208], check_contrast=False)
+    >>> results = db.run("nlm", noise=["gauss25"], datasets=pictures, out=pictures / "results")
+    >>> scores = results.to_dataframe().set_index("method").psnr
+    >>> bool(scores["nlm"] > scores["identity"] + 3)
+    True
+    >>> print(results.table().splitlines()[0].split("|")[1].strip())
+    Method
+    """
+    from denoisebench.commands import making
+    from denoisebench.commands.grouping import group_of
+    from denoisebench.commands.options import (
+        LimitedExecution,
+        ProtocolOptions,
+        RunSelection,
+        RunTraining,
+        SourceOptions,
+    )
+    from denoisebench.core.progress import Quiet, for_stderr
+    from denoisebench.execution.runner import run as run_cells
+    from denoisebench.reports.files import outdated, write_reports
+    from denoisebench.results.store import Store
+
+    allowed = list(RunOptions.__annotations__)
+    for name in options:
+        if name not in allowed:
+            raise unknown("option of run", name, allowed)
+    given = {
+        **options,
+        "methods": _texts(methods, "methods"),
+        "noise": _texts(noise, "noise"),
+        "datasets": _texts(datasets, "datasets"),
+    }
+    mistakes = Mistakes()
+    sources = group_of(SourceOptions, given, mistakes)
+    making.load_plugins(sources.plugin)
+    execution = group_of(LimitedExecution, given, mistakes)
+    device = making.make_device(execution.device, mistakes)
+    executor = making.make_executor(execution, device, mistakes)
+    experiment = making.make_experiment(
+        group_of(RunSelection, given, mistakes), group_of(RunTraining, given, mistakes), sources.data_root, device,
+        mistakes, group_of(ProtocolOptions, given, mistakes), shipped=True,
+    )  # fmt: skip
+    store = Store(Path(out))
+    outcome = run_cells(experiment, store, for_stderr() if progress else Quiet(), executor)
+    said = [f"{title} failed: {reason}" for title, reason in outcome.failed]
+    if outcome.cells and (outcome.computed or outdated(store)):
+        said += write_reports(store)[1]
+    for sentence in said:
+        warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+    return Results(store.folder, outcome.cells, outcome.computed, outcome.skipped, outcome.failed, outcome.notes)
+
+
+def load_results(folder: str | Path) -> Results:
+    """Read a results folder, of `run` or of the command line.
+
+    Parameters
+    ----------
+    folder : str or Path
+        As given to ``out``.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    UserError
+        The folder holds no results, or a damaged file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skimage import data, io
+    >>> import denoisebench as db
+    >>> pictures = Path(tempfile.mkdtemp())
+    >>> io.imsave(pictures / "face.png", data.astronaut()[64:112, 160:208], check_contrast=False)
+    >>> _ = db.run("identity", datasets=pictures, repeats=2, out=pictures / "results")
+    >>> db.load_results(pictures / "results").to_dataframe().repeat.tolist()
+    [0, 1]
+    """
+    from denoisebench.results.store import Store
+
+    store = Store(Path(folder), create=False)
+    cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
+    if store.damaged or not cells:
+        raise UserError(" ".join(store.damaged) or f"Folder {folder} holds no finished results.")
+    return Results(store.folder, cells)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained network and what it was trained for.
+
+    Made by `load_network`.
+
+    Parameters
+    ----------
+    name : str
+        Of its file, without the ending.
+    method : str
+        Method with the settings it was trained with, as on the command line.
+    noise : str
+        Noise it was trained for.
+    channels : int
+        3 for colour, 1 for gray.
+    record : mapping
+        All that its training recorded.
+    module : torch.nn.Module
+        The network, in evaluation mode.
+    """
+
+    name: str
+    method: str
+    noise: str
+    channels: int
+    record: Mapping[str, Any] = field(repr=False)
+    module: torch.nn.Module = field(repr=False)
+
+
+def load_network(name: str, *, weights: Sequence[str | Path] = (), device: str = "auto") -> TrainedNetwork:
+    """Load a trained network by its name in ``denoisebench weights list``; a file that was altered is refused.
+
+    Parameters
+    ----------
+    name : str
+        Such as 'b2u-gauss25-rgb'.
+    weights : sequence of str or Path
+        Folders of trained networks, searched before DENOISEBENCH_WEIGHTS and the shipped ones.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+
+    Returns
+    -------
+    TrainedNetwork
+
+    Raises
+    ------
+    UserError
+        There is no such network, or its file is damaged.
+
+    Examples
+    --------
+    >>> import denoisebench as db
+    >>> network = db.load_network("b2u-gauss25-rgb")
+    >>> network.noise, network.channels, type(network.module).__name__
+    ('gauss25', 3, 'UNet')
+    """
+    from denoisebench.experiment.options import resolve_device
+    from denoisebench.training.weights import read_folder, weights_folders
+
+    contents = [read_folder(folder) for folder in weights_folders([Path(folder) for folder in weights])]
+    found = next((content[name] for content in contents if name in content), None)
+    if found is None:
+        known = sorted({stem for content in contents for stem in content})
+        raise unknown("trained network", name, known, "`denoisebench weights train` makes others; give their folder.")
+    return _trained(found, resolve_device(device))
+
+
+def denoise(
+    image: ArrayLike,
+    method: str | Method,
+    noise: str | None = None,
+    network: str | TrainedNetwork | torch.nn.Module | None = None,
+    *,
+    image_budget: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> FloatImage:
+    """Denoise one image, on the same way as `run`: padding, tiles, and what the method is told are the same.
+
+    Parameters
+    ----------
+    image : array_like
+        Noisy image, (H, W) or (H, W, 1) for gray, (H, W, 3) for RGB; uint8, uint16, or float with white = 1.0.
+    method : str or Method
+        As on the command line, ``"bm3d"`` or ``"b2u[output=mid]"``, or an instance of a method's class.
+    noise : str or None
+        Noise of the image, such as 'gauss25' (sigma in 8-bit units) or 'poisson30'; 'real' if nobody knows it. A method
+        is told of it what it declares, and nothing else. None is the noise of a `TrainedNetwork`, else 'real'.
+    network : str, TrainedNetwork, torch.nn.Module or None
+        Of a learned method: a name for `load_network`, what that returned, or a network of one's own. None takes the
+        trained one that fits method, noise and channels.
+    image_budget : str or None
+        Of a method that is fitted to each image: '500steps', '2min', 'paper'.
+    seed : int
+        Of the method's own draws.
+    device : str
+        'auto', 'cpu', 'cuda' or 'mps'.
+
+    Returns
+    -------
+    ndarray of float32
+        Same shape as the image, white = 1.0, neither clipped nor rounded.
+
+    Raises
+    ------
+    UserError
+        The image, the method or the noise cannot be used, no trained network fits, or the method fails.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> import denoisebench as db
+    >>> clean = data.camera()[100:148, 200:264]
+    >>> noisy = db.add_noise(clean, "gauss25", seed=0)
+    >>> result = db.denoise(noisy, "nlm", noise="gauss25")
+    >>> result.shape, result.dtype
+    ((48, 64), dtype('float32'))
+    >>> db.psnr(result, clean) > db.psnr(noisy, clean) + 3
+    True
+    """
+    from denoisebench.evaluation.evaluate import Fitting, Place, Route
+    from denoisebench.evaluation.evaluate import denoise as denoise_one
+    from denoisebench.evaluation.fit import fit_recipe
+    from denoisebench.experiment.options import resolve_device
+
+    noisy = _image(image)
+    found = parse_method(method) if isinstance(method, str) else method
+    device = resolve_device(device)
+    if isinstance(network, str):
+        network = load_network(network, device=device)
+    if network is not None and not isinstance(found, LearnedMethod):
+        raise UserError(f"Method {found.text!r} has no network; leave network out.")
+    told, level = _told(noise, network)
+    channels = noisy.shape[2]
+    _check_suitable(found, told, level, channels)
+    module = None
+    if isinstance(found, LearnedMethod):
+        module = _module(found, network, told, channels, device)
+        device = next((parameter.device.type for parameter in module.parameters()), device)
+    fitting = Fitting(fit_recipe(found, image_budget)) if isinstance(found, PerImageMethod) else None
+    was_training = module is not None and module.training
+    try:
+        if module is not None:
+            module.eval()
+        route = Route(found, module, told, seed=seed, device=device, fitting=fitting)
+        done = denoise_one(route, Draw(noisy, level), Place("", "", 0))
+    except UserError:
+        raise
+    except (ContractError, TrainingFailed) as error:
+        raise UserError(f"{found.text} failed: {error}") from error
+    except Exception as error:  # a plugin may raise anything
+        raise UserError(f"{found.text} failed: {type(error).__name__}: {error}") from error
+    finally:
+        if module is not None:
+            module.train(was_training)
+    return np.ascontiguousarray(done.image, dtype=np.float32).reshape(np.shape(image))
+
+
+def add_noise(image: ArrayLike, noise: str, seed: int = 0) -> FloatImage:
+    """Make an image noisy as the protocol does: neither clipped nor rounded, unless the noise says so.
+
+    Parameters
+    ----------
+    image : array_like
+        Clean image, (H, W), (H, W, 1) or (H, W, 3); uint8, uint16, or float in 0..1.
+    noise : str
+        Such as 'gauss25', 'gauss5_50', 'poisson30' or 'gauss25-clip'.
+    seed : int
+        Equal seeds give equal noise.
+
+    Returns
+    -------
+    ndarray of float32
+        Same shape, white = 1.0.
+
+    Raises
+    ------
+    UserError
+        The image or the noise cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import denoisebench as db
+    >>> noisy = db.add_noise(np.full((64, 64), 128, np.uint8), "gauss25", seed=0)
+    >>> bool(abs(255 * noisy.std() - 25) < 1)
+    True
+    """
+    from denoisebench.protocol.draws import CounterDraws
+
+    parsed = parse_noise(noise)
+    if parsed.real:
+        raise UserError("The noise 'real' cannot be drawn, nobody knows its model; give one such as 'gauss25'.")
+    array, _ = _checked(image)
+    clean: AnyImage = array
+    if array.dtype != np.uint8:
+        if array.min() < 0 or (array.dtype.kind == "f" and array.max() > 1):
+            raise UserError(f"A clean image has values from 0 to 1, not from {array.min():g} to {array.max():g}.")
+        # In 8-bit units, which the protocol divides by 255.
+        clean = array * 255.0 if array.dtype.kind == "f" else array * (255.0 / np.iinfo(array.dtype).max)
+    return CounterDraws(seed).draw("", "", 0, clean, parsed).noisy.reshape(np.shape(image))
+
+
+def psnr(result: ArrayLike, clean: ArrayLike) -> float:
+    """Peak signal-to-noise ratio of the tables: both images clipped and rounded to 8 bits, all pixels and channels.
+
+    Parameters
+    ----------
+    result, clean : array_like
+        Same shape, (H, W), (H, W, 1) or (H, W, 3); uint8, uint16, or float with white = 1.0.
+
+    Returns
+    -------
+    float
+        In dB; infinity for equal images.
+
+    Raises
+    ------
+    UserError
+        The images cannot be used or differ in shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import denoisebench as db
+    >>> clean = np.zeros((16, 16), np.uint8)
+    >>> round(db.psnr(clean + np.uint8(25), clean), 2)
+    20.17
+    """
+    from denoisebench.protocol import metrics
+
+    return metrics.psnr(*_rounded(result, clean))
+
+
+def ssim(result: ArrayLike, clean: ArrayLike) -> float:
+    """Structural similarity of the tables: 11x11 Gaussian window, inside positions only, mean over the channels.
+
+    Parameters
+    ----------
+    result, clean : array_like
+        As in `psnr`, at least 11 pixels on each side.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    UserError
+        The images cannot be used, are too small or differ in shape.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> import denoisebench as db
+    >>> clean = data.camera()[:32, :32]
+    >>> db.ssim(clean, clean)
+    1.0
+    """
+    from denoisebench.protocol import metrics
+
+    return metrics.ssim(*_rounded(result, clean))
+
+
+def list_methods() -> list[str]:
+    """Names of all methods: built in, installed, and loaded from files.
+
+    Returns
+    -------
+    list of str
+        For `run` and `denoise`; ``denoisebench list methods`` says more about each.
+
+    Examples
+    --------
+    >>> import denoisebench as db
+    >>> "b2u" in db.list_methods()
+    True
+    """
+    return METHODS.names()
+
+
+def list_datasets() -> list[str]:
+    """Names of all data sets, whether or not their images are on this machine.
+
+    Returns
+    -------
+    list of str
+        For `run`; ``denoisebench data status`` says where each is.
+
+    Examples
+    --------
+    >>> import denoisebench as db
+    >>> "samples" in db.list_datasets()
+    True
+    """
+    return DATASETS.names()
+
+
+# --- what is given, checked ---
+
+
+def _texts(given: object, name: str) -> str:
+    """One text of what is a text, a path, or a list of these."""
+    parts = [given] if isinstance(given, str | Path) else given
+    if not isinstance(parts, Sequence) or not all(isinstance(part, str | Path) for part in parts):
+        raise UserError(f"{name} {given!r}: give one text, or a list of texts.")
+    return ",".join(map(str, parts))
+
+
+def _checked(given: ArrayLike) -> tuple[AnyImage, bool]:
+    """An image as (H, W, C) of the type that was given, and whether that is float."""
+    array = np.asarray(given)
+    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+        raise UserError(f"An image of type {array.dtype} cannot be used; allowed are uint8, uint16 and float.")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)) or not array.size:
+        raise UserError(f"An image of shape {array.shape} cannot be used; {_ALLOWED}.")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise UserError("The image holds values that are NaN or infinite; replace them first.")
+        if abs(array.mean(dtype=np.float64)) > _LARGEST_MEAN:
+            raise UserError(f"The mean of the float image is {array.mean():g}; white is 1.0, so divide it by 255.")
+    return array.reshape(*array.shape[:2], -1), array.dtype.kind == "f"
+
+
+def _image(given: ArrayLike) -> FloatImage:
+    """An image as (H, W, C) float32 in memory of its own: what methods get is made read-only."""
+    return np.array(to_float(_checked(given)[0]), dtype=np.float32, order="C")
+
+
+def _rounded(result: ArrayLike, clean: ArrayLike) -> tuple[UIntImage, UIntImage]:
+    if np.shape(result) != np.shape(clean):
+        raise UserError(f"The result has the shape {np.shape(result)}, the clean image {np.shape(clean)}.")
+    first, second = (to_uint8(to_float(_checked(image)[0])) for image in (result, clean))
+    return first, second
+
+
+def _told(text: str | None, network: TrainedNetwork | torch.nn.Module | None) -> tuple[Noise, float | None]:
+    """The noise of an image as methods are told of it, and its level, None where nobody knows it."""
+    trained = parse_noise(network.noise) if isinstance(network, TrainedNetwork) else None
+    noise = parse_noise(text) if text is not None else trained or REAL
+    level = None if noise.ranged else noise.low / 255.0 if noise.family == "gauss" else noise.low
+    covered = trained and trained.family == noise.family and trained.low <= noise.low <= noise.high <= trained.high
+    # A network for a range of levels is told, as in evaluation, the level of the image and that levels are ranged.
+    return (trained, level) if trained and covered and trained.ranged else (noise, level)
+
+
+def _check_suitable(method: Method, noise: Noise, level: float | None, channels: int) -> None:
+    reason = method.unsuitable(noise, channels)
+    if not reason and level is None and Need.LEVEL in method.told(noise.family):
+        reason = "must be told the noise level of the image"
+    if reason:
+        hint = " Name the noise with its level, such as noise='gauss25'." if level is None else ""
+        raise UserError(f"Method {method.text!r} cannot denoise this image: it {reason}.{hint}")
+
+
+def _trained(weights: Weights, device: str) -> TrainedNetwork:
+    from denoisebench.training.weights import settings_text
+
+    text, channels = settings_text(weights), int(weights.record["channels"])
+    method = parse_method(text)
+    if not isinstance(method, LearnedMethod):
+        raise UserError(f"The record of {weights.path} names {text!r}, which is no learned method.")
+    module = weights.load(method, channels, device)
+    return TrainedNetwork(weights.path.stem, text, str(weights.record["noise"]), channels, weights.record, module)
+
+
+def _module(
+    method: LearnedMethod,
+    network: TrainedNetwork | torch.nn.Module | None,
+    noise: Noise,
+    channels: int,
+    device: str,
+) -> torch.nn.Module:
+    """The network that a learned method is to use."""
+    if network is None:
+        network = _shelved(method, noise, channels, device)
+    if not isinstance(network, TrainedNetwork):
+        if not isinstance(network, torch.nn.Module):
+            raise UserError(f"The network {network!r} cannot be used; give a name, or what load_network returned.")
+        return network
+    trained = parse_method(network.method)
+    same = trained.settings(training_only=True) == method.settings(training_only=True)
+    if trained.name != method.name or not same:
+        raise UserError(f"The network {network.name} was trained as {network.method}, not as {method.text}.")
+    if network.channels != channels:
+        raise UserError(f"The network {network.name} takes {network.channels} channels; the image has {channels}.")
+    return network.module
+
+
+def _shelved(method: LearnedMethod, noise: Noise, channels: int, device: str) -> TrainedNetwork:
+    """The trained network that fits, as in a run."""
+    from denoisebench.training.weights import Shelf, read_folder, weights_folders
+
+    folders = weights_folders()
+    weights = Shelf(folders).find(method, noise.id, channels)
+    if weights is not None:
+        return _trained(weights, device)
+    stems = sorted({stem for folder in folders for stem in read_folder(folder) if stem.startswith(f"{method.name}-")})
+    kind = "gray" if channels == 1 else "colour"
+    here = f"Trained networks of {method.name}: {', '.join(stems)}." if stems else "It has no trained networks here."
+    raise UserError(
+        f"No trained network of {method.text} for {noise.id} and {kind} images is known. {here} Train one with "
+        f"`denoisebench weights train --methods '{method.text}' --noise {noise.id if not noise.real else 'gauss25'} "
+        f"--channels {channels}`, set DENOISEBENCH_WEIGHTS to its folder, or give another with network=."
+    )
