@@ -27,7 +27,8 @@ class NLM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : estimate it from the image, or take the known level
+    sigma : str
+        'estimate' it from the image, or take the 'known' level.
     patch : int
         Side of the compared patches, in pixels.
     distance : int

@@ -84,7 +84,8 @@ class WNNM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : estimate it from the image, or take the known level
+    sigma : str
+        'estimate' it from the image, or take the 'known' level.
     iterations : int | None
         At most this many; none: as many as sigma asks for.
     """

@@ -78,7 +78,7 @@ class Effect:
     images : str
         How many, as text.
     how : str
-        re-scored, re-denoised or re-trained.
+        Re-scored, re-denoised or re-trained.
     seconds : float
         What it cost.
     paper : PaperDoes

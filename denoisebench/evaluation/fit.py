@@ -81,10 +81,12 @@ def fit(
 
     Parameters
     ----------
-    method, known, recipe : PerImageMethod or NoiseInfo or FitRecipe
-        What to fit, what it is told, how long.
+    method : PerImageMethod
+        What to fit.
     noisy : FloatImage
         (H, W, C), padded.
+    known, recipe : NoiseInfo or FitRecipe
+        What it is told, how long.
     axes : Sequence[object]
         What the draws are seeded by.
     device : str

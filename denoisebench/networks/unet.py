@@ -23,7 +23,7 @@ LEVELS = 5
 
 
 class UNet(nn.Module):
-    """The modified U-Net.
+    """The modified U-Net: (N, C, H, W) in and out, H and W multiples of 32.
 
     Parameters
     ----------
@@ -37,8 +37,6 @@ class UNet(nn.Module):
         Of the LeakyReLU.
     init : {'default', 'he', 'small'}
         PyTorch's default; He normal with a linear last layer; or He normal (slope ignored) times 0.1.
-
-    Input and output are (N, C, H, W) with H and W multiples of 32.
 
     Attributes
     ----------

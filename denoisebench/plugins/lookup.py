@@ -43,14 +43,14 @@ def split_list(text: str) -> list[str]:
 def parse_method(text: str, network: str | None = None) -> Method:
     """Read ``name`` or ``name[key=value,...]``.
 
+    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
+
     Parameters
     ----------
     text : str
         With or without settings.
     network : str | None
         Of a learned method that names none and has none of its own, such as a blind-spot network.
-
-    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
     """
     match = _METHOD.fullmatch(text)
     if match is None:

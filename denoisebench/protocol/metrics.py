@@ -65,7 +65,7 @@ def psnr(result: AnyImage, clean: AnyImage, peak: float = 255.0) -> float:
     Returns
     -------
     float
-        dB; infinity for equal images.
+        In dB; infinity for equal images.
     """
     difference = np.subtract(result, clean, dtype=np.int32 if clean.dtype == np.uint8 else np.float64)
     error = float(np.mean(np.square(difference), dtype=np.float64))

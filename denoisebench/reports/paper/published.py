@@ -67,7 +67,7 @@ class Beside:
     paper : Value
         The published value.
     gap, paper_gap : float | None
-        dB above the network trained on clean images, in the same column; None without one.
+        How far in dB above the network trained on clean images, in the same column; None without one.
     """
 
     line: Line
