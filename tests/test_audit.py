@@ -273,7 +273,9 @@ def test_the_real_command_audits_a_real_run(image_folder: MakeFolder, plugin_fil
     assert "## toy [shift=0.02] on pictures, Gaussian σ∈[5,50]" in ran.stdout
     assert "re-denoised, equal" in ran.stdout
     assert "The paper has no value" in ran.stdout
-    assert {"audit.md", "audit.csv", "audit.tex", "cells"} == {path.name for path in (tmp_path / "out/audit").iterdir()}
+    assert {"audit.md", "audit.csv", "audit.tex", "cells", ".denoisebench-files.json"} == {
+        path.name for path in (tmp_path / "out/audit").iterdir()
+    }
     ran = real("audit", "out", "--methods", "b2u", *common)
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert ran.stderr.startswith("Error: Unknown method of this run 'b2u'.")

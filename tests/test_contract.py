@@ -91,8 +91,7 @@ PLAIN = """
     [
         ({"decorator": ""}, "settings", "@dataclass(frozen=True)"),
         ({"info": "label='Toy'"}, "metadata", "lacks licence"),
-        ({"info": "label='', licence='x'"}, "metadata", "lacks label"),
-        ({"told": "def told(self, family): return frozenset({Need.CLEAN})"}, "needs", "clean images"),
+        ({"told": "def told(self, family): return frozenset({Need.CLEAN})"}, "hooks", "told more than the needs"),
     ],
 )
 def test_a_broken_declaration_fails_its_own_rule(change: dict[str, str], rule: str, words: str, tmp_path: Path) -> None:
@@ -103,6 +102,14 @@ def test_a_broken_declaration_fails_its_own_rule(change: dict[str, str], rule: s
     (broken,) = failures("toy")
     assert broken.rule.startswith(rule)
     assert words in broken.detail
+
+
+def test_a_method_without_a_label_is_refused_on_import(tmp_path: Path) -> None:
+    path = tmp_path / "toy.py"
+    parts = {"decorator": "@dataclass(frozen=True)", "info": "label='', licence='x'", "told": ""}
+    path.write_text(dedent(PLAIN).format(**parts), encoding="utf-8")
+    with pytest.raises(UserError, match="the label of 1 to 400 characters"):
+        METHODS.add_file(path)
 
 
 def test_an_error_while_asking_whether_a_method_suits_is_a_verdict(tmp_path: Path) -> None:

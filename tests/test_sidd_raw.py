@@ -226,7 +226,7 @@ def test_a_submission_is_written_and_goes_on_where_it_was(
     assert len(calls) == 4 + 3, "three of six blocks were kept"
     path = Path(ran.out.strip())
     assert path.name == "SubmitRaw.mat"
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert {p.name for p in path.parent.iterdir()} == {path.name, ".denoisebench-files.json"}
     found = loadmat(path, squeeze_me=True)
     assert found["DenoisedBlocksRaw"].shape == SHAPE
     assert found["DenoisedBlocksRaw"].dtype == np.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
 
 #: Environment variable that a worker hands down: its descendants are known by it when their parents are gone.
 MARK = "DENOISEBENCH_WORKER"
-# A process may start others while it is being ended.
-_SWEEPS = 5
+# A process may start others while it is being ended, and takes a moment to go.
+_END_SECONDS = 2.0
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -52,22 +53,23 @@ def end(processes: Iterable[psutil.Process]) -> None:
 
 def end_marked(marks: Collection[str]) -> None:
     """End whatever has inherited one of the marks."""
-    for _ in range(_SWEEPS):
-        found = marked(marks)
-        if not found:
-            return
+    until = time.monotonic() + _END_SECONDS
+    while (found := marked(marks)) and time.monotonic() < until:
         end(found)
+        time.sleep(0.01)
 
 
 def end_own_but(others: Collection[psutil.Process]) -> None:
     """End what this process has started, but for some."""
-    for _ in range(_SWEEPS):
+    until = time.monotonic() + _END_SECONDS
+    while time.monotonic() < until:
         found = [process for process in descendants(os.getpid()) if process not in others]
         if not found:
             return
         end(found)
         for process in found:
             _forget(process)
+        time.sleep(0.01)
 
 
 def _forget(process: psutil.Process) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise, known_of
 from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.plugins.broken import BrokenMethod
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod, setting_flaw
 from denoisebench.plugins.parcel import PluginPickle
@@ -54,6 +56,9 @@ def check(text: str) -> Iterator[Verdict]:
         Verdict per rule, in order; rules that make no sense after a broken one are left out.
     """
     method = parse_method(text)
+    if isinstance(method, BrokenMethod):
+        yield Verdict("hooks: text, comparison and told() answer before any image", False, method.reason)
+        return
     yield _verdict("metadata: label and licence are given", partial(_metadata, method))
     yield _verdict("settings: frozen dataclass, and its text reads back", partial(_settings, method))
     yield _verdict(
@@ -152,7 +157,13 @@ def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
     before = draw.noisy.copy()
     fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
     route = Route(method, _network(method, channels), noise, fitting=fitting)
-    results = [denoise(route, draw, Place("contract", "astronaut", 0)).image for _ in range(2)]
+    results = []
+    for seed in range(2):
+        # What a method draws from the generators of the process differs from call to call, as it would in a run.
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        results.append(denoise(route, draw, Place("contract", "astronaut", 0)).image)
     if not np.array_equal(before, draw.noisy):
         return "the noisy image was changed in place"
     if not np.array_equal(results[0], results[1]):
