@@ -57,14 +57,17 @@ class AnscombeBM3D(PlainMethod):
 
     Parameters
     ----------
-    inverse : exact, closed form, asymptotic or algebraic. Mean PSNR of 256x256 crops of four Kodak images:
+    inverse : {'exact', 'closed', 'asymptotic', 'algebraic'}
+        Exact, closed form, asymptotic or algebraic. Mean PSNR of 256x256 crops of four Kodak images:
 
         lambda    exact   closed   asymptotic
              2   24.542   24.534       21.732
              5   26.823   26.819       26.461
             30   30.815   30.818       30.812
-    colour : filter the channels together (CBM3D) or apart
-    threads : processor threads of one image; 1 repeats to the last bit, 0 takes all cores
+    colour : {'together', 'apart'}
+        Filter the channels together (CBM3D) or apart.
+    threads : int
+        Processor threads of one image; 1 repeats to the last bit, 0 takes all cores.
     """
 
     inverse: Literal["exact", "closed", "asymptotic", "algebraic"] = "exact"

@@ -60,18 +60,29 @@ class B2U(LearnedMethod):
 
     Parameters
     ----------
-    stride : side s of the mask cell, 2, 4 or 8
-    eta : weight of the blind-spot term
-    lambda_s, lambda_f : first and last lambda
-    masks : masks drawn per image and training step; none: all stride^2
-    ramp_start : progress at which lambda starts to rise; none: the released rule, from 0.8 for a single noise level,
-        0.4 for a range, to the end
-    ramp_end : progress at which lambda has reached lambda_f; if not after the start, it jumps there
-    revisible : A or B, the two signs of the re-visible loss
-    mapper : global, or random for the ablation
-    visible : false drops the visible term: loss = mean d1^2
-    output : exp, dn or mid
-    blend : lambda of the ``mid`` output; none: lambda_f
+    stride : {2, 4, 8}
+        Side s of the mask cell, 2, 4 or 8.
+    eta : float
+        Weight of the blind-spot term.
+    lambda_s, lambda_f : float
+        First and last lambda.
+    masks : int | None
+        Masks drawn per image and training step; none: all stride^2.
+    ramp_start : float | None
+        Progress at which lambda starts to rise; none: the released rule, from 0.8 for a single noise level, 0.4 for a
+        range, to the end.
+    ramp_end : float
+        Progress at which lambda has reached lambda_f; if not after the start, it jumps there.
+    revisible : {'A', 'B'}
+        A or B, the two signs of the re-visible loss.
+    mapper : {'global', 'random'}
+        Global, or random for the ablation.
+    visible : bool
+        False drops the visible term: loss = mean d1^2.
+    output : {'exp', 'dn', 'mid'}
+        Exp, dn or mid.
+    blend : float | None
+        Lambda of the ``mid`` output; none: lambda_f.
     """
 
     stride: Literal[2, 4, 8] = 4

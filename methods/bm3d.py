@@ -29,10 +29,12 @@ class BM3D(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : 'estimate' the Gaussian standard deviation per image, or take the 'known' one
-    threads : processor threads of one image; 1 repeats to the last bit. With more (0: all cores) the sums of
-        the aggregation run in varying order: other bits, the same PSNR to 1e-4 dB. One thread is the default
-        because two save little: a 512x768 colour image took 61 s with one and 43 s with two, on two cores.
+    sigma : str
+        'estimate' the Gaussian standard deviation per image, or take the 'known' one.
+    threads : int
+        Processor threads of one image; 1 repeats to the last bit. With more (0: all cores) the sums of the aggregation
+        run in varying order: other bits, the same PSNR to 1e-4 dB. One thread is the default because two save little: a
+        512x768 colour image took 61 s with one and 43 s with two, on two cores.
     """
 
     threads: int = 1

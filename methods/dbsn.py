@@ -68,10 +68,14 @@ class DBSN(LearnedMethod):
 
     Parameters
     ----------
-    objective, covariance : of the variances
-    gamma, gamma_of : factor on the noise's precision or variance when denoising
-    student : network to distil into, or none
-    ranged : run on ranges of levels too
+    objective, covariance : {'staged', 'bound', 'likelihood'} or {'full', 'diagonal'}
+        Of the variances.
+    gamma, gamma_of : float or {'precision', 'variance'}
+        Factor on the noise's precision or variance when denoising.
+    student : str
+        Network to distil into, or none.
+    ranged : bool
+        Run on ranges of levels too.
     """
 
     network: str = "dbsn"

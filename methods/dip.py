@@ -30,9 +30,12 @@ class DIP(PerImageMethod):
 
     Parameters
     ----------
-    lr : learning rate of Adam
-    jitter : standard deviation of the noise that is added to the input in every step
-    decay : of the running mean of outputs
+    lr : float
+        Learning rate of Adam.
+    jitter : float
+        Standard deviation of the noise that is added to the input in every step.
+    decay : float
+        Of the running mean of outputs.
     """
 
     lr: float = 0.01

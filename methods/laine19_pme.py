@@ -53,9 +53,12 @@ class Laine19PME(LearnedMethod):
 
     Parameters
     ----------
-    level : known to the method, or learned as one number for all images or one per image
-    assume : the noise model that is told, or this one
-    output : posterior mean, or the mean of the prior, which is blind to the pixel itself
+    level : {'known', 'global', 'image'}
+        Known to the method, or learned as one number for all images or one per image.
+    assume : {'told', 'gauss', 'poisson'}
+        The noise model that is told, or this one.
+    output : {'posterior', 'mean'}
+        Posterior mean, or the mean of the prior, which is blind to the pixel itself.
     """
 
     network: str = "blindspot"

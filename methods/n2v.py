@@ -27,8 +27,10 @@ class N2V(LearnedMethod):
 
     Parameters
     ----------
-    perc : hidden pixels in per cent
-    radius : of the replacement window, in pixels
+    perc : float
+        Hidden pixels in per cent.
+    radius : int
+        Of the replacement window, in pixels.
     """
 
     perc: float = 1.5

@@ -32,7 +32,8 @@ class NBR2NBR(LearnedMethod):
 
     Parameters
     ----------
-    gamma : final weight of the regulariser (2 for synthetic noise; 16 for SIDD)
+    gamma : float
+        Final weight of the regulariser (2 for synthetic noise; 16 for SIDD).
     """
 
     gamma: float = 2.0

@@ -27,10 +27,14 @@ class NLM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : estimate it from the image, or take the known level
-    patch : side of the compared patches, in pixels
-    distance : reach of the search window, in pixels
-    strength : h in units of sigma
+    sigma : str
+        'estimate' it from the image, or take the 'known' level.
+    patch : int
+        Side of the compared patches, in pixels.
+    distance : int
+        Reach of the search window, in pixels.
+    strength : float
+        H in units of sigma.
     """
 
     patch: int = 5

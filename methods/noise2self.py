@@ -34,9 +34,12 @@ class Noise2Self(LearnedMethod):
 
     Parameters
     ----------
-    stride : side s of the cell with one hidden pixel
-    mode : what hidden pixels are replaced with
-    output : plain or invariant
+    stride : int
+        Side s of the cell with one hidden pixel.
+    mode : {'interpolate', 'zero'}
+        What hidden pixels are replaced with.
+    output : {'plain', 'invariant'}
+        Plain or invariant.
     """
 
     stride: int = 4

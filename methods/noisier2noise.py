@@ -34,9 +34,12 @@ class Noisier2Noise(LearnedMethod):
 
     Parameters
     ----------
-    alpha : scale of the added noise
-    passes : noisier images averaged per image
-    output : what the network's output stands for, the clean or the noisy image
+    alpha : float
+        Scale of the added noise.
+    passes : int
+        Noisier images averaged per image.
+    output : {'clean', 'noisy'}
+        What the network's output stands for, the clean or the noisy image.
     """
 
     alpha: float = 1.0

@@ -30,8 +30,10 @@ class NoisyAsClean(PerImageMethod):
 
     Parameters
     ----------
-    lr : first learning rate of Adam
-    blocks : residual blocks
+    lr : float
+        First learning rate of Adam.
+    blocks : int
+        Residual blocks.
     """
 
     lr: float = 1e-3

@@ -54,8 +54,10 @@ class PN2V(LearnedMethod):
 
     Parameters
     ----------
-    samples : K, of every pixel and channel
-    output : posterior mean, or mean of the prior
+    samples : int
+        K, of every pixel and channel.
+    output : {'posterior', 'mean'}
+        Posterior mean, or mean of the prior.
     """
 
     samples: int = 128

@@ -27,8 +27,10 @@ class R2R(LearnedMethod):
 
     Parameters
     ----------
-    alpha : scale of the noise added to the input
-    passes : recorrupted inputs averaged per image
+    alpha : float
+        Scale of the noise added to the input.
+    passes : int
+        Recorrupted inputs averaged per image.
     """
 
     alpha: float = 0.5

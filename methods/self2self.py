@@ -31,10 +31,14 @@ class Self2Self(PerImageMethod):
 
     Parameters
     ----------
-    keep : share of the values that a mask keeps
-    dropout : share of the features that are dropped
-    passes : averaged to denoise
-    lr : learning rate of Adam
+    keep : float
+        Share of the values that a mask keeps.
+    dropout : float
+        Share of the features that are dropped.
+    passes : int
+        Averaged to denoise.
+    lr : float
+        Learning rate of Adam.
     """
 
     keep: float = 0.7

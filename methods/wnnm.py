@@ -84,8 +84,10 @@ class WNNM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : estimate it from the image, or take the known level
-    iterations : at most this many; none: as many as sigma asks for
+    sigma : str
+        'estimate' it from the image, or take the 'known' level.
+    iterations : int | None
+        At most this many; none: as many as sigma asks for.
     """
 
     iterations: int | None = None
@@ -203,13 +205,17 @@ def aggregate(
 
     Parameters
     ----------
-    patches : (N, patch^2), all patches of the plane
-    groups : (references, n), indices into them, that of the reference first
-    levels : (N,), standard deviation of the noise in each patch
+    patches : torch.Tensor
+        (N, patch^2), all patches of the plane.
+    groups : torch.Tensor
+        (references, n), indices into them, that of the reference first.
+    levels : torch.Tensor
+        (N,), standard deviation of the noise in each patch.
 
     Returns
     -------
-    (height, width)
+    torch.Tensor
+        (height, width).
     """
     total, times = torch.zeros_like(patches), patches.new_zeros(len(patches))
     for some in groups.split(GROUPS):  # type: ignore[no-untyped-call]

@@ -29,7 +29,8 @@ class ZSN2N(PerImageMethod):
 
     Parameters
     ----------
-    lr : first learning rate
+    lr : float
+        First learning rate.
     """
 
     lr: float = 1e-3

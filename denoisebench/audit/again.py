@@ -22,9 +22,12 @@ class Again:
 
     Parameters
     ----------
-    clean, noisy, result : (H, W, C); the noisy image and the result as floats of about 0..1, not clipped
-    psnr, ssim : of the result, scored now
-    moved : how far the PSNR is from the stored one in dB; 0 where it came out the same
+    clean, noisy, result : AnyImage or FloatImage
+        (H, W, C); the noisy image and the result as floats of about 0..1, not clipped.
+    psnr, ssim : float
+        Of the result, scored now.
+    moved : float
+        How far the PSNR is from the stored one in dB; 0 where it came out the same.
     """
 
     clean: AnyImage

@@ -73,11 +73,16 @@ class Effect:
 
     Parameters
     ----------
-    psnr, ssim : alternative minus as run
-    images : how many, as text
-    how : re-scored, re-denoised or re-trained
-    seconds : what it cost
-    paper : see `Toggle`
+    psnr, ssim : Change | None
+        Alternative minus as run.
+    images : str
+        How many, as text.
+    how : str
+        Re-scored, re-denoised or re-trained.
+    seconds : float
+        What it cost.
+    paper : PaperDoes
+        See `Toggle`.
     """
 
     detail: str
@@ -99,12 +104,18 @@ class Ledger:
 
     Parameters
     ----------
-    subject : the cell
-    psnr, ssim, rows : stored means over all rows of the cell
-    effects : the first is the run itself, computed again
-    reproduced : whether the stored scores came out again, up to `ROUNDING`
-    redraw : how far another draw of the noise moves the mean of the audited images, in dB, one standard deviation
-    perfect : stored rows that equal their reference and are in no mean of PSNR
+    subject : ReproducibleCell
+        The cell.
+    psnr, ssim, rows : float or int
+        Stored means over all rows of the cell.
+    effects : Sequence[Effect]
+        The first is the run itself, computed again.
+    reproduced : bool
+        Whether the stored scores came out again, up to `ROUNDING`.
+    redraw : float | None
+        How far another draw of the noise moves the mean of the audited images, in dB, one standard deviation.
+    perfect : int
+        Stored rows that equal their reference and are in no mean of PSNR.
     """
 
     subject: ReproducibleCell
@@ -141,9 +152,12 @@ def audit(store: Store, cells: Sequence[ReproducibleCell], request: AuditRequest
 
     Parameters
     ----------
-    store : of the run; results go to its folder ``audit/``
-    cells : what to audit
-    request : how
+    store : Store
+        Of the run; results go to its folder ``audit/``.
+    cells : Sequence[ReproducibleCell]
+        What to audit.
+    request : AuditRequest
+        How.
 
     Raises
     ------
@@ -215,8 +229,10 @@ class _Bench:
 
         Parameters
         ----------
-        setup, job : how to denoise, and the training that the setup needs
-        scorings : the first is the suite's own
+        setup, job : Setup or TrainingJob | None
+            How to denoise, and the training that the setup needs.
+        scorings : Sequence[Scoring]
+            The first is the suite's own.
         """
         cells = {scoring.id: self._cell(subject, setup, scoring) for scoring in scorings}
         missing = [pair for pair in pairs if any(pair not in cell.rows for cell in cells.values())]

@@ -24,11 +24,16 @@ class Scoring:
 
     Parameters
     ----------
-    id : stored with the scores
-    detail, run, alternative : what is different, how the suite does it, how this one does
-    source : who scores like this
-    score : (result, clean) to (PSNR, SSIM); the result is (H, W, C), white = 1.0, neither clipped nor rounded
-    colour : exists for colour images only
+    id : str
+        Stored with the scores.
+    detail, run, alternative : str
+        What is different, how the suite does it, how this one does.
+    source : str
+        Who scores like this.
+    score : Callable[[FloatImage, UIntImage], tuple[float, float]]
+        (result, clean) to (PSNR, SSIM); the result is (H, W, C), white = 1.0, neither clipped nor rounded.
+    colour : bool
+        Exists for colour images only.
     """
 
     id: str

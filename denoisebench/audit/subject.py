@@ -34,11 +34,16 @@ class CellFilter:
 
     Parameters
     ----------
-    methods, noises : texts as in the table; empty for all, then without the lines that are in every table
-    datasets : the only sets wanted, or empty for all; a folder of the user's own must be given here
-    roots : folders searched for data
-    shelf : weights
-    device : instead of that of the run, or None
+    methods, noises : Sequence[str]
+        Texts as in the table; empty for all, then without the lines that are in every table.
+    datasets : Sequence[DataSet]
+        The only sets wanted, or empty for all; a folder of the user's own must be given here.
+    roots : Sequence[Path]
+        Folders searched for data.
+    shelf : Shelf
+        Weights.
+    device : str | None
+        Instead of that of the run, or None.
     """
 
     methods: Sequence[str] = ()
@@ -55,13 +60,20 @@ class ReproducibleCell:
 
     Parameters
     ----------
-    stored : the cell
-    method, noise, dataset : as run
-    device : torch device to use now
-    fit : of a per-image method, else None
-    network : where the trained network is, or None
-    changes : sentences about what is not as it was when the cell was computed
-    roots : folders searched for data
+    stored : StoredCell
+        The cell.
+    method, noise, dataset : Method or Noise or DataSet
+        As run.
+    device : str
+        Torch device to use now.
+    fit : FitRecipe | None
+        Of a per-image method, else None.
+    network : Weights | None
+        Where the trained network is, or None.
+    changes : Sequence[str]
+        Sentences about what is not as it was when the cell was computed.
+    roots : Sequence[Path]
+        Folders searched for data.
     """
 
     stored: StoredCell

@@ -41,10 +41,14 @@ class Setup:
 
     Parameters
     ----------
-    draws, after : source of noise, and what is done to a noisy image ('', 'clip', 'uint8')
-    padding, settings : as `Protocol` and `Method` have them
-    dataset : where the images are from
-    training : '' for the network of the run, else the key of another training
+    draws, after : str
+        Source of noise, and what is done to a noisy image ('', 'clip', 'uint8').
+    padding, settings : str or Mapping[str, Any]
+        As `Protocol` and `Method` have them.
+    dataset : str
+        Where the images are from.
+    training : str
+        '' for the network of the run, else the key of another training.
     """
 
     draws: str
@@ -61,13 +65,20 @@ class Toggle:
 
     Parameters
     ----------
-    detail, run, alternative, source : for the ledger
-    setup, scoring : what has to be computed
-    kind : how the effect is read off: 'paired' rows, another 'list' of images, or the mean error 'pooled'
-    pairs : what to compute where that is not the images under audit
-    job : the training it needs
-    skip : why it is not measured, or ''
-    paper : whether the Blind2Unblind paper does so, by its released tests
+    detail, run, alternative, source : str
+        For the ledger.
+    setup, scoring : Setup or Scoring
+        What has to be computed.
+    kind : {'paired', 'list', 'pooled'}
+        How the effect is read off: 'paired' rows, another 'list' of images, or the mean error 'pooled'.
+    pairs : Sequence[Pair] | None
+        What to compute where that is not the images under audit.
+    job : TrainingJob | None
+        The training it needs.
+    skip : str
+        Why it is not measured, or ''.
+    paper : PaperDoes
+        Whether the Blind2Unblind paper does so, by its released tests.
     """
 
     detail: str
@@ -94,11 +105,16 @@ class AuditRequest:
 
     Parameters
     ----------
-    images : how many per cell, None for all
-    settings : further alternatives, as (name, text)
-    retrain : members of `RETRAIN` that may be trained for
-    roots : folders searched for data
-    details : the only ones wanted, as ``detail`` or ``detail=alternative``; empty for all
+    images : int | None
+        How many per cell, None for all.
+    settings : Sequence[tuple[str, str]]
+        Further alternatives, as (name, text).
+    retrain : Sequence[str]
+        Members of `RETRAIN` that may be trained for.
+    roots : Sequence[Path]
+        Folders searched for data.
+    details : Sequence[str]
+        The only ones wanted, as ``detail`` or ``detail=alternative``; empty for all.
     """
 
     images: int | None = int(DEFAULT_IMAGES)

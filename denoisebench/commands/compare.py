@@ -91,8 +91,10 @@ def differences(cells: Sequence[StoredCell], names: Sequence[str], reference: st
 
     Parameters
     ----------
-    names, reference : see `denoisebench.reports.statistics.against`
-    form : one of `FORMATS`, or None for what suits the output
+    names, reference : Sequence[str] or str
+        See `denoisebench.reports.statistics.against`.
+    form : str | None
+        One of `FORMATS`, or None for what suits the output.
     """
     from denoisebench.reports import grid, versus
     from denoisebench.reports.statistics import against, groups_of

@@ -68,9 +68,12 @@ def whole_number(option: str, text: str, low: int, high: int, others: str = "") 
 
     Parameters
     ----------
-    option, text : as given
-    low, high : bounds, included
-    others : what else is allowed, for the message
+    option, text : str
+        As given.
+    low, high : int
+        Bounds, included.
+    others : str
+        What else is allowed, for the message.
 
     Raises
     ------

@@ -34,9 +34,12 @@ class Owner:
 
     Parameters
     ----------
-    host : machine, boot and process namespace; processes can be looked up only on the same one
-    pid, started : the process and when it began, because numbers are used again
-    run : differs between two runs of one process
+    host : str
+        Machine, boot and process namespace; processes can be looked up only on the same one.
+    pid, started : int or float
+        The process and when it began, because numbers are used again.
+    run : str
+        Differs between two runs of one process.
     """
 
     host: str

@@ -17,7 +17,8 @@ def keep_freed_memory() -> bool:
 
     Returns
     -------
-    Whether it took effect; on systems without glibc nothing happens.
+    bool
+        Whether it took effect; on systems without glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -25,13 +25,17 @@ def write_own(folder: Path, contents: Mapping[str, bytes], source: str = "") -> 
 
     Parameters
     ----------
-    folder : exists
-    contents : by file name
-    source : digest of what they were made from, for `is_fresh`
+    folder : Path
+        Exists.
+    contents : Mapping[str, bytes]
+        By file name.
+    source : str
+        Digest of what they were made from, for `is_fresh`.
 
     Returns
     -------
-    A sentence for every file of somebody else's that is now kept under another name
+    list[str]
+        A sentence for every file of somebody else's that is now kept under another name.
 
     Raises
     ------

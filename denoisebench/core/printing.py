@@ -20,7 +20,8 @@ class Forgiving:
 
     Parameters
     ----------
-    stream : what is written to; None where the process was started without one
+    stream : TextIO | None
+        What is written to; None where the process was started without one.
     """
 
     def __init__(self, stream: TextIO | None) -> None:

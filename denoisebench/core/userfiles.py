@@ -24,8 +24,10 @@ def load_user_file(path: Path, kind: str) -> ModuleType:
 
     Parameters
     ----------
-    path : the file
-    kind : what it is to hold, for messages: 'Plugin', 'Network'
+    path : Path
+        The file.
+    kind : str
+        What it is to hold, for messages: 'Plugin', 'Network'.
 
     Raises
     ------

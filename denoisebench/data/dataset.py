@@ -146,9 +146,12 @@ class DataSet:
 
         Parameters
         ----------
-        results : (images, H, W, channels), in the order of `images`, not clipped
-        seconds : that denoising them took
-        label : of the method
+        results : FloatImage
+            (images, H, W, channels), in the order of `images`, not clipped.
+        seconds : float
+            That denoising them took.
+        label : str
+            Of the method.
         """
         raise NotImplementedError
 
@@ -179,7 +182,8 @@ class FolderSet(DataSet):
 
     Parameters
     ----------
-    roots : folders to search for one of ``folders``
+    roots : Sequence[Path]
+        Folders to search for one of ``folders``.
     """
 
     #: Names the folder may have below a data root; the first is the one we ask for.
@@ -363,7 +367,8 @@ class OwnFolder(FolderSet):
 
     Parameters
     ----------
-    path : the folder; its name stands for the set in seeds and tables
+    path : Path
+        The folder; its name stands for the set in seeds and tables.
     """
 
     source = "the user's own folder"

@@ -65,8 +65,10 @@ def status(kinds: Iterable[type[DataSet]], roots: Sequence[Path]) -> list[Status
 
     Parameters
     ----------
-    kinds : classes of data sets
-    roots : folders to search, see `denoisebench.data.dataset.data_roots`
+    kinds : Iterable[type[DataSet]]
+        Classes of data sets.
+    roots : Sequence[Path]
+        Folders to search, see `denoisebench.data.dataset.data_roots`.
     """
     return [_status(kind, roots) for kind in kinds]
 
@@ -117,13 +119,17 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
 
     Parameters
     ----------
-    kind : a data set that declares an `Archive`
-    root : where the set's folder is made
-    progress : called with what is being done
+    kind : type[DataSet]
+        A data set that declares an `Archive`.
+    root : Path
+        Where the set's folder is made.
+    progress : Progress
+        Called with what is being done.
 
     Returns
     -------
-    the folder of the images
+    Path
+        The folder of the images.
 
     Raises
     ------

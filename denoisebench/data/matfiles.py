@@ -24,7 +24,8 @@ def read_mat(path: Path, key: str, sha256: str | None = None) -> npt.NDArray[Any
 
     Parameters
     ----------
-    sha256 : what the file must be, if that is known
+    sha256 : str | None
+        What the file must be, if that is known.
 
     Raises
     ------
@@ -89,8 +90,10 @@ class MatImage:
 
     Parameters
     ----------
-    path, key : where it is; two axes of even length
-    unchanged : raises if the file is not what it was when it was hashed; called whenever it is opened
+    path, key : Path or str
+        Where it is; two axes of even length.
+    unchanged : Callable[[], None]
+        Raises if the file is not what it was when it was hashed; called whenever it is opened.
     """
 
     dtype = np.dtype(np.float32)

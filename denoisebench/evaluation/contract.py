@@ -45,11 +45,13 @@ def check(text: str) -> Iterator[Verdict]:
 
     Parameters
     ----------
-    text : as on the command line; a learned method is checked with an untrained network
+    text : str
+        As on the command line; a learned method is checked with an untrained network.
 
     Yields
     ------
-    Verdict per rule, in order; rules that make no sense after a broken one are left out
+    Iterator[Verdict]
+        Verdict per rule, in order; rules that make no sense after a broken one are left out.
     """
     method = parse_method(text)
     yield _verdict("metadata: label and licence are given", partial(_metadata, method))

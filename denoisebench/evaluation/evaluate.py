@@ -44,9 +44,12 @@ class Fitting:
 
     Parameters
     ----------
-    recipe : how long
-    checkpoint : where a long fit leaves its state, or None; `of` makes one path per image of it
-    report : is told the finished fraction of the image at hand
+    recipe : FitRecipe
+        How long.
+    checkpoint : Path | None
+        Where a long fit leaves its state, or None; `of` makes one path per image of it.
+    report : Report
+        Is told the finished fraction of the image at hand.
     """
 
     recipe: FitRecipe

@@ -33,8 +33,10 @@ class FitRecipe:
 
     Parameters
     ----------
-    budget : steps, or minutes
-    precision : 'float32', or 'bfloat16' for the passes through the network
+    budget : Budget
+        Steps, or minutes.
+    precision : str
+        'float32', or 'bfloat16' for the passes through the network.
     """
 
     budget: Budget
@@ -79,16 +81,25 @@ def fit(
 
     Parameters
     ----------
-    method, known, recipe : what to fit, what it is told, how long
-    noisy : (H, W, C), padded
-    axes : what the draws are seeded by
-    device : torch device
-    checkpoint : file to leave a long fit in, and to go on from
-    report : is called after every step with the finished fraction and a short text
+    method : PerImageMethod
+        What to fit.
+    noisy : FloatImage
+        (H, W, C), padded.
+    known, recipe : NoiseInfo or FitRecipe
+        What it is told, how long.
+    axes : Sequence[object]
+        What the draws are seeded by.
+    device : str
+        Torch device.
+    checkpoint : Path | None
+        File to leave a long fit in, and to go on from.
+    report : Report
+        Is called after every step with the finished fraction and a short text.
 
     Returns
     -------
-    (H, W, C), not clipped, and the number of steps
+    tuple[FloatImage, int]
+        (H, W, C), not clipped, and the number of steps.
 
     Raises
     ------

@@ -25,7 +25,8 @@ class Claims:
 
     Parameters
     ----------
-    folder : ``claims/`` of the results folder, made when first needed
+    folder : Path
+        ``claims/`` of the results folder, made when first needed.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -24,8 +24,10 @@ def cell_labels(
 
     Parameters
     ----------
-    record : of its network, if it has one
-    written : reports list cells in this order, so those of one run must differ
+    record : Mapping[str, Any] | None
+        Of its network, if it has one.
+    written : datetime
+        Reports list cells in this order, so those of one run must differ.
     """
     method = cell.method
     found: dict[str, Any] = {

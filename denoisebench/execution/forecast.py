@@ -68,11 +68,16 @@ class Cost:
 
     Parameters
     ----------
-    images : to denoise
-    trains : whether it needs a training that no earlier cell pays for
-    steps : of that training; 0 for one that is limited by time
-    seconds : of training and denoising together; None where nothing comparable was ever timed
-    source : what the seconds are taken from
+    images : int
+        To denoise.
+    trains : bool
+        Whether it needs a training that no earlier cell pays for.
+    steps : int
+        Of that training; 0 for one that is limited by time.
+    seconds : float | None
+        Of training and denoising together; None where nothing comparable was ever timed.
+    source : str
+        What the seconds are taken from.
     """
 
     images: int
@@ -179,9 +184,12 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
 
     Parameters
     ----------
-    planned : what is to be done
-    store : the results folder
-    training_images : number of training images (or captures) by the name of their data set, for budgets in epochs
+    planned : Sequence[Planned]
+        What is to be done.
+    store : Store
+        The results folder.
+    training_images : Mapping[str, int]
+        Number of training images (or captures) by the name of their data set, for budgets in epochs.
     """
     if not any(entry.missing for entry in planned):
         return [Cost(0, False, 0, 0.0, "") for _ in planned]

@@ -17,9 +17,12 @@ class Planned:
 
     Parameters
     ----------
-    cell : the cell
-    stored : what is stored of it
-    missing : (image, repeat) pairs to compute
+    cell : Cell
+        The cell.
+    stored : StoredCell
+        What is stored of it.
+    missing : Sequence[tuple[str, int]]
+        (image, repeat) pairs to compute.
     """
 
     cell: Cell

@@ -27,9 +27,12 @@ class Outcome:
 
     Parameters
     ----------
-    cells : the stored cell of every planned cell that has rows, in order
-    skipped, failed : title and reason
-    computed : rows that were computed now
+    cells : list[StoredCell]
+        The stored cell of every planned cell that has rows, in order.
+    skipped, failed : list[tuple[str, str]]
+        Title and reason.
+    computed : int
+        Rows that were computed now.
     """
 
     cells: list[StoredCell] = field(default_factory=list)
@@ -51,7 +54,8 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
 
     Parameters
     ----------
-    executor : where tasks run; this process by default. It is closed at the end.
+    executor : Executor | None
+        Where tasks run; this process by default. It is closed at the end.
 
     Raises
     ------
@@ -129,7 +133,8 @@ def train_only(
 
     Returns
     -------
-    weights file by title, and (title, reason) of those that failed or ran out of time at ``until``
+    tuple[dict[str, str], list[tuple[str, str]]]
+        Weights file by title, and (title, reason) of those that failed or ran out of time at ``until``.
     """
     if experiment.train_data is not None and experiment.train_data.real:
         channels = experiment.train_data.channels

@@ -166,7 +166,8 @@ class Done:
 
     Parameters
     ----------
-    busy, method, metrics : seconds in all, in method and network (or training), in scoring
+    busy, method, metrics : float
+        Seconds in all, in method and network (or training), in scoring.
     """
 
     busy: float
@@ -180,9 +181,12 @@ class Failed:
 
     Parameters
     ----------
-    reason : one sentence
-    trace : the traceback of what nobody foresaw
-    broken : the process was interrupted anywhere, in an import say, and should do nothing else
+    reason : str
+        One sentence.
+    trace : str
+        The traceback of what nobody foresaw.
+    broken : bool
+        The process was interrupted anywhere, in an import say, and should do nothing else.
     """
 
     reason: str

@@ -48,14 +48,22 @@ class Cell:
 
     Parameters
     ----------
-    method, noise, dataset : what is run
-    protocol : how it is scored
-    preparation : what the method needs first: nothing, a training, weights, or a fit to each image
-    seed : of the method's own draws while denoising
-    tile : side of the tiles for its network, see `denoisebench.evaluation.evaluate.Route`
-    wanted : (image, repeat) pairs
-    identity : everything that decides the rows
-    skip : why this cell cannot run, or ''
+    method, noise, dataset : Method or Noise or DataSet
+        What is run.
+    protocol : Protocol
+        How it is scored.
+    preparation : Preparation
+        What the method needs first: nothing, a training, weights, or a fit to each image.
+    seed : int
+        Of the method's own draws while denoising.
+    tile : int | None
+        Side of the tiles for its network, see `denoisebench.evaluation.evaluate.Route`.
+    wanted : Sequence[tuple[str, int]]
+        (image, repeat) pairs.
+    identity : Mapping[str, Any]
+        Everything that decides the rows.
+    skip : str
+        Why this cell cannot run, or ''.
     """
 
     method: Method
@@ -97,20 +105,34 @@ class Experiment:
 
     Parameters
     ----------
-    methods, noises, datasets : every combination is a cell
-    repeats : draws of noise per image; None for the paper's number of each set
-    recipe : training of the learned methods
-    image_budget, image_precision : of the per-image methods, as `denoisebench.evaluation.fit.fit_recipe` reads them
-    train_data : the training images, or None to choose by `AUTO_TRAINING`
-    draws : 'counter' or 'legacy'
-    seed : of noise, training and methods
-    trainings : of each learned method that has no weights, from seeds ``seed``, ``seed + 1`` and so on
-    padding : 'side' or 'square'
-    device : 'cpu', 'cuda' or 'mps'
-    roots : folders searched for data
-    tile : side of the tiles large images are denoised in, 0 for none, None to choose by size
-    shelf : weights that are used where they fit; None to train every learned method by `recipe`
-    scored : results are compared with references; not so for a file that is sent to a server
+    methods, noises, datasets : Sequence[Method] or Sequence[Noise] or Sequence[DataSet]
+        Every combination is a cell.
+    repeats : int | None
+        Draws of noise per image; None for the paper's number of each set.
+    recipe : Recipe
+        Training of the learned methods.
+    image_budget, image_precision : str | None or str
+        Of the per-image methods, as `denoisebench.evaluation.fit.fit_recipe` reads them.
+    train_data : DataSet | None
+        The training images, or None to choose by `AUTO_TRAINING`.
+    draws : str
+        'counter' or 'legacy'.
+    seed : int
+        Of noise, training and methods.
+    trainings : int
+        Of each learned method that has no weights, from seeds ``seed``, ``seed + 1`` and so on.
+    padding : str
+        'side' or 'square'.
+    device : str
+        'cpu', 'cuda' or 'mps'.
+    roots : Sequence[Path]
+        Folders searched for data.
+    tile : int | None
+        Side of the tiles large images are denoised in, 0 for none, None to choose by size.
+    shelf : Shelf | None
+        Weights that are used where they fit; None to train every learned method by `recipe`.
+    scored : bool
+        Results are compared with references; not so for a file that is sent to a server.
     """
 
     methods: Sequence[Method]
@@ -180,9 +202,12 @@ class Experiment:
 
         Parameters
         ----------
-        channels : of a set for synthetic noise
-        noise : real noise needs a set with captures
-        test : a test set of real captures may name the one that belongs to it
+        channels : int
+            Of a set for synthetic noise.
+        noise : Noise
+            Real noise needs a set with captures.
+        test : DataSet | None
+            A test set of real captures may name the one that belongs to it.
 
         Raises
         ------

@@ -77,9 +77,12 @@ class ExperimentFile:
 
     Parameters
     ----------
-    path, title : where it is, what it calls itself
-    options : of ``denoisebench run``, by parameter name
-    paper : the published table to print, or None
+    path, title : Path or str
+        Where it is, what it calls itself.
+    options : Mapping[str, Any]
+        Of ``denoisebench run``, by parameter name.
+    paper : PaperPart | None
+        The published table to print, or None.
     """
 
     path: Path
@@ -93,8 +96,10 @@ def read_experiment(path: Path, allowed: Collection[str]) -> ExperimentFile:
 
     Parameters
     ----------
-    path : TOML file
-    allowed : parameter names of ``denoisebench run``
+    path : Path
+        TOML file.
+    allowed : Collection[str]
+        Parameter names of ``denoisebench run``.
 
     Raises
     ------

@@ -126,14 +126,19 @@ def forward_at(
 
     Parameters
     ----------
-    network : any network
-    x : (K N, C, H, W); copy k of the batch is ``x[k N:(k + 1) N]``
-    offsets : K pairs (row, column), each below ``stride``
-    stride : H and W are multiples of it
+    network : torch.nn.Module
+        Any network.
+    x : torch.Tensor
+        (K N, C, H, W); copy k of the batch is ``x[k N:(k + 1) N]``.
+    offsets : Sequence[tuple[int, int]]
+        K pairs (row, column), each below ``stride``.
+    stride : int
+        H and W are multiples of it.
 
     Returns
     -------
-    K tensors (N, C, H / stride, W / stride): ``network(copy k)[:, :, row::stride, column::stride]``
+    list[torch.Tensor]
+        K tensors (N, C, H / stride, W / stride): ``network(copy k)[:, :, row::stride, column::stride]``.
     """
     special = getattr(network, "forward_at", None)
     if special is not None:

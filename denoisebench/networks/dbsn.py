@@ -30,9 +30,12 @@ class DilatedBlindSpot(nn.Module):
 
     Parameters
     ----------
-    in_channels, out_channels : of the image and of the output
-    width : channels in between
-    blocks : per branch
+    in_channels, out_channels : int
+        Of the image and of the output.
+    width : int
+        Channels in between.
+    blocks : int
+        Per branch.
     """
 
     reach = 50

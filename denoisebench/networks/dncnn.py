@@ -23,9 +23,12 @@ class DnCNN(nn.Module):
 
     Parameters
     ----------
-    in_channels, out_channels : image channels; the input is added only if they are equal
-    width : channels of the hidden layers
-    depth : number of convolutions
+    in_channels, out_channels : int
+        Image channels; the input is added only if they are equal.
+    width : int
+        Channels of the hidden layers.
+    depth : int
+        Number of convolutions.
     """
 
     plain = False

@@ -41,9 +41,12 @@ def up_conv3x3(
 
     Parameters
     ----------
-    low : (N, L, H, W), upsampled to the nearest neighbour twofold
-    skip : (N, S, 2H, 2W)
-    weight : (O, L + S, 3, 3)
+    low : torch.Tensor
+        (N, L, H, W), upsampled to the nearest neighbour twofold.
+    skip : torch.Tensor
+        (N, S, 2H, 2W).
+    weight : torch.Tensor
+        (O, L + S, 3, 3).
     """
     return _UpConv3x3.apply(low, skip, weight, bias, slope)  # type: ignore[no-any-return,no-untyped-call]
 
@@ -60,12 +63,15 @@ def conv3x3_at(
 
     Parameters
     ----------
-    x : (K N, C, H, W); copy k is ``x[k N:(k + 1) N]``
-    offsets : K pairs (row, column), each below ``stride``, which divides H and W
+    x : torch.Tensor
+        (K N, C, H, W); copy k is ``x[k N:(k + 1) N]``.
+    offsets : Sequence[tuple[int, int]]
+        K pairs (row, column), each below ``stride``, which divides H and W.
 
     Returns
     -------
-    (K N, O, H / stride, W / stride)
+    torch.Tensor
+        (K N, O, H / stride, W / stride).
     """
     return _Conv3x3At.apply(x, weight, bias, slope, tuple(offsets), stride)  # type: ignore[no-any-return,no-untyped-call]
 

@@ -14,9 +14,12 @@ def conv3x3(layer: nn.Conv2d, x: torch.Tensor, slope: float = 1.0, mode: str = "
 
     Parameters
     ----------
-    layer : 3x3, its own padding is not used
-    x : (N, C, H, W)
-    mode : of `torch.nn.functional.pad`: 'reflect', or 'replicate', which for one pixel is symmetric padding
+    layer : nn.Conv2d
+        3x3, its own padding is not used.
+    x : torch.Tensor
+        (N, C, H, W).
+    mode : str
+        Of `torch.nn.functional.pad`: 'reflect', or 'replicate', which for one pixel is symmetric padding.
     """
     padded = F.pad(x, (1, 1, 1, 1), mode=mode)
     assert layer.bias is not None

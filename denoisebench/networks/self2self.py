@@ -29,9 +29,12 @@ class Self2SelfNet(nn.Module):
 
     Parameters
     ----------
-    channels : of the image
-    dropout : share of the features that is dropped before each convolution of the way up, in evaluation too
-    width : channels of the way down
+    channels : int
+        Of the image.
+    dropout : float
+        Share of the features that is dropped before each convolution of the way up, in evaluation too.
+    width : int
+        Channels of the way down.
     """
 
     def __init__(self, channels: int, dropout: float = 0.3, width: int = 48) -> None:

@@ -31,7 +31,8 @@ def in_tiles(network: nn.Module, side: int) -> nn.Module:
 
     Parameters
     ----------
-    side : a multiple of `GRID`
+    side : int
+        A multiple of `GRID`.
     """
     if isinstance(getattr(network, "reach", None), int):
         return Tiled(network, side)

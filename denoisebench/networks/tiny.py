@@ -14,7 +14,8 @@ class TinyNet(nn.Module):
 
     Attributes
     ----------
-    plain : compute with PyTorch's layers alone, the reference of the faster ones
+    plain : bool
+        Compute with PyTorch's layers alone, the reference of the faster ones.
     """
 
     plain = False

@@ -23,22 +23,27 @@ LEVELS = 5
 
 
 class UNet(nn.Module):
-    """The modified U-Net.
+    """The modified U-Net: (N, C, H, W) in and out, H and W multiples of 32.
 
     Parameters
     ----------
-    in_channels, out_channels : image channels
-    width : channels of the encoder; the decoder has twice as many
-    upsampling : nearest neighbour, or learned 2x2 transposed convolutions
-    slope : of the LeakyReLU
-    init : PyTorch's default; He normal with a linear last layer; or He normal (slope ignored) times 0.1
-
-    Input and output are (N, C, H, W) with H and W multiples of 32.
+    in_channels, out_channels : int
+        Image channels.
+    width : int
+        Channels of the encoder; the decoder has twice as many.
+    upsampling : {'nearest', 'transposed'}
+        Nearest neighbour, or learned 2x2 transposed convolutions.
+    slope : float
+        Of the LeakyReLU.
+    init : {'default', 'he', 'small'}
+        PyTorch's default; He normal with a linear last layer; or He normal (slope ignored) times 0.1.
 
     Attributes
     ----------
-    reach : so many pixels away an input can lie that changes an output; see `denoisebench.networks.tiled`
-    plain : compute with PyTorch's layers alone, as the reference that `denoisebench.networks.fast` is tested against
+    reach : int
+        So many pixels away an input can lie that changes an output; see `denoisebench.networks.tiled`.
+    plain : bool
+        Compute with PyTorch's layers alone, as the reference that `denoisebench.networks.fast` is tested against.
     """
 
     reach = 160

@@ -20,8 +20,10 @@ class BrokenMethod(PlainMethod):
 
     Parameters
     ----------
-    given : as it was named on the command line
-    reason : one sentence
+    given : str
+        As it was named on the command line.
+    reason : str
+        One sentence.
     """
 
     given: str = ""

@@ -43,12 +43,14 @@ def split_list(text: str) -> list[str]:
 def parse_method(text: str, network: str | None = None) -> Method:
     """Read ``name`` or ``name[key=value,...]``.
 
+    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
+
     Parameters
     ----------
-    text : with or without settings
-    network : of a learned method that names none and has none of its own, such as a blind-spot network
-
-    The text is the user's own: a network ``file.py:Class`` that its settings name may be run from now on.
+    text : str
+        With or without settings.
+    network : str | None
+        Of a learned method that names none and has none of its own, such as a blind-spot network.
     """
     match = _METHOD.fullmatch(text)
     if match is None:
@@ -96,8 +98,10 @@ def parse_methods(text: str, network: str | None = None) -> list[Method]:
 
     Parameters
     ----------
-    text : ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once
-    network : see `parse_method`
+    text : str
+        ``all`` stands for every method that the list does not name itself: ``all,r2r[passes=2]`` has R2R once.
+    network : str | None
+        See `parse_method`.
     """
     if network is not None:
         check_network(network)

@@ -49,15 +49,24 @@ class Info:
 
     Parameters
     ----------
-    label : name in tables
-    paper : authors, title, venue, year
-    bibtex : one entry, or ''
-    licence : licence of the origin code, and what it means for users if it restricts them
-    needs : what the method may be told, at most
-    channels : channel counts it accepts
-    multiple : image sides are padded to a multiple of this before `denoise`
-    baseline : shown in every table, as the line to beat
-    packages : distributions whose version decides the result, beyond numpy and torch
+    label : str
+        Name in tables.
+    paper : str
+        Authors, title, venue, year.
+    bibtex : str
+        One entry, or ''.
+    licence : str
+        Licence of the origin code, and what it means for users if it restricts them.
+    needs : frozenset[Need]
+        What the method may be told, at most.
+    channels : tuple[int, ...]
+        Channel counts it accepts.
+    multiple : int
+        Image sides are padded to a multiple of this before `denoise`.
+    baseline : bool
+        Shown in every table, as the line to beat.
+    packages : tuple[str, ...]
+        Distributions whose version decides the result, beyond numpy and torch.
     """
 
     label: str
@@ -284,13 +293,17 @@ class PlainMethod(Method):
 
         Parameters
         ----------
-        noisy : (H, W, C) float32, white = 1.0, neither clipped nor quantised; read-only
-        known : what the method declared it needs to be told
-        rng : for methods that draw; seeded by image, so results repeat
+        noisy : FloatImage
+            (H, W, C) float32, white = 1.0, neither clipped nor quantised; read-only.
+        known : NoiseInfo
+            What the method declared it needs to be told.
+        rng : np.random.Generator
+            For methods that draw; seeded by image, so results repeat.
 
         Returns
         -------
-        (H, W, C) float; clipped and rounded to 8 bits by the harness
+        FloatImage
+            (H, W, C) float; clipped and rounded to 8 bits by the harness.
         """
         raise NotImplementedError
 
@@ -321,14 +334,19 @@ class LearnedMethod(Method):
 
         Parameters
         ----------
-        network : in training mode
-        batch : ``batch.noisy`` (N, C, H, W), ``batch.known``, ``batch.generator`` and what was declared
-        progress : (step + 1) / steps, in (0, 1]; drives every schedule
+        network : torch.nn.Module
+            In training mode.
+        batch : Batch
+            ``batch.noisy`` (N, C, H, W), ``batch.known``, ``batch.generator`` and what was declared.
+        progress : float
+            (step + 1) / steps, in (0, 1]; drives every schedule.
 
         Returns
         -------
-        loss : scalar with gradient
-        monitors : detached scalars, kept in the learning curve
+        loss : torch.Tensor
+            Scalar with gradient.
+        monitors : dict[str, torch.Tensor]
+            Detached scalars, kept in the learning curve.
         """
         raise NotImplementedError
 
@@ -347,14 +365,19 @@ class LearnedMethod(Method):
 
         Parameters
         ----------
-        network : in evaluation mode
-        noisy : (N, C, H, W), sides padded to ``info.multiple``
-        known : what the method declared
-        generator : for methods that draw
+        network : torch.nn.Module
+            In evaluation mode.
+        noisy : torch.Tensor
+            (N, C, H, W), sides padded to ``info.multiple``.
+        known : NoiseInfo
+            What the method declared.
+        generator : torch.Generator
+            For methods that draw.
 
         Returns
         -------
-        (N, C, H, W), not yet clipped
+        torch.Tensor
+            (N, C, H, W), not yet clipped.
         """
         return typing.cast("torch.Tensor", network(noisy))
 
@@ -396,10 +419,14 @@ class PerImageMethod(Method):
 
         Parameters
         ----------
-        network : in training mode
-        noisy : (1, C, H, W), white = 1.0, sides padded to ``info.multiple``
-        known : what the method declared
-        progress : finished part of the budget after this step, in (0, 1]
+        network : torch.nn.Module
+            In training mode.
+        noisy : torch.Tensor
+            (1, C, H, W), white = 1.0, sides padded to ``info.multiple``.
+        known : NoiseInfo
+            What the method declared.
+        progress : float
+            Finished part of the budget after this step, in (0, 1].
         """
         raise NotImplementedError
 

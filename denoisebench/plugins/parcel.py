@@ -18,9 +18,12 @@ class PluginPickle:
 
     Parameters
     ----------
-    plugins : files of ``--plugin``, absolute
-    networks : files of networks that the user named, absolute
-    data : the pickle; made and read by this program only, never stored
+    plugins : tuple[Path, ...]
+        Files of ``--plugin``, absolute.
+    networks : tuple[Path, ...]
+        Files of networks that the user named, absolute.
+    data : bytes
+        The pickle; made and read by this program only, never stored.
     """
 
     plugins: tuple[Path, ...]

@@ -39,12 +39,18 @@ class Registry(Generic[T]):
 
     Parameters
     ----------
-    kind : 'method' or 'data set', for messages
-    package : the package whose modules are the built-in plugins
-    base : the class a plugin derives from
-    abstract : classes of the contract itself, never plugins
-    group : of the entry points of third parties; named like the package unless given
-    define : makes a class of a TOML file, for a kind of plugin that can be one
+    kind : str
+        'method' or 'data set', for messages.
+    package : str
+        The package whose modules are the built-in plugins.
+    base : type[T]
+        The class a plugin derives from.
+    abstract : tuple[type, ...]
+        Classes of the contract itself, never plugins.
+    group : str | None
+        Of the entry points of third parties; named like the package unless given.
+    define : Callable[[Path], type[T]] | None
+        Makes a class of a TOML file, for a kind of plugin that can be one.
     """
 
     def __init__(

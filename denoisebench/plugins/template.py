@@ -103,13 +103,17 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
 
     Parameters
     ----------
-    name : a Python name, not taken by another method
-    kind : 'plain', 'learned' or 'fitted'
-    folder : where to write it
+    name : str
+        A Python name, not taken by another method.
+    kind : str
+        'plain', 'learned' or 'fitted'.
+    folder : Path
+        Where to write it.
 
     Returns
     -------
-    Path of the file
+    Path
+        Path of the file.
 
     Raises
     ------

@@ -72,7 +72,8 @@ class LegacyDraws:
 
     Parameters
     ----------
-    sets : the official sequence (kodak x 10, bsd300 x 3, set14 x 20)
+    sets : Sequence[LegacySet]
+        The official sequence (kodak x 10, bsd300 x 3, set14 x 20).
     """
 
     id = "legacy-101"

@@ -53,11 +53,16 @@ class Header:
 
     Parameters
     ----------
-    kind : Pillow's name of the format
-    width, height : as stored, before the image is turned
-    channels : 1 or 3; 0 where only the decoder will tell
-    orientation : 1 to 8, as EXIF counts: how the stored image is to be turned
-    data : the file without what does not belong to the pixels
+    kind : str
+        Pillow's name of the format.
+    width, height : int
+        As stored, before the image is turned.
+    channels : int
+        1 or 3; 0 where only the decoder will tell.
+    orientation : int
+        1 to 8, as EXIF counts: how the stored image is to be turned.
+    data : bytes
+        The file without what does not belong to the pixels.
     """
 
     kind: str
@@ -78,8 +83,10 @@ def read_header(data: bytes, suffix: str) -> Header:
 
     Parameters
     ----------
-    data : the whole file
-    suffix : of its name, in lower case; a key of `FORMATS`
+    data : bytes
+        The whole file.
+    suffix : str
+        Of its name, in lower case; a key of `FORMATS`.
 
     Raises
     ------

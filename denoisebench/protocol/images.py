@@ -47,9 +47,12 @@ class Picture:
 
     Parameters
     ----------
-    pixels : (H, W, 1) or (H, W, 3), upright
-    sha256 : of the bytes of the file
-    turned : whether the file asked for the stored image to be turned or mirrored
+    pixels : UIntImage
+        (H, W, 1) or (H, W, 3), upright.
+    sha256 : str
+        Of the bytes of the file.
+    turned : bool
+        Whether the file asked for the stored image to be turned or mirrored.
     """
 
     pixels: UIntImage
@@ -62,11 +65,13 @@ def read_image(path: Path) -> UIntImage:
 
     Parameters
     ----------
-    path : an image file; its suffix says which decoder reads it, and the content must agree
+    path : Path
+        An image file; its suffix says which decoder reads it, and the content must agree.
 
     Returns
     -------
-    (H, W, 1) or (H, W, 3) uint8, turned as the orientation in EXIF or TIFF says
+    UIntImage
+        (H, W, 1) or (H, W, 3) uint8, turned as the orientation in EXIF or TIFF says.
 
     Raises
     ------

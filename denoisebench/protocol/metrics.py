@@ -23,8 +23,10 @@ class Scoring:
 
     Parameters
     ----------
-    rounding, metrics : ids for the protocol
-    text : the same in words, for a note below a table
+    rounding, metrics : str
+        Ids for the protocol.
+    text : str
+        The same in words, for a note below a table.
     """
 
     rounding: str
@@ -55,12 +57,15 @@ def psnr(result: AnyImage, clean: AnyImage, peak: float = 255.0) -> float:
 
     Parameters
     ----------
-    result, clean : (H, W, C) uint8, or both float
-    peak : the value of white
+    result, clean : AnyImage
+        (H, W, C) uint8, or both float.
+    peak : float
+        The value of white.
 
     Returns
     -------
-    dB; infinity for equal images
+    float
+        In dB; infinity for equal images.
     """
     difference = np.subtract(result, clean, dtype=np.int32 if clean.dtype == np.uint8 else np.float64)
     error = float(np.mean(np.square(difference), dtype=np.float64))
@@ -86,7 +91,8 @@ def ssim(result: AnyImage, clean: AnyImage) -> float:
 
     Parameters
     ----------
-    result, clean : (H, W, C) uint8, or float with white = 255; at least 11 pixels on each side
+    result, clean : AnyImage
+        (H, W, C) uint8, or float with white = 255; at least 11 pixels on each side.
     """
     if min(clean.shape[:2]) < 2 * _RADIUS + 1:
         raise UserError(f"SSIM needs at least 11 pixels on each side, not {clean.shape[1]}x{clean.shape[0]}.")

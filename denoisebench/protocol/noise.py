@@ -47,9 +47,12 @@ class Noise:
 
     Parameters
     ----------
-    family : 'gauss', 'poisson', or 'real' for that of a camera or microscope
-    low, high : level or range of levels; sigma in 8-bit units, or lambda. Equal for a single level; 0 for real noise.
-    after : '' (leave as drawn), 'clip' or 'uint8'
+    family : str
+        'gauss', 'poisson', or 'real' for that of a camera or microscope.
+    low, high : float
+        Level or range of levels; sigma in 8-bit units, or lambda. Equal for a single level; 0 for real noise.
+    after : str
+        '' (leave as drawn), 'clip' or 'uint8'.
     """
 
     family: str
@@ -139,13 +142,17 @@ def add_noise(clean: UIntImage, noise: Noise, rng: np.random.Generator) -> Draw:
 
     Parameters
     ----------
-    clean : (H, W, C) uint8
-    noise : what to draw
-    rng : consumed: one uniform if the noise is ranged, then one value per element
+    clean : UIntImage
+        (H, W, C) uint8.
+    noise : Noise
+        What to draw.
+    rng : np.random.Generator
+        Consumed: one uniform if the noise is ranged, then one value per element.
 
     Returns
     -------
-    Draw with the level as methods see it: a standard deviation on the 0..1 scale, or lambda.
+    Draw
+        Draw with the level as methods see it: a standard deviation on the 0..1 scale, or lambda.
     """
     x = clean.astype(np.float64) / 255.0
     level = rng.uniform(noise.low, noise.high) if noise.ranged else noise.low
@@ -162,12 +169,15 @@ def add_noise_batch(clean: torch.Tensor, noise: Noise, generator: torch.Generato
 
     Parameters
     ----------
-    clean : (N, C, H, W) float tensor, 0..1
+    clean : torch.Tensor
+        (N, C, H, W) float tensor, 0..1.
 
     Returns
     -------
-    noisy : (N, C, H, W), same device and dtype
-    level : (N, 1, 1, 1), sigma on the 0..1 scale, or lambda
+    noisy : torch.Tensor
+        (N, C, H, W), same device and dtype.
+    level : torch.Tensor
+        (N, 1, 1, 1), sigma on the 0..1 scale, or lambda.
     """
     shape = (clean.shape[0], 1, 1, 1)
     level = torch.full(shape, noise.low, device=clean.device, dtype=clean.dtype)

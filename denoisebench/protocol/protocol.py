@@ -18,11 +18,16 @@ class Protocol:
 
     Parameters
     ----------
-    dataset, data_hash : the images
-    noise : noise id
-    draws : id of the source of noise; 'captures' for real noise
-    padding : 'side' pads each side for a network, 'square' both to one square, as the released tests do
-    rounding, metrics : ids of how results become 8-bit and are scored
+    dataset, data_hash : str
+        The images.
+    noise : str
+        Noise id.
+    draws : str
+        Id of the source of noise; 'captures' for real noise.
+    padding : str
+        'side' pads each side for a network, 'square' both to one square, as the released tests do.
+    rounding, metrics : str
+        Ids of how results become 8-bit and are scored.
     """
 
     dataset: str

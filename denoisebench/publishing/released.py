@@ -23,11 +23,16 @@ def import_released(
 
     Parameters
     ----------
-    path : a state dictionary; read without running anything that it may contain
-    method : what it was trained as; its network becomes the one that the file holds
-    noise : id of the noise it was trained for
-    folder : receives the weights
-    data : for real noise, the name of the data set it was trained on
+    path : Path
+        A state dictionary; read without running anything that it may contain.
+    method : LearnedMethod
+        What it was trained as; its network becomes the one that the file holds.
+    noise : str
+        Id of the noise it was trained for.
+    folder : Path
+        Receives the weights.
+    data : str
+        For real noise, the name of the data set it was trained on.
 
     Raises
     ------

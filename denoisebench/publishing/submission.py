@@ -33,12 +33,15 @@ def write_submissions(
 
     Parameters
     ----------
-    experiment : with ``scored=False``
-    store : results folder; files go to ``submissions/METHOD-DATA-KEY/`` there
+    experiment : Experiment
+        With ``scored=False``.
+    store : Store
+        Results folder; files go to ``submissions/METHOD-DATA-KEY/`` there.
 
     Returns
     -------
-    the files, and (title, reason) of the cells that cannot run
+    tuple[list[Path], list[tuple[str, str]]]
+        The files, and (title, reason) of the cells that cannot run.
 
     Raises
     ------

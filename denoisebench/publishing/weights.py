@@ -52,12 +52,15 @@ def train_weights(
 
     Parameters
     ----------
-    folder : receives the weights; checkpoints and full records stay under ``training/`` there
-    limit : seconds for all of it, or None; what is not finished then goes on with the next call
+    folder : Path
+        Receives the weights; checkpoints and full records stay under ``training/`` there.
+    limit : float | None
+        Seconds for all of it, or None; what is not finished then goes on with the next call.
 
     Returns
     -------
-    weights by title, and (title, reason) of what is not finished
+    tuple[dict[str, Weights], list[tuple[str, str]]]
+        Weights by title, and (title, reason) of what is not finished.
     """
     until = None if limit is None else time.monotonic() + limit
     done, unfinished = train_only(experiment, channels, Store(folder / "training"), progress, until)
@@ -70,9 +73,12 @@ def export(record_file: Path, folder: Path, experiment: Experiment | None, progr
 
     Parameters
     ----------
-    record_file : ``models/STEM.json`` beside ``STEM.safetensors``
-    folder : receives the weights
-    experiment : knows where data are; without it, or without the training set, float32 is stored
+    record_file : Path
+        ``models/STEM.json`` beside ``STEM.safetensors``.
+    folder : Path
+        Receives the weights.
+    experiment : Experiment | None
+        Knows where data are; without it, or without the training set, float32 is stored.
     """
     try:
         record = _record(record_file)
@@ -142,7 +148,8 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
 
     Returns
     -------
-    One sentence per score
+    list[str]
+        One sentence per score.
     """
     said = []
     by_hash = {weights.sha256: weights for weights in read_folder(folder).values()}

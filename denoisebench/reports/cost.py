@@ -17,11 +17,16 @@ class Cost:
 
     Parameters
     ----------
-    parameters : of the network
-    training_images, training_seconds : crops that a training saw, and how long it took
-    seconds : per image, mean
-    device : torch device of the evaluation, e.g. cpu
-    machine : processor and cores of the evaluation
+    parameters : int | None
+        Of the network.
+    training_images, training_seconds : int | None or float | None
+        Crops that a training saw, and how long it took.
+    seconds : float
+        Per image, mean.
+    device : str
+        Torch device of the evaluation, e.g. cpu.
+    machine : str
+        Processor and cores of the evaluation.
     """
 
     parameters: int | None

@@ -38,7 +38,8 @@ def write_reports(store: Store) -> tuple[Table, list[str]]:
 
     Returns
     -------
-    the table, and a sentence for every file of the user's own that has another name now
+    tuple[Table, list[str]]
+        The table, and a sentence for every file of the user's own that has another name now.
     """
     with collection_paused():
         # Before the cells are read: what changes meanwhile makes the reports outdated.

@@ -19,10 +19,14 @@ class Grid:
 
     Parameters
     ----------
-    title : above it
-    heads, rows : texts
-    right : columns that are aligned to the right
-    notes : sentences below it
+    title : str
+        Above it.
+    heads, rows : Sequence[str] or Sequence[Sequence[str]]
+        Texts.
+    right : Sequence[int]
+        Columns that are aligned to the right.
+    notes : Sequence[str]
+        Sentences below it.
     """
 
     title: str

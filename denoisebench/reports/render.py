@@ -153,8 +153,10 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
 
     Parameters
     ----------
-    cells : what is listed
-    quoted : have spreadsheets take names for text, see `csv_text`
+    cells : Sequence[StoredCell]
+        What is listed.
+    quoted : bool
+        Have spreadsheets take names for text, see `csv_text`.
     """
     show = csv_text if quoted else str
     out = io.StringIO()

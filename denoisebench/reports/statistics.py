@@ -34,9 +34,12 @@ class Group:
 
     Parameters
     ----------
-    line, column : where it stands in the table
-    title : heading of the column
-    cells : one per training
+    line, column : Line or Column
+        Where it stands in the table.
+    title : str
+        Heading of the column.
+    cells : Sequence[StoredCell]
+        One per training.
     """
 
     line: Line
@@ -61,15 +64,24 @@ class Difference:
 
     Parameters
     ----------
-    one, other : the method and the reference
-    psnr, ssim : mean difference over images and trainings, in dB and SSIM; PSNR is NaN where no difference is finite
-    psnr_interval, ssim_interval : 95 % interval of that mean; None for a single image
-    images, rows : how many are in both
-    won : share of images on which the method has the higher PSNR, equal ones as a half
-    p : Wilcoxon signed-rank test on the differences of the images
-    p_holm : the same, corrected for the other comparisons of the column
-    left_out : rows of infinite PSNR, which are in no difference of dB
-    missing : rows that only one of the two has
+    one, other : Group
+        The method and the reference.
+    psnr, ssim : float
+        Mean difference over images and trainings, in dB and SSIM; PSNR is NaN where no difference is finite.
+    psnr_interval, ssim_interval : Interval | None
+        95 % interval of that mean; None for a single image.
+    images, rows : int
+        How many are in both.
+    won : float
+        Share of images on which the method has the higher PSNR, equal ones as a half.
+    p : float
+        Wilcoxon signed-rank test on the differences of the images.
+    p_holm : float
+        The same, corrected for the other comparisons of the column.
+    left_out : int
+        Rows of infinite PSNR, which are in no difference of dB.
+    missing : int
+        Rows that only one of the two has.
     """
 
     one: Group
@@ -249,7 +261,8 @@ def clustered_interval(
 
     Returns
     -------
-    Lower and upper end; None for a single cluster.
+    Interval | None
+        Lower and upper end; None for a single cluster.
 
     Notes
     -----

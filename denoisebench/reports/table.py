@@ -42,12 +42,18 @@ class Table:
 
     Parameters
     ----------
-    columns, lines : headings, in order of appearance
-    titles : printed heading of a column
-    scores : by (line, column); absent where there is no result
-    seconds : mean denoising time per image of a line
-    registered : columns of registered data sets, not of a folder that is called like one
-    notes : sentences below the table
+    columns, lines : list[Column] or list[Line]
+        Headings, in order of appearance.
+    titles : dict[Column, str]
+        Printed heading of a column.
+    scores : dict[tuple[Line, Column], Score]
+        By (line, column); absent where there is no result.
+    seconds : dict[Line, float]
+        Mean denoising time per image of a line.
+    registered : set[Column]
+        Columns of registered data sets, not of a folder that is called like one.
+    notes : list[str]
+        Sentences below the table.
     """
 
     columns: list[Column] = field(default_factory=list)
@@ -64,8 +70,10 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
 
     Parameters
     ----------
-    cells : with rows; several cells of one (line, column) are reduced to the newest, and a note says so
-    notes : sentences to add below
+    cells : Sequence[StoredCell]
+        With rows; several cells of one (line, column) are reduced to the newest, and a note says so.
+    notes : Sequence[str]
+        Sentences to add below.
     """
     chosen, older = current(cells)
     chosen.sort(key=lambda cell: not cell.about["baseline"])

@@ -25,8 +25,10 @@ def grids(differences: Sequence[Difference], groups: Mapping[Column, Sequence[Gr
 
     Parameters
     ----------
-    differences : of `denoisebench.reports.statistics.against`
-    groups : all lines of the columns, for those that cannot be told apart
+    differences : Sequence[Difference]
+        Of `denoisebench.reports.statistics.against`.
+    groups : Mapping[Column, Sequence[Group]]
+        All lines of the columns, for those that cannot be told apart.
     """
     columns: dict[Column, list[Difference]] = {}
     for found in differences:

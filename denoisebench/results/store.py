@@ -51,9 +51,12 @@ class StoredCell:
 
     Parameters
     ----------
-    identity : everything that decides the rows, never changed once made; the key is its hash
-    about : what only explains them: label, told, training, warnings, machine
-    rows : by (image, repeat)
+    identity : dict[str, Any]
+        Everything that decides the rows, never changed once made; the key is its hash.
+    about : dict[str, Any]
+        What only explains them: label, told, training, warnings, machine.
+    rows : dict[tuple[str, int], Row]
+        By (image, repeat).
     """
 
     identity: dict[str, Any]
@@ -71,8 +74,10 @@ class Store:
 
     Parameters
     ----------
-    folder : where it is
-    create : make the folder if it does not exist; otherwise only read from one that does
+    folder : Path
+        Where it is.
+    create : bool
+        Make the folder if it does not exist; otherwise only read from one that does.
 
     Raises
     ------

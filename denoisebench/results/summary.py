@@ -64,12 +64,18 @@ class Score:
 
     Parameters
     ----------
-    psnr, ssim : mean over trainings of the mean over images; PSNR without images that equal their reference
-    rows : scored images of each training
-    trainings : how many, 1 for a method that is not trained
-    spread : standard deviation of PSNR over trainings in dB, 0 for one
-    perfect : image and repeat of what equals its reference, in one training at least
-    flag : a key of `FLAGS` where the score misleads, else ''
+    psnr, ssim : float
+        Mean over trainings of the mean over images; PSNR without images that equal their reference.
+    rows : int
+        Scored images of each training.
+    trainings : int
+        How many, 1 for a method that is not trained.
+    spread : float
+        Standard deviation of PSNR over trainings in dB, 0 for one.
+    perfect : frozenset[tuple[str, int]]
+        Image and repeat of what equals its reference, in one training at least.
+    flag : str
+        A key of `FLAGS` where the score misleads, else ''.
     """
 
     psnr: float

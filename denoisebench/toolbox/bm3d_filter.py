@@ -28,14 +28,18 @@ def bm3d_filter(image: npt.NDArray[np.float64], sigma: float, threads: int = 1) 
 
     Parameters
     ----------
-    image : (H, W, C) of roughly 0..1
-    sigma : standard deviation of its white Gaussian noise on the same scale, above 0
-    threads : processor threads; 1 repeats to the last bit. With more (0: all cores) the sums of the aggregation run in
+    image : npt.NDArray[np.float64]
+        (H, W, C) of roughly 0..1.
+    sigma : float
+        Standard deviation of its white Gaussian noise on the same scale, above 0.
+    threads : int
+        Processor threads; 1 repeats to the last bit. With more (0: all cores) the sums of the aggregation run in
         varying order: other bits, the same PSNR to 1e-4 dB.
 
     Returns
     -------
-    (H, W, C), not clipped
+    npt.NDArray[np.float64]
+        (H, W, C), not clipped.
 
     Raises
     ------

@@ -29,15 +29,18 @@ def estimate_sigma(noisy: npt.NDArray[np.floating], patch: int | None = None) ->
 
     Parameters
     ----------
-    noisy : (H, W, C) float, any scale, neither clipped nor quantised (clipped strong noise is underestimated)
-    patch : side of the square patches in pixels; by default 8, and less in small images. With k patches per
-        value of a patch the sampling error of the eigenvalues lowers the estimate by about 80/k percent: 8x8
-        patches read sigma 25 as 23 at 128x128x3 and as 13 at 64x64x3. The default therefore keeps k at 25
-        (8x8 from about 213x213 pixels in colour, 123x123 in gray).
+    noisy : npt.NDArray[np.floating]
+        (H, W, C) float, any scale, neither clipped nor quantised (clipped strong noise is underestimated).
+    patch : int | None
+        Side of the square patches in pixels; by default 8, and less in small images. With k patches per value of a
+        patch the sampling error of the eigenvalues lowers the estimate by about 80/k percent: 8x8 patches read sigma 25
+        as 23 at 128x128x3 and as 13 at 64x64x3. The default therefore keeps k at 25 (8x8 from about 213x213 pixels in
+        colour, 123x123 in gray).
 
     Returns
     -------
-    sigma, in the units of ``noisy``; never negative
+    float
+        Sigma, in the units of ``noisy``; never negative.
 
     Raises
     ------

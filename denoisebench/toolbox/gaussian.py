@@ -40,14 +40,19 @@ def denoise_counts(
 
     Parameters
     ----------
-    noisy : (H, W, C), photon counts divided by ``level``
-    level : lambda, photons at white
-    filter : takes an image (H, W, C) float64 of about 0..1 and its noise's standard deviation; returns the same shape
-    inverse : from a denoised Anscombe transform to counts
+    noisy : FloatImage
+        (H, W, C), photon counts divided by ``level``.
+    level : float
+        Lambda, photons at white.
+    filter : Callable[[FloatArray, float], FloatArray]
+        Takes an image (H, W, C) float64 of about 0..1 and its noise's standard deviation; returns the same shape.
+    inverse : Callable[[FloatArray], FloatArray]
+        From a denoised Anscombe transform to counts.
 
     Returns
     -------
-    (H, W, C) float64, white = 1.0; all zero where not a single photon was counted
+    FloatArray
+        (H, W, C) float64, white = 1.0; all zero where not a single photon was counted.
     """
     stabilised = anscombe(level * noisy.astype(np.float64))
     spread = float(stabilised.max()) - SMALLEST
@@ -66,7 +71,8 @@ class GaussianDenoiser(PlainMethod):
 
     Parameters
     ----------
-    sigma : 'estimate' the Gaussian standard deviation per image, or take the 'known' one. For Poisson noise lambda is
+    sigma : {'estimate', 'known'}
+        'estimate' the Gaussian standard deviation per image, or take the 'known' one. For Poisson noise lambda is
         always told.
     """
 
@@ -97,11 +103,14 @@ class GaussianDenoiser(PlainMethod):
 
         Parameters
         ----------
-        image : (H, W, C), about 0..1, not clipped
-        sigma : standard deviation of its noise on the same scale, above 0
+        image : FloatArray
+            (H, W, C), about 0..1, not clipped.
+        sigma : float
+            Standard deviation of its noise on the same scale, above 0.
 
         Returns
         -------
-        (H, W, C)
+        FloatArray
+            (H, W, C).
         """
         raise NotImplementedError

@@ -33,8 +33,10 @@ class PoissonGaussian:
 
     Parameters
     ----------
-    gain : a, at least 0; 0 for Gaussian noise alone
-    offset : b; negative where the camera adds a constant to every pixel
+    gain : float
+        A, at least 0; 0 for Gaussian noise alone.
+    offset : float
+        B; negative where the camera adds a constant to every pixel.
     """
 
     gain: float
@@ -60,7 +62,8 @@ def estimate_poisson_gaussian(image: npt.NDArray[np.floating]) -> PoissonGaussia
 
     Parameters
     ----------
-    image : one plane (H, W) of about 0..1, not clipped, at least 16 pixels on each side
+    image : npt.NDArray[np.floating]
+        One plane (H, W) of about 0..1, not clipped, at least 16 pixels on each side.
     """
     from scipy.ndimage import correlate1d, gaussian_filter
 
@@ -110,13 +113,17 @@ def denoise_stabilised(
 
     Parameters
     ----------
-    image : (H, W, 1) of about 0..1
-    noise : of variance ``gain * x + offset``
-    filter : takes (H, W, 1) of about 0..1 and a standard deviation
+    image : FloatArray
+        (H, W, 1) of about 0..1.
+    noise : PoissonGaussian
+        Of variance ``gain * x + offset``.
+    filter : Callable[[FloatArray, float], FloatArray]
+        Takes (H, W, 1) of about 0..1 and a standard deviation.
 
     Returns
     -------
-    (H, W, 1) on the scale of ``image``
+    FloatArray
+        (H, W, 1) on the scale of ``image``.
     """
     if noise.gain == 0:
         return filter(image, noise.sigma) if noise.sigma > 0 else image

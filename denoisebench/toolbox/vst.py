@@ -27,11 +27,13 @@ def anscombe(counts: npt.NDArray[np.floating]) -> FloatArray:
 
     Parameters
     ----------
-    counts : photon counts, any shape; values below -3/8 are taken as -3/8
+    counts : npt.NDArray[np.floating]
+        Photon counts, any shape; values below -3/8 are taken as -3/8.
 
     Returns
     -------
-    Same shape, float64, unit noise standard deviation
+    FloatArray
+        Same shape, float64, unit noise standard deviation.
     """
     return np.asarray(2.0 * np.sqrt(np.maximum(counts.astype(np.float64) + 3.0 / 8.0, 0.0)))
 
@@ -44,11 +46,13 @@ def inverse_anscombe(stabilised: npt.NDArray[np.floating]) -> FloatArray:
 
     Parameters
     ----------
-    stabilised : D, a denoised `anscombe` image, any shape
+    stabilised : npt.NDArray[np.floating]
+        D, a denoised `anscombe` image, any shape.
 
     Returns
     -------
-    Counts, same shape, float64; 0 where D lies below 2 sqrt(3/8)
+    FloatArray
+        Counts, same shape, float64; 0 where D lies below 2 sqrt(3/8).
     """
     value = stabilised.astype(np.float64)
     means, expected = _table()
@@ -62,11 +66,13 @@ def inverse_anscombe_closed(stabilised: npt.NDArray[np.floating]) -> FloatArray:
 
     Parameters
     ----------
-    stabilised : D, any shape
+    stabilised : npt.NDArray[np.floating]
+        D, any shape.
 
     Returns
     -------
-    Counts, same shape, float64; 0 where D lies below 2 sqrt(3/8)
+    FloatArray
+        Counts, same shape, float64; 0 where D lies below 2 sqrt(3/8).
     """
     return np.maximum(_series(stabilised), 0.0)
 
@@ -76,11 +82,13 @@ def inverse_anscombe_algebraic(stabilised: npt.NDArray[np.floating]) -> FloatArr
 
     Parameters
     ----------
-    stabilised : D, any shape
+    stabilised : npt.NDArray[np.floating]
+        D, any shape.
 
     Returns
     -------
-    Counts, same shape, float64
+    FloatArray
+        Counts, same shape, float64.
     """
     return np.asarray(np.maximum(stabilised.astype(np.float64) ** 2 / 4.0 - 3.0 / 8.0, 0.0))
 
@@ -90,11 +98,13 @@ def inverse_anscombe_asymptotic(stabilised: npt.NDArray[np.floating]) -> FloatAr
 
     Parameters
     ----------
-    stabilised : D, any shape
+    stabilised : npt.NDArray[np.floating]
+        D, any shape.
 
     Returns
     -------
-    Counts, same shape, float64; 1/4 where D is 2 sqrt(3/8), the transform of no photon
+    FloatArray
+        Counts, same shape, float64; 1/4 where D is 2 sqrt(3/8), the transform of no photon.
     """
     value = np.maximum(stabilised.astype(np.float64), 0.0)
     return np.asarray(np.maximum(value**2 / 4.0 - 1.0 / 8.0, 0.0))
@@ -107,13 +117,17 @@ def generalised_anscombe(values: npt.NDArray[np.floating], gain: float, sigma: f
 
     Parameters
     ----------
-    values : z = gain * Poisson(x / gain) + N(0, sigma^2), any shape
-    gain : value of one photon, above 0, in the units of ``values``
-    sigma : standard deviation of the signal-independent noise, same units
+    values : npt.NDArray[np.floating]
+        Z = gain * Poisson(x / gain) + N(0, sigma^2), any shape.
+    gain : float
+        Value of one photon, above 0, in the units of ``values``.
+    sigma : float
+        Standard deviation of the signal-independent noise, same units.
 
     Returns
     -------
-    Same shape, float64, unit noise standard deviation
+    FloatArray
+        Same shape, float64, unit noise standard deviation.
 
     Raises
     ------
@@ -132,12 +146,15 @@ def inverse_generalised_anscombe(stabilised: npt.NDArray[np.floating], gain: flo
 
     Parameters
     ----------
-    stabilised : D, any shape
-    gain, sigma : as given to the forward transform
+    stabilised : npt.NDArray[np.floating]
+        D, any shape.
+    gain, sigma : float
+        As given to the forward transform.
 
     Returns
     -------
-    x in the units of the gain, same shape, float64; never negative
+    FloatArray
+        X in the units of the gain, same shape, float64; never negative.
 
     Raises
     ------

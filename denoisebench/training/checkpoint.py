@@ -29,8 +29,10 @@ def save_checkpoint(
 
     Parameters
     ----------
-    owner : what the state belongs to; `load_checkpoint` reads it for no other
-    tensors, values : the rest; values must be what JSON can hold
+    owner : str
+        What the state belongs to; `load_checkpoint` reads it for no other.
+    tensors, values : Mapping[str, torch.Tensor] or Mapping[str, Any]
+        The rest; values must be what JSON can hold.
 
     Raises
     ------
@@ -58,7 +60,8 @@ def load_checkpoint(
 
     Returns
     -------
-    The other tensors (on the CPU) and values, or None if there is no intact checkpoint of that owner
+    tuple[dict[str, torch.Tensor], dict[str, Any]] | None
+        The other tensors (on the CPU) and values, or None if there is no intact checkpoint of that owner.
     """
     try:
         head, _, data = read_bytes(path).partition(b"\n")

@@ -23,8 +23,10 @@ class Crops:
 
     Parameters
     ----------
-    count : of what one epoch takes a crop of
-    recipe : batch, crop and seed
+    count : int
+        Of what one epoch takes a crop of.
+    recipe : Recipe
+        Batch, crop and seed.
     """
 
     def __init__(self, count: int, recipe: Recipe) -> None:
@@ -37,8 +39,9 @@ class Crops:
 
         Returns
         -------
-        clean crops (N, C, H, W), None where no noise is drawn and nobody asked for them
-        noisy crops with their levels (N, 1, 1, 1) or None: none if noise is still to be drawn, else as many as needed
+        tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]
+            Clean crops (N, C, H, W), None where no noise is drawn and nobody asked for them noisy crops with their
+            levels (N, 1, 1, 1) or None: none if noise is still to be drawn, else as many as needed.
         """
         raise NotImplementedError
 

@@ -21,12 +21,18 @@ class TrainingJob:
 
     Parameters
     ----------
-    method, noise, recipe : what to train
-    channels : of the images
-    data : name and hash of the training images
-    code : digests of the code that decides the outcome, versions of its libraries
-    device : kind of device ('cpu', 'cuda', 'mps')
-    harness : digest of the suite's own code, for the record only
+    method, noise, recipe : LearnedMethod or Noise or Recipe
+        What to train.
+    channels : int
+        Of the images.
+    data : Mapping[str, str]
+        Name and hash of the training images.
+    code : Mapping[str, Any]
+        Digests of the code that decides the outcome, versions of its libraries.
+    device : str
+        Kind of device ('cpu', 'cuda', 'mps').
+    harness : str
+        Digest of the suite's own code, for the record only.
     """
 
     method: LearnedMethod

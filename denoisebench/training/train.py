@@ -26,17 +26,25 @@ def train(
 
     Parameters
     ----------
-    job : what to train
-    images : (H, W, C) uint8, in the order of their data set; for real noise the data set itself
-    folder : receives ``STEM.safetensors`` and ``STEM.json``; holds ``STEM.ckpt`` meanwhile
-    device : torch device
-    progress : where to show it
-    until : value of ``time.monotonic()`` at which to stop, or None
-    heldout : photographs on which the network is measured now and then, for the record; changes no number
+    job : TrainingJob
+        What to train.
+    images : TrainingImages
+        (H, W, C) uint8, in the order of their data set; for real noise the data set itself.
+    folder : Path
+        Receives ``STEM.safetensors`` and ``STEM.json``; holds ``STEM.ckpt`` meanwhile.
+    device : str
+        Torch device.
+    progress : Progress
+        Where to show it.
+    until : float | None
+        Value of ``time.monotonic()`` at which to stop, or None.
+    heldout : HeldOut | None
+        Photographs on which the network is measured now and then, for the record; changes no number.
 
     Returns
     -------
-    The network in evaluation mode, and a record with settings, steps, seconds, curve and warnings.
+    Trained
+        The network in evaluation mode, and a record with settings, steps, seconds, curve and warnings.
 
     Raises
     ------

@@ -44,9 +44,12 @@ class Weights:
 
     Parameters
     ----------
-    path : the safetensors file
-    sha256 : its listed hash
-    record : method, training settings, noise, channels, summary, and whatever its training recorded
+    path : Path
+        The safetensors file.
+    sha256 : str
+        Its listed hash.
+    record : Mapping[str, Any]
+        Method, training settings, noise, channels, summary, and whatever its training recorded.
     """
 
     path: Path
@@ -118,7 +121,8 @@ class Shelf:
 
     Parameters
     ----------
-    folders : searched in this order
+    folders : Sequence[Path]
+        Searched in this order.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -220,10 +224,14 @@ def write_weights(
 
     Parameters
     ----------
-    tensors : the state of the network, float32
-    record : needs method, settings, noise, channels and summary
-    half : store float16
-    say : is told of files of somebody else's that have another name now
+    tensors : Mapping[str, torch.Tensor]
+        The state of the network, float32.
+    record : Mapping[str, Any]
+        Needs method, settings, noise, channels and summary.
+    half : bool
+        Store float16.
+    say : Callable[[str], None]
+        Is told of files of somebody else's that have another name now.
     """
     from safetensors.torch import save
 

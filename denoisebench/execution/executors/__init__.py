@@ -29,12 +29,18 @@ class Options:
 
     Parameters
     ----------
-    device : 'cpu', 'cuda' or 'mps'
-    threads : torch threads of a task, the same everywhere, because results depend on it in the last digits
-    workers : processes, or None for as many as suit the machine
-    time_limit : seconds per image, or None
-    memory_limit : bytes per process, or None
-    address : of a cluster, or None
+    device : str
+        'cpu', 'cuda' or 'mps'.
+    threads : int
+        Torch threads of a task, the same everywhere, because results depend on it in the last digits.
+    workers : int | None
+        Processes, or None for as many as suit the machine.
+    time_limit : float | None
+        Seconds per image, or None.
+    memory_limit : int | None
+        Bytes per process, or None.
+    address : str | None
+        Of a cluster, or None.
     """
 
     device: str = "cpu"

@@ -30,10 +30,14 @@ class Made:
 
     Parameters
     ----------
-    clean : the reference
-    pictures : the noisy image, then the results
-    heading : image, test set and noise
-    said : sentences about what is missing or came out differently
+    clean : Picture
+        The reference.
+    pictures : Sequence[Picture]
+        The noisy image, then the results.
+    heading : str
+        Image, test set and noise.
+    said : Sequence[str]
+        Sentences about what is missing or came out differently.
     """
 
     clean: Picture

@@ -40,9 +40,12 @@ class Picture:
 
     Parameters
     ----------
-    name : heading
-    image : (H, W, C), floats of about 0..1
-    psnr, ssim : of the whole image; None for the clean one
+    name : str
+        Heading.
+    image : FloatImage
+        (H, W, C), floats of about 0..1.
+    psnr, ssim : float | None
+        Of the whole image; None for the clean one.
     """
 
     name: str

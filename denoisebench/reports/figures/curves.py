@@ -32,11 +32,16 @@ class Curve:
 
     Parameters
     ----------
-    label, output : name of the method, and of the output where it has several
-    panel : noise, channels and held-out images: what must be equal to be compared
-    training : how it was trained
-    seed : of the training
-    points : as recorded
+    label, output : str
+        Name of the method, and of the output where it has several.
+    panel : tuple[str, int, str]
+        Noise, channels and held-out images: what must be equal to be compared.
+    training : str
+        How it was trained.
+    seed : int
+        Of the training.
+    points : Sequence[Mapping[str, float]]
+        As recorded.
     """
 
     label: str
@@ -63,7 +68,8 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
 
     Returns
     -------
-    Curves in the order of the files, and sentences about records that have none.
+    tuple[list[Curve], list[str]]
+        Curves in the order of the files, and sentences about records that have none.
 
     Raises
     ------

@@ -73,14 +73,22 @@ class Entry:
 
     Parameters
     ----------
-    noise, method, dataset : as published
-    psnr, ssim : as published; None where the paper prints no number
-    flag : what is remarkable about the printed cell
-    ours : the method that stands for it, as text
-    measured : the stored cells, one of each training; empty if there is none
-    printed : the published digits
-    evidence, source : of a value that is not the paper's own
-    flagged : see `Score.flag`
+    noise, method, dataset : str
+        As published.
+    psnr, ssim : float | None
+        As published; None where the paper prints no number.
+    flag : str
+        What is remarkable about the printed cell.
+    ours : str
+        The method that stands for it, as text.
+    measured : Sequence[StoredCell]
+        The stored cells, one of each training; empty if there is none.
+    printed : str
+        The published digits.
+    evidence, source : str
+        Of a value that is not the paper's own.
+    flagged : str
+        See `Score.flag`.
     """
 
     noise: str
@@ -137,11 +145,16 @@ def paper_table(
 
     Parameters
     ----------
-    part : which table, and its variants
-    title : heading
-    cells : measurements; of several for one entry the newest counts, with other trainings of its kind
-    notes : sentences to add below
-    with_literature : add the values of other publications under the same protocol, after the paper's of each noise
+    part : PaperPart
+        Which table, and its variants.
+    title : str
+        Heading.
+    cells : Sequence[StoredCell]
+        Measurements; of several for one entry the newest counts, with other trainings of its kind.
+    notes : Sequence[str]
+        Sentences to add below.
+    with_literature : bool
+        Add the values of other publications under the same protocol, after the paper's of each noise.
     """
     newest = _newest(cells)
     found = _entries(part, rows_of(f"table{part.table}.csv"), newest)

@@ -31,9 +31,12 @@ class Cell:
 
     Parameters
     ----------
-    row : the published line
-    text : as printed
-    mark : '', 'best' or 'second'
+    row : Mapping[str, str]
+        The published line.
+    text : str
+        As printed.
+    mark : str
+        '', 'best' or 'second'.
     """
 
     row: Mapping[str, str]
@@ -52,11 +55,16 @@ class Printed:
 
     Parameters
     ----------
-    number, caption : of the table; the caption is LaTeX
-    heads : of the columns that say what a line is of, then of the scores
-    lines : keys of a line, and its cells by column; None where nothing is printed
-    notes : below the table
-    labels : printed form of a key, plain and in LaTeX
+    number, caption : int or str
+        Of the table; the caption is LaTeX.
+    heads : Sequence[str]
+        Of the columns that say what a line is of, then of the scores.
+    lines : Sequence[tuple[Sequence[str], Sequence[Cell | None]]]
+        Keys of a line, and its cells by column; None where nothing is printed.
+    notes : Sequence[str]
+        Below the table.
+    labels : Mapping[str, Sequence[str]]
+        Printed form of a key, plain and in LaTeX.
     """
 
     number: int

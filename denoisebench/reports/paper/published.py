@@ -62,9 +62,12 @@ class Beside:
 
     Parameters
     ----------
-    line, column, score : the measurement
-    paper : the published value
-    gap, paper_gap : dB above the network trained on clean images, in the same column; None without one
+    line, column, score : Line or Column or Score
+        The measurement.
+    paper : Value
+        The published value.
+    gap, paper_gap : float | None
+        How far in dB above the network trained on clean images, in the same column; None without one.
     """
 
     line: Line
