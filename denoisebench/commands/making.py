@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from denoisebench.execution.executors import Executor
     from denoisebench.experiment.cells import Experiment
     from denoisebench.training.recipe import Recipe
+    from denoisebench.training.weights import Shelf
 
 
 def make_experiment(
@@ -61,14 +62,10 @@ def make_experiment(
     from denoisebench.experiment import options
     from denoisebench.experiment.cells import Experiment
     from denoisebench.plugins import lookup
-    from denoisebench.training.weights import Shelf, weights_folders
 
     protocol = protocol or ProtocolOptions()
     roots = data_roots(_folder(data_root, mistakes))
-    own = not shipped or _asks_for_training(training)
-    if own and training.weights:
-        text = "--weights names trained networks, and the options of training ask for new ones; drop one."
-        mistakes.note(UserError(text))
+    shelf = _shelf(training, mistakes) if shipped else None
     _check_image_budget(training.image_budget, mistakes)
     methods = mistakes.read([], lookup.parse_methods, selection.methods, selection.network)
     noises = mistakes.read([], options.parse_noises, selection.noise)
@@ -95,7 +92,7 @@ def make_experiment(
             tile=tile,
             device=device,
             roots=roots,
-            shelf=None if own else Shelf(weights_folders(training.weights or [])),
+            shelf=shelf,
             scored=scored,
         )
     except UserError as error:
@@ -180,6 +177,18 @@ def load_plugins(files: Sequence[Path] | None) -> None:
     for path in files or []:
         mistakes.read("", DATASETS.add_file if path.suffix == TOML else METHODS.add_file, path)
     mistakes.check()
+
+
+def _shelf(training: TrainingOptions, mistakes: Mistakes) -> Shelf | None:
+    """The trained networks to use; None where the options ask for new ones."""
+    from denoisebench.training.weights import Shelf, weights_folders
+
+    if not _asks_for_training(training):
+        return Shelf(weights_folders(training.weights or []))
+    if training.weights:
+        text = "--weights names trained networks, and the options of training ask for new ones; drop one."
+        mistakes.note(UserError(text))
+    return None
 
 
 def _asks_for_training(training: TrainingOptions) -> bool:
