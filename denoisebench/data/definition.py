@@ -296,6 +296,7 @@ def _made_class(path: Path, base: type[FolderSet], attributes: dict[str, Any]) -
     return cast(type[FolderSet], type(path.stem, (base,), {**attributes, **namespace}))
 
 
+@cache
 def is_built_in(path: Path) -> bool:
     """Whether a file is in the package's own folder of data sets."""
     return path.resolve().parent in [place / "datasets" for place in package_places()]
