@@ -14,11 +14,11 @@ from skimage.metrics import structural_similarity
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.data.dataset import DataSet
-from denoisebench.evaluation.evaluate import Route, evaluate, known_of
+from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import LearnedMethod, Method, Need
+from denoisebench.plugins.method import LearnedMethod, Method, Need, known_of
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pack_bayer, to_float, to_uint8, unpack_bayer

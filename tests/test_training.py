@@ -938,6 +938,19 @@ def test_every_method_goes_on_where_it_was_stopped(tmp_path: Path, name: str) ->
     assert same_weights(resumed, run(tmp_path / "whole", watched(name, []), images, **recipe))
 
 
+@pytest.mark.usefixtures("eager_checkpoints", "narrow")
+def test_the_laptop_recipe_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    """Its optimiser numbers the parameters otherwise than the network, and the average is a part of the state."""
+    recipe: dict[str, Any] = {"optimiser": "muon", "schedule": "cosine", "average": 0.9, "budget": "5steps", "crop": 64}
+    images = photos(side=64, channels=3)
+    with pytest.raises(Stopped):
+        train(job_of(watched("n2c", []), channels=3, **recipe), images, tmp_path, "cpu", StoppingAfter(3))
+    rest: list[Batch] = []
+    resumed = run(tmp_path, watched("n2c", rest), images, **recipe)
+    assert len(rest) == 2
+    assert same_weights(resumed, run(tmp_path / "whole", watched("n2c", []), images, **recipe))
+
+
 # --- budgets in minutes ---
 
 

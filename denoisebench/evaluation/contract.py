@@ -13,11 +13,11 @@ import numpy as np
 
 from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
-from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise, known_of
+from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.broken import BrokenMethod
 from denoisebench.plugins.lookup import find_dataset, parse_method
-from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod, setting_flaw
+from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod, known_of, setting_flaw
 from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels

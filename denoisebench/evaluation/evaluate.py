@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe, Report, fit
-from denoisebench.plugins.method import LearnedMethod, Method, Need, NoiseInfo, PerImageMethod, PlainMethod
+from denoisebench.plugins.method import LearnedMethod, Method, NoiseInfo, PerImageMethod, PlainMethod, known_of
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, checked, pad, to_float
 from denoisebench.protocol.metrics import SCORINGS
@@ -168,23 +168,6 @@ def evaluate(
             clock.method += done.seconds
             clock.metrics += time.perf_counter() - start
         yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile)
-
-
-def known_of(method: Method, noise: Noise, level: Any) -> NoiseInfo:
-    """What a method is told of a noisy image or batch: what it declared, as far as anybody knows it.
-
-    Parameters
-    ----------
-    method : Method
-        Who is told.
-    noise : Noise
-        What made it noisy.
-    level : float, torch.Tensor or None
-        Its level, None where nobody knows it.
-    """
-    facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
-    facts |= {} if level is None else {Need.LEVEL: level}
-    return NoiseInfo(method.name, method.told(noise.family), facts)
 
 
 def _noisy_images(

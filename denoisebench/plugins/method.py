@@ -248,6 +248,23 @@ def setting_flaw(value: Any) -> str:
     return ""
 
 
+def known_of(method: Method, noise: Noise, level: Any) -> NoiseInfo:
+    """What a method is told of a noisy image or batch: what it declared, as far as anybody knows it.
+
+    Parameters
+    ----------
+    method : Method
+        Who is told.
+    noise : Noise
+        What made it noisy.
+    level : float, torch.Tensor or None
+        Its level, None where nobody knows it.
+    """
+    facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
+    facts |= {} if level is None else {Need.LEVEL: level}
+    return NoiseInfo(method.name, method.told(noise.family), facts)
+
+
 def show_value(value: Any) -> str:
     """A setting as it is written in brackets."""
     if value is None:

@@ -91,7 +91,8 @@ def _restored(
         kind, _, rest = name.partition(".")
         parts[kind][rest] = value
     network.load_state_dict(parts["network"])
-    parameters = list(network.parameters())
+    # Numbered as the optimiser has them in its groups, which need not be the order of the network.
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in parts["optimiser"].items():
         number, _, kind = name.partition(".")

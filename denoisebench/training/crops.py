@@ -40,7 +40,7 @@ class Crops:
         Returns
         -------
         tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]
-            Clean crops (N, C, H, W), None where no noise is drawn and nobody asked for them noisy crops with their
+            Clean crops (N, C, H, W), None where no noise is drawn and nobody asked for them. Noisy crops with their
             levels (N, 1, 1, 1) or None: none if noise is still to be drawn, else as many as needed.
         """
         raise NotImplementedError

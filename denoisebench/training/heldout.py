@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denoisebench.core.lazy import torch
-from denoisebench.plugins.method import Need, NoiseInfo
+from denoisebench.plugins.method import known_of
 from denoisebench.protocol.images import UIntImage, to_channels, to_uint8
 from denoisebench.protocol.metrics import finite, psnr
 from denoisebench.protocol.noise import Noise, add_noise
@@ -68,11 +68,10 @@ class HeldOut:
         noisy = np.stack([drawn for drawn, _ in draws])
         batch = torch.from_numpy(np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))).to(device)
         level = torch.tensor([value for _, value in draws], device=device, dtype=torch.float32).view(-1, 1, 1, 1)
-        facts = {Need.FAMILY: job.noise.family, Need.RANGED: job.noise.ranged, Need.LEVEL: level}
         mixed = job.recipe.precision == "bfloat16"
         found: dict[str, float | None] = {"noisy": self._psnr(noisy)}
         for name, method in job.method.outputs().items():
-            known = NoiseInfo(method.name, method.told(job.noise.family), facts)
+            known = known_of(method, job.noise, level)
             generator = torch_generator_from("heldout", name, device=device)
             with torch.no_grad(), torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
                 result = method.denoise(network, batch, known, generator)

@@ -22,7 +22,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
-from denoisebench.plugins.method import Batch, Need, NoiseInfo
+from denoisebench.plugins.method import Batch, Need, known_of
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -212,8 +212,7 @@ class _Run:
         noisy, level = copies[0][0][own], copies[0][1]
         values: dict[Need, Any] = {Need.SECOND: copies[-1][0][own]}
         values |= {} if clean is None else {Need.CLEAN: clean[own]}
-        facts: dict[Need, Any] = {Need.FAMILY: job.noise.family, Need.RANGED: job.noise.ranged}
-        known = NoiseInfo(method.name, told, facts | ({} if level is None else {Need.LEVEL: level[own]}))
+        known = known_of(method, job.noise, None if level is None else level[own])
         layout = torch.channels_last if noisy.shape[1] > 1 else torch.contiguous_format
         noisy = noisy.contiguous(memory_format=layout)
         generator = self._generator("method" if self._team.rank == 0 else f"method of process {self._team.rank}")
