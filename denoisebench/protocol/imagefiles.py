@@ -307,6 +307,18 @@ def _exif_orientation(data: bytes) -> int:
         return 1
 
 
+def neutral_exif(data: bytes) -> tuple[int, bytes]:
+    """The orientation in an EXIF block, and the block with the orientation 1: for pixels that have been turned."""
+    body = data.removeprefix(b"Exif\0\0")
+    orientation = _exif_orientation(body)
+    if orientation == 1:
+        return 1, data
+    neutral = bytearray(body)
+    for letter, at in next(_tiff_pages(body)).orientations:
+        struct.pack_into(letter, neutral, at, 1)
+    return orientation, data[: len(data) - len(body)] + bytes(neutral)
+
+
 def _valid(orientation: int) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
