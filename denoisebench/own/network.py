@@ -91,8 +91,8 @@ def choose(method: LearnedMethod, level: float, channels: int, shelf: Shelf, nam
     if best.factor > _LARGEST_FACTOR:
         raise UserError(
             f"its noise has a standard deviation of {level:.2g} of the range of its values, {best.factor:.0f} times "
-            f"less than {best.weights.path.stem} was trained for, too little for it. If that is an estimate that cannot "
-            "be right (JPEG and smoothing hide noise from it), give --sigma."
+            f"less than {best.weights.path.stem} was trained for, too little for it. If that estimate cannot be right "
+            "(JPEG and smoothing hide noise from it), give --sigma."
         )
     return best
 

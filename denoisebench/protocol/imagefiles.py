@@ -469,8 +469,11 @@ def _webp(data: bytes) -> Header:
         at += 8 + size + size % 2
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-        return Header("WEBP", image.width, image.height, 3, orientation, data)
+    try:
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            return Header("WEBP", image.width, image.height, 3, orientation, data)
+    except Image.DecompressionBombError:
+        raise Unsuitable("it says that it has more pixels than any image; cut it into smaller ones") from None
 
 
 _READERS: Mapping[str, Callable[[bytes], Header]] = {
