@@ -184,7 +184,7 @@ class B2U(LearnedMethod):
                 summed, part_sums = self._terms(hidden, target, visible, everywhere, weight)
                 loss = loss + summed / count
                 sums += part_sums
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         return total, _means(sums, count, weight)
 

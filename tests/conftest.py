@@ -147,7 +147,7 @@ def fitted_gain() -> Callable[[str, int], float]:
     from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
-        clean = astronaut()[64:128, 176:240] / 255.0  # type: ignore[no-untyped-call]
+        clean = astronaut()[64:128, 176:240] / 255.0
         noisy = (clean + np.random.default_rng(0).normal(0, 25 / 255, clean.shape)).astype(np.float32)
         method = parse_method(text)
         assert isinstance(method, PerImageMethod)

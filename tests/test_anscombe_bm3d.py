@@ -10,7 +10,7 @@ import pytest
 import skimage.data
 
 from denoisebench.core.errors import UserError
-from denoisebench.methods.anscombe_bm3d import AnscombeBM3D  # type: ignore[import-untyped]
+from denoisebench.methods.anscombe_bm3d import AnscombeBM3D
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
@@ -42,7 +42,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def face(channels: int, side: int = 96) -> UIntImage:
-    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])  # type: ignore[no-untyped-call]
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])
 
 
 def draw(clean: UIntImage, noise: str) -> Draw:

@@ -29,7 +29,7 @@ from denoisebench.protocol.noise import Draw, parse_noise
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]
 MakePlugin = Callable[..., Path]
-FACE = data.astronaut()[64:112, 160:208]  # type: ignore[no-untyped-call]
+FACE = data.astronaut()[64:112, 160:208]
 ROOT = Path(__file__).parents[1]
 
 
@@ -337,8 +337,8 @@ def test_scores_are_those_of_the_tables() -> None:
     result = np.clip(db.add_noise(FACE, "gauss10"), -0.2, 1.2)
     rounded = to_uint8(result)
     assert db.psnr(result, FACE) == db.psnr(rounded, FACE)
-    assert db.psnr(result, FACE) == pytest.approx(peak_signal_noise_ratio(FACE, rounded), abs=1e-9)  # type: ignore[no-untyped-call]
-    expected = structural_similarity(  # type: ignore[no-untyped-call]
+    assert db.psnr(result, FACE) == pytest.approx(peak_signal_noise_ratio(FACE, rounded), abs=1e-9)
+    expected = structural_similarity(
         FACE, rounded, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert db.ssim(result, FACE) == pytest.approx(expected, abs=1e-9)

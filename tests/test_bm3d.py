@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
+from denoisebench.methods.bm3d import BM3D
 from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
@@ -29,7 +29,7 @@ def _package() -> None:
 
 
 def face(channels: int, side: int = 96) -> UIntImage:
-    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])  # type: ignore[no-untyped-call]
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])
 
 
 def draw(clean: UIntImage, noise: str) -> Draw:

@@ -327,7 +327,7 @@ def test_training_takes_bsd400_where_it_is(base: Experiment, tmp_path: Path) -> 
 def test_an_experiment_refuses_what_no_protocol_has(base: Experiment) -> None:
     for change in ({"draws": "dice"}, {"padding": "none"}, {"repeats": 0}, {"draws": "legacy"}):
         with pytest.raises(UserError):
-            replace(base, **change)  # type: ignore[arg-type]
+            replace(base, **change)
 
 
 def test_legacy_draws_hold_only_the_papers_repeats(base: Experiment) -> None:

@@ -14,7 +14,7 @@ from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser, denoise_counts
 from denoisebench.toolbox.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
 
-CLEAN = astronaut()[:128, 128:256] / 255.0  # type: ignore[no-untyped-call]
+CLEAN = astronaut()[:128, 128:256] / 255.0
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})
 CALLS: list[tuple[FloatArray, float]] = []
 

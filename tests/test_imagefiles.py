@@ -75,7 +75,7 @@ def long_text() -> PngImagePlugin.PngInfo:
 
 def jpeg(**options: object) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(COLOUR).save(out, "JPEG", **options)  # type: ignore[arg-type]
+    Image.fromarray(COLOUR).save(out, "JPEG", **options)
     return out.getvalue()
 
 
@@ -271,7 +271,7 @@ def samples() -> list[tuple[str, bytes]]:
     for suffix, options in ((".png", {"exif": exif}), (".jpg", {"exif": exif}), (".webp", {"exif": exif}), (".bmp", {}),
                             (".tif", {"compression": "tiff_deflate"}), (".ppm", {})):  # fmt: skip
         out = io.BytesIO()
-        Image.fromarray(COLOUR).save(out, FORMATS[suffix], **options)  # type: ignore[arg-type]
+        Image.fromarray(COLOUR).save(out, FORMATS[suffix], **options)
         found.append((suffix, out.getvalue()))
     return found
 

@@ -112,7 +112,7 @@ def test_raw_images_are_scored_as_floats_on_the_mosaic() -> None:
     a, b = (unpack_bayer(np.clip(image.astype(np.float64), 0, 1))[:, :, 0] for image in (result, clean))
     measured = RAW.score(result, clean)
     assert measured[0] == pytest.approx(-10 * np.log10(np.mean((a - b) ** 2)), abs=1e-12)
-    expected = structural_similarity(  # type: ignore[no-untyped-call]
+    expected = structural_similarity(
         255 * a, 255 * b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
     )
     assert measured[1] == pytest.approx(expected, abs=1e-12)

@@ -40,7 +40,7 @@ def test_without_holes_a_partial_convolution_is_a_convolution() -> None:
 
 def test_a_partial_convolution_divides_by_the_share_it_sees() -> None:
     network = Self2SelfNet(1)
-    network.encoder[0].weight.data.fill_(1.0)  # type: ignore[union-attr,operator]
+    network.encoder[0].weight.data.fill_(1.0)  # type: ignore[operator]
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2, 3] = mask[..., 4, 4] = 1
     image = 0.5 * mask

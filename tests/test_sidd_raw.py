@@ -206,7 +206,7 @@ def test_table_3_is_measured_where_it_can_be(command: Callable, blocks: Path, sc
 def test_a_submission_is_written_and_goes_on_where_it_was(
     command: Callable,
     blocks: Path,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[type-arg]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from denoisebench.publishing import submission
 

@@ -166,7 +166,7 @@ class _Fit:
         self._optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self._image.device.type, torch.bfloat16, enabled=self._recipe.precision == "bfloat16"):
             loss = self._method.loss(self.network, self._image, self._known, after)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if not math.isfinite(loss.item()):
             raise TrainingFailed(f"{self._method.text} diverged: loss is not finite at step {self.done + 1}")
         self._optimiser.step()

@@ -35,7 +35,7 @@ class _DilatedReLU(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, out = ctx.saved_tensors
         padding = weight.shape[-1] // 2 * ctx.dilation
         whole, inner = _frame(x, weight.shape[0], padding)

@@ -43,7 +43,7 @@ class DnCNN(nn.Module):
             nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         # A small first guess of the noise: the network starts as the identity, nearly.
-        self.layers[-1].weight.data.mul_(0.1)  # type: ignore[operator, union-attr]
+        self.layers[-1].weight.data.mul_(0.1)  # type: ignore[operator]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) to (N, O, H, W)."""

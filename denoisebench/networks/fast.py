@@ -86,7 +86,7 @@ class _Conv3x3(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, out = ctx.saved_tensors
         padded = _through_activation(grad, out, ctx.slope)
         grad_x = _data_gradient(padded, weight) if ctx.needs_input_grad[0] else None
@@ -111,7 +111,7 @@ class _UpConv3x3(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         low, skip, weight, out, folded = ctx.saved_tensors
         channels, split = weight.shape[0], low.shape[1]
         count, _, height, width = low.shape
@@ -151,7 +151,7 @@ class _Conv3x3At(Function):
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         windows, kernel, out = ctx.saved_tensors
         total, rows, columns, _, channels = windows.shape
         stride, outputs = ctx.stride, len(kernel)

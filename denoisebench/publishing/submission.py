@@ -118,16 +118,16 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, 
         part.unlink(missing_ok=True)
 
 
-def _resumable(path: Path, shape: tuple[int, ...], kind: np.dtype) -> np.memmap:  # type: ignore[type-arg]
+def _resumable(path: Path, shape: tuple[int, ...], kind: np.dtype) -> np.memmap:
     """An array in a file, not-a-number where nothing was written yet."""
     if path.is_file():
         try:
-            found = np.lib.format.open_memmap(path, mode="r+")  # type: ignore[no-untyped-call]
+            found = np.lib.format.open_memmap(path, mode="r+")
             if found.shape == shape and found.dtype == kind:
-                return found  # type: ignore[no-any-return]
+                return found
         except (ValueError, OSError):  # cut off while it was made
             pass
         path.unlink()
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)  # type: ignore[no-untyped-call]
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
     array[:] = np.nan
-    return array  # type: ignore[no-any-return]
+    return array

@@ -53,7 +53,7 @@ def network_of(method: LearnedMethod, plain: bool) -> torch.nn.Module:
     torch.manual_seed(0)
     network = method.build(3).to(DEVICE)
     network.plain = plain  # type: ignore[assignment]
-    return network if plain else network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network if plain else network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def batch_of(method: LearnedMethod, layout: torch.memory_format) -> Batch:
@@ -93,7 +93,7 @@ def test_reference_step(benchmark: BenchmarkFixture, group: str) -> None:
     def step() -> None:
         network.zero_grad()
         loss, _ = method.loss(network, batch, 0.5)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     timed(benchmark, step, 2)
 
@@ -163,7 +163,7 @@ def image_step(plain: bool) -> Callable[[], None]:
 
     def step() -> None:
         optimiser.zero_grad()
-        method.loss(network, image, NoiseInfo("zsn2n", frozenset(), {}), 0.5).backward()  # type: ignore[no-untyped-call]
+        method.loss(network, image, NoiseInfo("zsn2n", frozenset(), {}), 0.5).backward()
         optimiser.step()
 
     return step

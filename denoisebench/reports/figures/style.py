@@ -189,7 +189,7 @@ def label_points(
 ) -> None:
     """Names beside points, each on the side where it covers least of them and of other points."""
     figure = axes.figure
-    figure.canvas.draw()  # type: ignore[attr-defined]
+    figure.canvas.draw()
     to_pixels, box = axes.transData.transform, axes.get_window_extent()
     places = [tuple(map(float, to_pixels((x, y)))) for _, x, y, _ in points]
     crowd = [*places, *(tuple(map(float, to_pixels(point))) for point in others)]
