@@ -36,7 +36,7 @@ def draw(clean: UIntImage, noise: str) -> Draw:
     return add_noise(clean, parse_noise(noise), np.random.default_rng(1))
 
 
-def denoise(method: BM3D, noisy: FloatImage, family: str, level: float) -> FloatImage:
+def denoise(method: BM3D, noisy: FloatImage, family: str, level: float | None) -> FloatImage:
     """As the harness does it: the method is handed what it declared and nothing else."""
     known = NoiseInfo("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False

@@ -49,7 +49,7 @@ def test_a_convolution_is_pytorchs(shape: tuple[int, ...]) -> None:
 def test_a_convolution_after_upsampling_is_pytorchs(shape: tuple[int, ...], skipped: int) -> None:
     count, channels, height, width = shape
     compare(
-        lambda *inputs: fast.up_conv3x3(*inputs, SLOPE),
+        lambda x, skip, w, b: fast.up_conv3x3(x, skip, w, b, SLOPE),
         plain_up,
         tensor(*shape, seed=1), tensor(count, skipped, 2 * height, 2 * width, seed=4),
         tensor(6, channels + skipped, 3, 3, seed=2), tensor(6, seed=3),
@@ -65,7 +65,7 @@ def test_a_convolution_at_some_pixels_is_that_part_of_the_whole(stride: int) -> 
         return torch.cat([w[:, :, r::stride, c::stride] for w, (r, c) in zip(whole, offsets, strict=True)])
 
     compare(
-        lambda *inputs: fast.conv3x3_at(*inputs, SLOPE, offsets, stride),
+        lambda x, w, b: fast.conv3x3_at(x, w, b, SLOPE, offsets, stride),
         plain,
         tensor(6, 5, 16, 24, seed=1), tensor(7, 5, 3, 3, seed=2), tensor(7, seed=3),
     )  # fmt: skip
@@ -104,7 +104,9 @@ def test_float32_gradients_agree_to_rounding() -> None:
         network.to(dtype).plain = plain  # type: ignore[assignment]
         network.zero_grad()
         network(x.to(dtype)).square().mean().backward()
-        gradients.append(torch.cat([parameter.grad.double().flatten() for parameter in network.parameters()]))
+        found = [parameter.grad for parameter in network.parameters()]
+        gradients.append(torch.cat([gradient.double().flatten() for gradient in found if gradient is not None]))
+        assert len(found) == sum(gradient is not None for gradient in found)
     exact, mine = gradients
     assert float((mine - exact).norm() / exact.norm()) < 1e-5
 

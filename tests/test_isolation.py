@@ -22,11 +22,21 @@ from denoisebench.core.isolation import isolated
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.results.store import Store
 
+#: Contexts that are kept from the garbage collector, which would leave them.
+KEPT: list[object] = []
+
+
+def enter_inference_mode() -> None:
+    mode = torch.inference_mode()
+    mode.__enter__()
+    KEPT.append(mode)
+
+
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
     "device": (torch.get_default_device, lambda: torch.set_default_device("meta")),
     "grad": (torch.is_grad_enabled, lambda: torch._C._set_grad_enabled(False)),
-    "inference": (torch.is_inference_mode_enabled, lambda: setattr(sys, "_kept", torch.inference_mode().__enter__())),
+    "inference": (torch.is_inference_mode_enabled, enter_inference_mode),
     "autocast": (lambda: torch.is_autocast_enabled("cpu"), lambda: torch.autocast("cpu").__enter__()),
     "deterministic": (torch.are_deterministic_algorithms_enabled, lambda: torch.use_deterministic_algorithms(True)),
     "cudnn": (lambda: torch.backends.cudnn.benchmark, lambda: setattr(torch.backends.cudnn, "benchmark", True)),

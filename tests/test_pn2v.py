@@ -40,7 +40,8 @@ def batch_of(noisy: torch.Tensor, told: NoiseInfo, seed: int = 0) -> Batch:
 def trainable(method: PN2V, channels: int, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return method.build(channels).double()
+        network: nn.Module = method.build(channels).double()
+        return network
 
 
 class Spy(nn.Module):
@@ -61,6 +62,12 @@ def with_samples(samples: torch.Tensor, features: nn.Module | None = None, weigh
     nn.init.constant_(last.weight, weight)
     last.bias.data.copy_(samples.flatten())
     return nn.ModuleDict({"features": features or Spy(), "last": last})
+
+
+def shown_to(network: nn.ModuleDict) -> torch.Tensor:
+    spy = network["features"]
+    assert isinstance(spy, Spy)
+    return spy.shown
 
 
 def quantiles(prior: Any, count: int = 4000) -> torch.Tensor:
@@ -111,11 +118,11 @@ def test_the_value_of_a_hidden_pixel_never_reaches_the_network(channels: int) ->
     index = hidden(noisy.shape, torch.Generator().manual_seed(5))
     other = noisy.flatten(2).scatter_add(2, index, torch.full(index.shape, 7.0).double()).view_as(noisy)
     network = with_samples(image(channels, 4))
-    seen = []
+    seen: list[torch.Tensor] = []
     for y in (noisy, other):
         method.loss(network, batch_of(y, told, seed=5), 0.5)
-        seen.append(network["features"].shown)
-    assert torch.equal(*seen)
+        seen.append(shown_to(network))
+    assert torch.equal(seen[0], seen[1])
     changed = torch.zeros_like(noisy, dtype=torch.bool).flatten(2).scatter(2, index, True).view_as(noisy)
     assert torch.equal(seen[0] != noisy, changed)
 
@@ -169,9 +176,9 @@ def test_the_loss_is_the_formula_on_hidden_pixels(family: str, level: float, cha
     network = with_samples(fixed, weight=0.002)
     loss, monitors = PN2V(samples=5).loss(network, batch_of(noisy, known(family, level), seed=9), 0.5)
     index = hidden(noisy.shape, torch.Generator().manual_seed(9))
-    shown = network["features"].shown
+    shown = shown_to(network)
     # Every feature is one channel of the shown pixel, 96 / C times.
-    samples = fixed[None, :, None] + 0.002 * FEATURES * shown.mean(1).flatten(1)[:, None, :, None]  # type: ignore[operator]
+    samples = fixed[None, :, None] + 0.002 * FEATURES * shown.mean(1).flatten(1)[:, None, :, None]
     terms, residuals = [], []
     for n in range(2):
         for c in range(channels):

@@ -43,7 +43,7 @@ class Scene(DataSet):
     data_hash = "0"
     images = ("a", "b")
 
-    def __init__(self, channels: int = 4, kind: type = np.float32, captures: int = CAPTURES) -> None:
+    def __init__(self, channels: int = 4, kind: Any = np.float32, captures: int = CAPTURES) -> None:
         self.channels, self._captures = channels, captures
         self.scoring = "raw" if channels == 4 else "uint8"
         rng = np.random.default_rng(0)
@@ -155,6 +155,7 @@ def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path
 
     store, data = Store(tmp_path), Scene()
     cell = experiment(data, [parse_method("identity")]).cells()[0]
+    about: dict[str, Any]
     about = {"text": "identity", "told": [], "training": "", "written": "1", "label": "i", "protocol": "p"}
     about |= {"baseline": True, "warnings": [], "noise_title": "real", "dataset_title": "Scene"}
     stored = StoredCell(dict(cell.identity), about)

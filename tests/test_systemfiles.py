@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def beside(folder: Path, pattern: str) -> None:
 
 
 def test_results_trainings_and_weights_beside_files_of_a_mac(
-    command: Callable,
+    command: Callable[..., Any],
     image_folder: Callable[..., Path],
     tmp_path: Path,
 ) -> None:

@@ -312,7 +312,7 @@ def test_the_cosine_falls_from_one_to_zero() -> None:
 
 def test_the_average_of_the_weights_is_kept_as_the_network(tmp_path: Path) -> None:
     """Against the recursion, from the networks of trainings that stop after each step."""
-    recipe = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
+    recipe: dict[str, Any] = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
     kept: list[dict[str, torch.Tensor]] = []
 
     class Spied(Tiny):
@@ -846,9 +846,9 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def watched(name: str, steps: list[Batch]) -> LearnedMethod:
     """The method with one convolution for its network, unless it builds its own, noting the batches it is handed."""
-    plugin = METHODS.get(name)
+    plugin: Any = METHODS.get(name)
 
-    class Watched(plugin):  # type: ignore[misc,valid-type]
+    class Watched(plugin):  # type: ignore[misc]
         def build(self, channels: int) -> nn.Module:
             if plugin.build is not LearnedMethod.build:
                 module: nn.Module = super().build(channels)

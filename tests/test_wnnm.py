@@ -39,7 +39,7 @@ def face(side: int = 48) -> UIntImage:
     return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side])
 
 
-def denoised(text: str, noisy: FloatImage, family: str, level: float) -> FloatImage:
+def denoised(text: str, noisy: FloatImage, family: str, level: float | None) -> FloatImage:
     method = parse_method(text)
     assert isinstance(method, PlainMethod)
     known = NoiseInfo("wnnm", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})

@@ -18,6 +18,7 @@ from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod
 from denoisebench.protocol.noise import add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
+from denoisebench.training.records import placed
 
 METHODS = (
     "n2c", "n2n", "n2v", "nbr2nbr", "r2r", "noisier2noise", "laine19_mu", "laine19_pme", "b2u", "dbsn", "self2self",
@@ -67,14 +68,14 @@ def _step(method: LearnedMethod) -> float:
     told = method.told("gauss")
     noisy = noisy.contiguous(memory_format=torch.channels_last)
     batch = Batch(noisy, _known(method, level), torch_generator_from("m"), method.name, told, values)
-    network = method.build(3).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = placed(method.build(3), "cpu").train()
     with FlopCounterMode(display=False) as counter:
         method.backward(network, batch, 0.9)
     return float(counter.get_total_flops())
 
 
 def _inference(method: LearnedMethod) -> float:
-    network = method.build(3).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = placed(method.build(3), "cpu").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         method.denoise(network, torch.rand(1, 3, SIDE, SIDE), _known(method, 0.1), torch_generator_from("m"))
     return float(counter.get_total_flops())

@@ -30,6 +30,7 @@ from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import CHANNEL_NAMES
 from denoisebench.protocol.noise import REAL
+from denoisebench.training.records import placed
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"
@@ -308,7 +309,7 @@ def network_from(
             f"{'; '.join(wrong[:3])}{more}."
         )
     network.load_state_dict(dict(tensors))
-    return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]
+    return placed(network, device).eval()
 
 
 def _verified(path: Path, sha256: str) -> bytes:

@@ -7,7 +7,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from denoisebench.protocol.metrics import UIntImage, psnr, ssim
+from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.metrics import psnr, ssim
 from denoisebench.toolbox.estimation import estimate_sigma
 
 
