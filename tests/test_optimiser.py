@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.networks import build_network
+from denoisebench.networks import build_network, placed
 from denoisebench.training.optimiser import Muon, build_optimiser, orthogonalised
-from denoisebench.training.records import placed
 
 
 def by_definition(matrix: torch.Tensor) -> torch.Tensor:

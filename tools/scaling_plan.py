@@ -14,11 +14,11 @@ from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.experiment.options import parse_noises
+from denoisebench.networks import placed
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod
 from denoisebench.protocol.noise import add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
-from denoisebench.training.records import placed
 
 METHODS = (
     "n2c", "n2n", "n2v", "nbr2nbr", "r2r", "noisier2noise", "laine19_mu", "laine19_pme", "b2u", "dbsn", "self2self",

@@ -17,12 +17,12 @@ import numpy as np
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.interrupts import deferred_interrupts
 from denoisebench.core.lazy import torch
+from denoisebench.networks import placed
 from denoisebench.plugins.method import NoiseInfo, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.training.recipe import Budget, parse_budget
-from denoisebench.training.records import placed
 
 CHECKPOINT_SECONDS = 30.0
 Report = Callable[[float, str], None]
@@ -137,7 +137,7 @@ class _Fit:
         self._steps = recipe.budget.steps(1, 1)
         self._checkpoint = checkpoint
         self.done, self._seconds = 0, 0.0
-        self.network = placed(method.build(image), str(image.device)).train()
+        self.network = placed(method.build(image), image.device).train()
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=method.rate(1e-6))
         self._resume()
         self._saved = time.monotonic()

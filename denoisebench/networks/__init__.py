@@ -119,6 +119,14 @@ def _build_own(path: Path, name: str, in_channels: int, out_channels: int) -> to
         ) from error
 
 
+def placed(network: torch.nn.Module, device: str | torch.device) -> torch.nn.Module:
+    """The network on a device, its weights in channels_last order."""
+    # This order halves the time of a convolution on a CPU and feeds tensor cores on a GPU.
+    # PyTorch's types leave memory_format out for modules.
+    moved: torch.nn.Module = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
 def forward_at(
     network: torch.nn.Module, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int
 ) -> list[torch.Tensor]:

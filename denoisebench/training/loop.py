@@ -22,6 +22,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
+from denoisebench.networks import placed
 from denoisebench.plugins.method import Batch, Need, known_of
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
@@ -29,7 +30,7 @@ from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
 from denoisebench.training.crops import CapturedCrops, Crops, DrawnCrops, TrainingImages
 from denoisebench.training.heldout import POINTS, HeldOut
 from denoisebench.training.job import Trained, TrainingJob
-from denoisebench.training.records import FORMAT, placed
+from denoisebench.training.records import FORMAT
 from denoisebench.training.weights import network_from, read_tensors
 
 CHECKPOINT_SECONDS = 20.0

@@ -26,11 +26,11 @@ from denoisebench.core.provenance import full_digest
 from denoisebench.core.schema import RECORD, flaw
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import file_part, unheard
+from denoisebench.networks import placed
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import CHANNEL_NAMES
 from denoisebench.protocol.noise import REAL
-from denoisebench.training.records import placed
 
 WEIGHTS_VARIABLE = "DENOISEBENCH_WEIGHTS"
 SUMS = "SHA256SUMS"

@@ -15,13 +15,13 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from denoisebench.evaluation.evaluate import Route, evaluate
+from denoisebench.networks import placed
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pad, to_uint8
 from denoisebench.protocol.metrics import psnr, ssim
 from denoisebench.protocol.noise import parse_noise
-from denoisebench.training.records import placed
 
 IMAGE, NOISE = "astronaut", parse_noise("gauss25")
 

@@ -19,9 +19,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.memory import keep_freed_memory
+from denoisebench.networks import placed
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, LearnedMethod, Need, NoiseInfo, PerImageMethod
-from denoisebench.training.records import placed
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")
 PRECISIONS = ("float32", *(("bfloat16",) if DEVICE == "cuda" else ()))
