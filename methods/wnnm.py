@@ -245,7 +245,7 @@ def shrink(matrices: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     singular = values.clamp(min=0).sqrt()
     gain = shrunk(singular, count, levels[:, None]) / singular.clamp(min=EPS)
     projection = (vectors * gain[:, None, :]) @ vectors.mT
-    return projection @ matrices if count < length else matrices @ projection  # type: ignore[no-any-return]
+    return projection @ matrices if count < length else matrices @ projection
 
 
 def shrunk(singular: torch.Tensor, count: int, level: torch.Tensor) -> torch.Tensor:

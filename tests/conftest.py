@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def plugin_file(tmp_path: Path) -> Callable[..., Path]:
 
 def forget_plugins() -> None:
     """Bring both registries back to the state of a new process."""
-    registries: tuple[Registry, ...] = (METHODS, DATASETS)  # type: ignore[type-arg]
+    registries: tuple[Registry[Any], ...] = (METHODS, DATASETS)
     for registry in registries:
         registry._loaders = None
         registry._origins.clear()

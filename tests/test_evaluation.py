@@ -52,7 +52,7 @@ class Network(LearnedMethod):
     def denoise(self, network: Any, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
         SHAPES.append(tuple(noisy.shape))
         assert not torch.is_grad_enabled()
-        return network(noisy) + 0.001 * torch.randn(noisy.shape, generator=generator)  # type: ignore[no-any-return]
+        return network(noisy) + 0.001 * torch.randn(noisy.shape, generator=generator)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -83,10 +84,10 @@ def test_folding_saves_five_of_nine_multiply_adds() -> None:
 @pytest.mark.parametrize("size", [(2, 3, 64, 96), (1, 3, 32, 32)])
 def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    network = build_network(name, 3, 3).double()
+    network: Any = build_network(name, 3, 3).double()
     results = []
     for plain in (False, True):
-        network.plain = plain  # type: ignore[assignment]
+        network.plain = plain
         network.zero_grad()
         x = tensor(*size, seed=1).requires_grad_()
         network(x).square().mean().backward()
@@ -97,11 +98,11 @@ def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, .
 
 def test_float32_gradients_agree_to_rounding() -> None:
     torch.manual_seed(0)
-    network = build_network("unet", 3, 3)
+    network: Any = build_network("unet", 3, 3)
     x = tensor(2, 3, 64, 64, seed=1).float()
     gradients = []
     for dtype, plain in ((torch.float64, True), (torch.float32, False)):
-        network.to(dtype).plain = plain  # type: ignore[assignment]
+        network.to(dtype).plain = plain
         network.zero_grad()
         network(x.to(dtype)).square().mean().backward()
         found = [parameter.grad for parameter in network.parameters()]

@@ -266,7 +266,7 @@ def test_a_run_is_denoised_again_to_the_bit(command: Command, image_folder: Any,
     assert ran.code == 0, ran.err
     assert "differs from the stored" not in ran.err
     with Image.open(file) as image:
-        assert image.text["Software"] == style.CREATOR  # type: ignore[attr-defined]
+        assert image.info["Software"] == style.CREATOR
     assert "say where it is with --datasets" in command("figure", "comparison", out, "--out", file).err
     ran = command("figure", "comparison", out, "--datasets", folder, "--image", "im9", "--out", file)
     assert ran.code == 2

@@ -189,7 +189,8 @@ def test_result_files_of_somebody_who_knows_the_checksum(place: Path, data: Any,
     store, name = Store(place / "results"), "0123456789abcdef"
     if right_name and isinstance(data, dict):
         try:
-            name = full_digest(data.get("identity"))[:16]  # type: ignore[arg-type]
+            identity: Any = data.get("identity")
+            name = full_digest(identity)[:16]
         except (UnicodeEncodeError, ValueError):
             return
     path = store.cells / f"{name}.json"

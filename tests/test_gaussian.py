@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_a_perfect_filter_leaves_no_bias(mean: float) -> None:
     def average(image: FloatArray, sigma: float) -> FloatArray:
         return np.full_like(image, image.mean())
 
-    def bias(inverse) -> float:  # type: ignore[no-untyped-def]
+    def bias(inverse: Callable[[FloatArray], FloatArray]) -> float:
         return float(level * denoise_counts(noisy, level, average, inverse).mean() - mean)
 
     assert abs(bias(inverse_anscombe)) < 0.02

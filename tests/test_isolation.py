@@ -44,7 +44,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "threads": (torch.get_num_threads, lambda: torch.set_num_threads(torch.get_num_threads() + 1)),
     "denormal": (lambda: float((torch.tensor([1e-40]) * 1)[0]), lambda: torch.set_flush_denormal(True)),
     "torch random": (lambda: torch.get_rng_state().tolist(), lambda: torch.manual_seed(5)),
-    "numpy random": (lambda: np.random.get_state()[1].tolist(), lambda: np.random.seed(5)),  # type: ignore[index]
+    "numpy random": (lambda: np.random.get_state(legacy=False)["state"]["key"].tolist(), lambda: np.random.seed(5)),
     "random": (random.getstate, lambda: random.seed(5)),
     "errstate": (np.geterr, lambda: np.seterr(all="raise")),
     "folder": (os.getcwd, lambda: os.chdir("/")),

@@ -12,6 +12,7 @@ from rich.console import Console
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import FolderSet
 from denoisebench.experiment.file import PaperPart
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.paper import paper_table as tables
@@ -23,7 +24,7 @@ from denoisebench.results.summary import Score
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
     kind = DATASETS.get(dataset)
     known = issubclass(kind, FolderSet) and kind.manifest is not None
-    images = kind([]).data_hash if known else "hash"  # type: ignore[call-arg]
+    images = find_dataset(dataset, ()).data_hash if known else "hash"
     protocol = {"noise": noise, "dataset": dataset, "data_hash": images, "draws": "legacy", "padding": "side"}
     facts = {
         "text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written,

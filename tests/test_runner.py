@@ -210,7 +210,9 @@ def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Pat
         def verify(self) -> None:
             raise UserError("Image x was altered")
 
-    damaged = Damaged(base.datasets[0].folder)  # type: ignore[attr-defined]
+    whole = base.datasets[0]
+    assert isinstance(whole, AnyFolder)
+    damaged = Damaged(whole.folder)
     damaged.name = "damaged"
     store = Store(tmp_path / "o")
     with pytest.raises(UserError, match="altered"):

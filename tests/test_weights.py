@@ -393,9 +393,9 @@ CHECKPOINTS = [("unet_b2u", _b2u_names, 1_102_371), ("unet_nbr", _nbr_names, 1_2
 @pytest.mark.parametrize(("network", "names", "count"), CHECKPOINTS, ids=["b2u", "nbr2nbr"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_released_checkpoints_are_imported(
-    tmp_path: Path, command: Callable[..., Any], network: str, names: object, count: int, prefix: str
+    tmp_path: Path, command: Callable[..., Any], network: str, names: Callable[[], Any], count: int, prefix: str
 ) -> None:
-    state = released(network, names())  # type: ignore[operator]
+    state = released(network, names())
     assert sum(tensor.numel() for tensor in state.values()) == count
     torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "epoch_100.pth")
     ran = command(

@@ -102,8 +102,11 @@ class _Run:
             raise UserError(
                 f"Crop {recipe.crop} does not suit {job.method.name}: its crops must be multiples of {side}."
             )
-        real = isinstance(images, DataSet)
-        self._crops: Crops = CapturedCrops(images, recipe) if real else DrawnCrops(images, recipe, job.noise)  # type: ignore[arg-type]
+        self._crops: Crops
+        if isinstance(images, DataSet):
+            self._crops = CapturedCrops(images, recipe)
+        else:
+            self._crops = DrawnCrops(images, recipe, job.noise)
         self._steps = recipe.budget.steps(self._crops.count, recipe.batch)
         self._done, self._seconds = 0, 0.0
         before = job.identity.get("start", {})

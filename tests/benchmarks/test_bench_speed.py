@@ -12,6 +12,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -52,8 +53,8 @@ def learned(text: str) -> LearnedMethod:
 
 def network_of(method: LearnedMethod, plain: bool) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = method.build(3).to(DEVICE)
-    network.plain = plain  # type: ignore[assignment]
+    network: Any = method.build(3).to(DEVICE)
+    network.plain = plain
     return network if plain else placed(network, DEVICE)
 
 
@@ -163,9 +164,9 @@ def image_step(plain: bool) -> Callable[[], None]:
     torch.manual_seed(0)
     image = torch.rand(1, 3, 256, 256, device=DEVICE)
     layout = torch.contiguous_format if plain else torch.channels_last
-    network = method.build(image).to(DEVICE)
+    network: Any = method.build(image).to(DEVICE)
     network = network if plain else placed(network, DEVICE)
-    network.plain = plain  # type: ignore[assignment]
+    network.plain = plain
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     image = image.contiguous(memory_format=layout)
 
