@@ -81,5 +81,4 @@ def _package() -> ModuleType:
             f"BM3D needs the package bm3d, which cannot be imported ({error}). Install it with "
             "'pip install bm3d' (closed source, non-commercial use only), or leave the method out."
         ) from None
-    package: ModuleType = bm3d
-    return package
+    return bm3d  # type: ignore[no-any-return]  # it has no types
