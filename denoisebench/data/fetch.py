@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
@@ -423,10 +424,7 @@ _Member = tuple[str, bool, Callable[[], IO[bytes] | None]]
 @contextmanager
 def _tar_members(packed: Path, password: str) -> Iterator[Iterator[_Member]]:
     with tarfile.open(packed) as tar:
-        yield (
-            (member.name, member.isfile() or member.isdir(), lambda member=member: tar.extractfile(member))  # type: ignore[misc]
-            for member in tar
-        )
+        yield ((member.name, member.isfile() or member.isdir(), partial(tar.extractfile, member)) for member in tar)
 
 
 @contextmanager
