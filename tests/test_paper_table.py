@@ -81,7 +81,9 @@ def test_names_of_both_sides_are_matched() -> None:
     table = paper_table(PaperPart(1, {}), "T", cells)
     assert entry(table, "poisson_lambda30", "Anscombe+BM3D", "Set14").ours == "anscombe_bm3d"
     assert entry(table, "gaussian_sigma25", "Blind2Unblind", "Kodak").ours == "b2u"
-    real = paper_table(PaperPart(4, {}), "T", [cell("laine19_pme[level=image,assume=gauss]", "real", "fmdd_fish", 30.0)])
+    real = paper_table(
+        PaperPart(4, {}), "T", [cell("laine19_pme[level=image,assume=gauss]", "real", "fmdd_fish", 30.0)]
+    )
     found = "Laine19-pme (Gaussian) (laine19_pme[level=image,assume=gauss])"
     assert found in {row[1] for row in grid(real)[1]}
 

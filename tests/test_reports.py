@@ -119,6 +119,18 @@ def test_a_best_mark_must_hold_against_every_lower_line() -> None:
     assert marks(table, "psnr") == {"a": "", "b": "", "c": ""}
 
 
+def test_networks_of_different_trainings_have_no_order() -> None:
+    long, short = "7000 steps, 4x64², own", "300 steps, 1x64², own"
+    cells = [cell("a", 32.0, training=long), cell("b", 31.0, training=short), cell("bm3d", 30.0), cell("c", 29.0)]
+    assert marks(build_table(cells), "psnr") == {"a": "", "b": "", "bm3d": "", "c": ""}
+    cells[1] = cell("b", 31.0, training=f"{long} (shipped)")
+    assert marks(build_table(cells), "psnr") == {"a": "best", "b": "second", "bm3d": "", "c": ""}
+    fitted = cell("zsn2n", 31.0, training="2000 steps per image")
+    fitted.identity["training"] = {"fit": {}}
+    cells[1] = StoredCell(fitted.identity, fitted.about, fitted.rows)
+    assert marks(build_table(cells), "psnr")["a"] == "best", "a fit to each image has a budget of its own kind"
+
+
 def test_trainings_that_overlap_have_no_order() -> None:
     def seeds(text: str, *levels: float, first: int = 0) -> list[StoredCell]:
         made = [cell(text, [level, level + 2]) for level in levels]
@@ -282,6 +294,16 @@ def test_the_table_says_what_each_method_was_told() -> None:
 def test_seconds_are_the_mean_over_all_rows_of_a_line() -> None:
     table = build_table([cell("a", [30.0, 31.0]), cell("a", noise="gauss50")])
     assert list(table.seconds.values()) == [0.5]
+
+
+def test_a_score_of_other_defaults_is_called_stale() -> None:
+    old = cell("b2u[eta=0]", settings={"stride": 2, "eta": 0, "lambda_f": 20, "gone": 1})
+    old.about["changed"] = {"eta": 0}
+    text = "B2U [eta=0]: run with stride=2, which were the defaults then; today they are stride=4"
+    assert [note for note in build_table([old]).notes if note.startswith("STALE")] == [f"STALE: {text}"]
+    new = cell("b2u[stride=2]", settings={"stride": 2, "eta": 1.0})
+    new.about["changed"] = {"stride": 2}
+    assert not [note for note in build_table([new, cell("mine")]).notes if note.startswith("STALE")]
 
 
 # --- formats ---

@@ -16,6 +16,7 @@ from denoisebench.plugins.identity import is_registered_cell
 from denoisebench.plugins.method import show_value
 from denoisebench.reports.cost import machine_notes
 from denoisebench.reports.ranking import over_different_images, ranked
+from denoisebench.reports.stale import stale_notes
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
     Column,
@@ -149,6 +150,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             sides = " or ".join(map(str, sorted(tiles)))
             notes.append(f"{cell.about['text']}: {count} large images were denoised in tiles of {sides} pixels.")
         notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
+    notes += stale_notes(cells)
     notes += _unnamed_settings(cells)
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")

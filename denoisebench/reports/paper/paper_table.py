@@ -17,6 +17,7 @@ from denoisebench.core.text import plain
 from denoisebench.experiment.file import PaperPart
 from denoisebench.plugins.identity import set_name
 from denoisebench.reports.paper.published import is_odd, literature, names_of, rows_of
+from denoisebench.reports.stale import stale_notes
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
     Column,
@@ -307,6 +308,7 @@ def notes_of(table: PaperTable) -> list[str]:
     ]
     told += _literature_notes(table)
     told += _protocol_notes(table)
+    told += stale_notes(cell for entry in table.entries for cell in entry.measured)
     several = sorted({entry.score.trainings for entry in table.entries if entry.score is not None} - {1})
     if several:
         count = " or ".join(map(str, several))
