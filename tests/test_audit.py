@@ -508,7 +508,7 @@ def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short
     protocol = {"dataset": "kodak", "data_hash": find_dataset("kodak", ()).data_hash}
     stored = SimpleNamespace(about=about, identity={"protocol": protocol}, key="k")
     parts: dict[str, Any] = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
-    kind = cast(Method, SimpleNamespace(name=method))
+    kind = cast(Method, SimpleNamespace(name=method.partition("[")[0], text=method))
     subject = ReproducibleCell(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)
     again = Effect("the run's own scores", "stored", "again", "", Change(0.0), Change(0.0), "2", "re-denoised", 1.0)
     return Ledger(subject, psnr, 0.8, 24, [again, *effects], True, 0.01)
@@ -534,14 +534,23 @@ def test_beside_the_paper_only_what_the_paper_may_do_counts() -> None:
     assert "their way gives +0.150 dB" in said[1]
     assert "at most 0.300 dB" in said[1]
     assert "at least 0.55 dB of 1.00" in said[2]
-    assert said[2].endswith("what is left is the training (short) and the method itself.")
-    untrained = ledgers.beside_paper(ledger_of("bm3d", 30.87, *effects, training=""))[1]
-    assert untrained[2].endswith("what is left is the method itself.")
+    one = "what is left is the training (short) and the method itself"
+    # The ledger has a line that is larger than what is left, so it cannot say that no line of it is.
+    other = ", or one marked no after all, if the row was made otherwise: d, d1 (+3.000 ± 0.020 dB)."
+    assert said[2].endswith(one + other)
+    fewer = [effect for effect in effects if effect.detail != "d"]
+    assert ledgers.beside_paper(ledger_of("b2u", 31.27, *fewer))[1][2].endswith(f"{one}.")
+    untrained = ledgers.beside_paper(ledger_of("bm3d", 30.87, *fewer, training=""))[1]
+    assert untrained[2].endswith("marked yes or open: what is left is the method itself.")
     assert said[-1] == "f (f1): not measured: no data."
     below = ledgers.beside_paper(ledger_of("b2u", 33.27, *effects))[1]
     assert "their way gives +0.150 dB" in below[1]
     assert "at most 0.500 dB" in below[1]
     assert "at least 0.50 dB of 1.00" in below[2]
+    assert below[2].endswith("the method itself."), "the line of +3 dB leads away from the paper"
+    ablation = ledgers.beside_paper(ledger_of("b2u[eta=0]", 31.19, *effects))[1]
+    assert "paper 32.19 / 0.877: a gap of +1.00 dB" in ablation[0]
+    assert ledgers.beside_paper(ledger_of("b2u[output=mid]", 31.27))[0] == []
     assert ledgers.beside_paper(ledger_of("bm4d", 31.27))[0] == []
 
 

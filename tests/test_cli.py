@@ -658,10 +658,16 @@ def test_stored_scores_are_set_beside_a_published_table(
     command: Command, image_folder: MakeFolder, tmp_path: Path
 ) -> None:
     folder, out = image_folder("kodak"), tmp_path / "o"
-    assert command("run", "--methods", "bm3d[sigma=known]", "--datasets", folder, "--out", out).code == 0
+    assert command("run", "--methods", "bm3d", "--datasets", folder, "--out", out).code == 0
+
+    def measured(text: str) -> str:
+        line = next(line for line in text.splitlines() if "| CBM3D" in line and "σ=25" in line)
+        assert "31.87/0.868" in line
+        return line.split("|")[4].strip()
+
     blank = command("report", out, "--table", "1")
     assert blank.code == 0, blank.err
-    assert "CBM3D (bm3d[sigma=known])" not in blank.out
+    assert measured(blank.out) == ""
     from denoisebench.plugins.identity import class_name
     from denoisebench.plugins.lookup import find_dataset
     from denoisebench.results.store import Store, StoredCell
@@ -674,8 +680,7 @@ def test_stored_scores_are_set_beside_a_published_table(
         store.write(StoredCell({**stored.identity, "protocol": protocol}, about, stored.rows))
     ran = command("report", out, "--table", "1")
     assert ran.code == 0, ran.err
-    assert "CBM3D (bm3d[sigma=known])" in ran.out
-    assert "31.87/0.868" in ran.out
+    assert float(measured(ran.out).partition("/")[0]) > 20
     assert {path.name for path in out.glob("paper-table1.*")} == {f"paper-table1.{e}" for e in ("md", "tex", "csv")}
 
 
