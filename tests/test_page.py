@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from denoisebench.core.errors import UserError
 from denoisebench.reports.page import content as module
 from denoisebench.reports.page.build import page
 from denoisebench.reports.page.content import page_content
+from denoisebench.reports.page.learning import learning_curves
 from denoisebench.reports.statistics import against, groups_of
-from denoisebench.results.store import StoredCell
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.training.weights import write_weights
 
 Cell = Callable[..., StoredCell]
 Command = Callable[..., Any]
@@ -155,8 +158,6 @@ def test_images_that_only_one_method_has_are_empty_for_the_other(stored_cell: Ce
 
 
 def test_paper_values_stand_beside_scores_of_the_registered_data_set(command: Command, tmp_path: Path) -> None:
-    from denoisebench.results.store import Store
-
     folder = Path(__file__).parents[1] / "results" / "gauss25"
     if not folder.is_dir():
         pytest.skip("no checkout around these tests")
@@ -220,6 +221,52 @@ def test_a_perfect_image_does_not_break_the_page(stored_cell: Cell) -> None:
     assert found["columns"][0]["scores"][0]["psnr"] == "inf"
     data = Parts(page(found)).data
     assert unpacked(data["columns"][0]["scores"][0]["of"]["psnr"]).tolist() == [math.inf, math.inf]
+
+
+# --- learning curves ---
+
+
+def test_curves_of_weights_are_found_by_their_hash(
+    stored_cell: Cell, stored_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "weights"
+    record = {
+        "method": "n2v", "settings": {}, "noise": "gauss25", "channels": 3, "summary": "9 steps", "recipe": {"seed": 0},
+        "heldout": {
+            "data": {"sha256": "a"},
+            "points": [
+                {"step": n, "images": 4 * n, "seconds": 2.0 * n, "noisy": 20.0, "psnr": 25.0 + n} for n in (1, 2)
+            ],
+        },
+    }  # fmt: skip
+    weights = write_weights(place, "n2v-gauss25-rgb", {"w": torch.zeros(1)}, record, half=False)
+    monkeypatch.setenv("DENOISEBENCH_WEIGHTS", str(place))
+    cells = [stored_cell("n2v", [30], training="9 steps"), stored_cell("b2u", [30], training="9 steps")]
+    cells[0].identity["training"] = {"weights": weights.sha256}
+    cells[1].identity["training"] = {"weights": "f" * 64}
+    panels, said = learning_curves(Store(stored_run(*cells)), cells)
+    (panel,) = panels
+    assert panel["title"] == "Gaussian σ=25, colour"
+    (curve,) = panel["curves"]
+    assert (curve["name"], curve["psnr"], curve["images"], curve["seconds"]) == (
+        "N2V",
+        [26.0, 27.0],
+        [4.0, 8.0],
+        [2.0, 4.0],
+    )
+    assert said == ["B2U: weights ffffffffffff are not at hand, or have no scores on held-out images."]
+
+
+def test_a_damaged_record_of_a_training_is_said_and_costs_no_page(
+    cells: list[StoredCell], stored_run: Callable[..., Path], command: Command
+) -> None:
+    folder = stored_run(*cells)
+    (folder / "models").mkdir()
+    (folder / "models" / "x.json").write_text("{")
+    assert command("report", folder, "--html").code == 0
+    data = Parts((folder / "report.html").read_text(encoding="utf-8")).data
+    assert data["curves"] == []
+    assert "x.json" in data["unlearned"][0]
 
 
 # --- safety ---

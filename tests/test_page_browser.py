@@ -82,7 +82,9 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
     ) -> Shown:
         path = tmp_path / f"page{len(opened)}.html"
         path.write_text(page(content or page_content("mine", cells)), encoding="utf-8")
-        view = browser.new_context(viewport={"width": 1200, "height": 900}, **options).new_page()
+        view = browser.new_context(
+            viewport={"width": 1200, "height": 900}, reduced_motion="reduce", **options
+        ).new_page()
         view.set_default_timeout(10_000)
         opened.append(Shown(view, path, timed))
         return opened[-1]
@@ -172,6 +174,57 @@ def test_another_test_set_and_another_reference_change_the_whole_page(show: Any,
     row = shown.view.locator("#leaderboard-table tr", has_text="B2U")
     assert row.locator(".difference > span").inner_text().startswith("−0.")
     assert row.locator("svg").get_attribute("aria-label").startswith("−0.")
+
+
+#: How many pixels of a chart are not of the ground.
+INKED = """(id) => {
+  const canvas = document.querySelector(`#${id} canvas`);
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let count = 0;
+  for (let at = 3; at < pixels.length; at += 4) count += pixels[at] > 0;
+  return count;
+}"""
+
+
+def test_charts_are_drawn_and_follow_what_is_chosen(show: Any, cells: list[StoredCell]) -> None:
+    content = page_content("mine", cells)
+    along = {"images": [4.0, 40.0, 400.0], "steps": [1.0, 10.0, 100.0], "seconds": [2.0, 20.0, 200.0]}
+    content["curves"] = [
+        {"title": noise, "noise": noise, "curves": [
+            {"name": name, "label": name, "psnr": [25.0, 26.0, top], "noisy": 20.0, **along} for name, top in tops
+        ]}
+        for noise, tops in (("poisson30", [("B2U", 29.0)]), ("gauss25", [("B2U", 27.0), ("N2C", 28.0)]))
+    ]  # fmt: skip
+    shown = show(cells, content)
+    for chart in ("pareto-chart", "learning-chart", "scatter-chart"):
+        assert shown.view.evaluate(INKED, chart) > 2000, chart
+    assert shown.view.locator("#learning-title").inner_text() == "Learning curves: gauss25"
+    shown.view.locator("#learning summary").click()
+    assert shown.column("learning-table", 2) == ["27.00", "28.00"]
+    shown.view.locator("#pareto").get_by_label("Against", exact=True).select_option(label="Parameters of the network")
+    assert "parameters of the network" in (shown.view.locator("#pareto-chart").get_attribute("aria-label") or "")
+    note = shown.view.locator("#scatter-note")
+    assert note.inner_text().startswith("B2U minus N2C: −0.")
+    shown.view.locator("#scatter").get_by_label("Across").select_option(label="NLM")
+    assert "B2U minus NLM: +3." in note.inner_text() or "B2U minus NLM: +2.9" in note.inner_text()
+    assert note.inner_text().endswith("higher on 12 of 12 images.")
+
+
+def test_a_point_says_what_it_is(show: Any, cells: list[StoredCell]) -> None:
+    shown = show(cells)
+    chart = shown.view.locator("#scatter-chart")
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".u-over").bounding_box()
+    assert box is not None
+    tip, said = chart.locator(".tip"), set()
+    for place in range(20, 100, 2):
+        share = place / 100
+        shown.view.mouse.move(box["x"] + share * box["width"], box["y"] + (1 - share) * box["height"])
+        shown.view.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if tip.is_visible():
+            said.add(tip.inner_text().partition(":")[0])
+    assert {name for name in said if name.startswith("im")} == said
+    assert len(said) > 3
 
 
 def test_labels_of_strangers_are_shown_as_they_are(show: Any, cells: list[StoredCell]) -> None:

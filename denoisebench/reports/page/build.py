@@ -17,11 +17,12 @@ from denoisebench.core.ownfiles import write_own
 from denoisebench.reports import render
 from denoisebench.reports.files import flaws
 from denoisebench.reports.page.content import LONGEST, page_content
+from denoisebench.reports.page.learning import learning_curves
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell, collection_paused
 
 NAME = "report.html"
-_SCRIPTS = ("base.js", "table.js", "leaderboard.js", "scores.js", "main.js")
+_SCRIPTS = ("base.js", "table.js", "leaderboard.js", "charts.js", "scores.js", "main.js")
 #: A browser ends a script at these wherever they stand, and older ones a line.
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -41,6 +42,7 @@ def write_page(store: Store, cells: Sequence[StoredCell], reference: str | None 
     with collection_paused():
         notes = flaws(store)
         content = page_content(store.folder.resolve().name, cells, notes, reference)
+        content["curves"], content["unlearned"] = learning_curves(store, cells)
         return write_own(store.folder, {NAME: page(content, _plain_table(cells, notes)).encode()})
 
 

@@ -75,6 +75,8 @@ def page_content(
         "missing": _missing(table, {line_of(cell) for cell in cells if cell.about["baseline"]}),
         "copies": _copies(table),
         "citations": _citations(table),
+        "curves": [],
+        "unlearned": [],
     }
 
 

@@ -28,19 +28,20 @@ function psnrCell(score) {
 }
 
 /** A difference to the reference: number, interval, and the interval drawn on a scale that all rows share. */
-function differenceCell(found, reach) {
+function differenceCell(found, [from, to]) {
   if (!found || missing(found.psnr)) return "";
   const text = el("span", { class: found.detectable ? "" : "faint" }, signed(found.psnr, 2));
   if (!found.psnrInterval) return text;
   const [low, high] = found.psnrInterval;
-  const x = (value) => 60 + 56 * Math.max(-1, Math.min(1, value / reach));
+  const x = (value) => 4 + (112 * (Math.max(from, Math.min(to, value)) - from)) / (to - from);
   const said = `${signed(found.psnr, 2)} dB, 95 % interval ${signed(low, 2)} to ${signed(high, 2)}, ` +
     `${found.detectable ? "detectable" : "no detectable difference"}`;
+  const inside = found.psnr >= from && found.psnr <= to, edge = x(found.psnr), back = found.psnr < from ? 7 : -7;
+  const mark = inside ? svg("circle", { cx: edge, cy: 7, r: 3.2 }) : svg("path", { class: "beyond", d: `M${edge} 7l${back} -4v8z` });
   const bar = svg("svg", { class: found.detectable ? "interval" : "interval open", viewBox: "0 0 120 14", role: "img", "aria-label": said },
     svg("title", {}, said),
-    svg("line", { class: "zero", x1: 60, x2: 60, y1: 0, y2: 14 }),
-    svg("line", { class: "range", x1: x(low), x2: x(high), y1: 7, y2: 7 }),
-    svg("circle", { cx: x(found.psnr), cy: 7, r: 3.2 }));
+    svg("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: 14 }),
+    svg("line", { class: "range", x1: x(low), x2: x(high), y1: 7, y2: 7 }), mark);
   return el("span", { class: "difference" }, text, bar, el("small", {}, `${signed(low, 2)} to ${signed(high, 2)}`));
 }
 
@@ -57,7 +58,8 @@ function leaderboardColumns(column) {
   const found = scores.map((_, place) => differenceTo(column, place, state.reference));
   // The noisy input lies so far away that it would flatten all others.
   const ends = found.flatMap((d, place) => (d && !scores[place].baseline ? [d.psnr, ...(d.psnrInterval ?? [])] : []));
-  const reach = Math.max(0.05, ...ends.filter(Number.isFinite).map(Math.abs));
+  const finite = [0, ...ends.filter(Number.isFinite)], room = 0.05 * (Math.max(...finite) - Math.min(...finite)) || 0.05;
+  const reach = [Math.min(...finite) - room, Math.max(...finite) + room];
   const columns = [
     { head: "Method", kind: "text", value: (row) => lineOf(of(row)).title, cell: (row) => methodCell(of(row)) },
     { head: "PSNR, dB", kind: "number", value: (row) => valueOf(of(row).psnr), cell: (row) => psnrCell(of(row)) },
@@ -77,7 +79,7 @@ function leaderboardColumns(column) {
       { head: "Minus paper", kind: "number", value: (row) => paperGap(of(row)), cell: (row) => signed(paperGap(of(row)), 2) });
   }
   const costs = [
-    ["Parameters", "parameters", short, "Of the network"], ["Crops seen", "training_images", short, "In its training"],
+    ["Params", "parameters", short, "Parameters of the network"], ["Crops seen", "training_images", short, "In its training"],
     ["Training", "training_seconds", duration, "Time of its training"], ["s/image", "seconds", (value) => fixed(value, 2), "Seconds of denoising"],
   ];
   for (const [head, key, text, hint] of costs) {

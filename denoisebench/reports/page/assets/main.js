@@ -34,6 +34,8 @@ function choose(place) {
   state.reference = here().reference;
   drawLeaderboardTools();
   drawScoresTools();
+  chooseLearning();
+  chooseScatter();
   changed();
 }
 
@@ -66,7 +68,7 @@ function drawCite() {
 
 function start() {
   const some = data.columns.length > 0;
-  const shown = { leaderboard: some, overview: data.columns.length > 1, scores: some, notes: data.notes.length > 0, provenance: some, cite: data.citations.length > 0 };
+  const shown = { leaderboard: some, overview: data.columns.length > 1, charts: some, scores: some, notes: data.notes.length > 0, provenance: some, cite: data.citations.length > 0 };
   for (const [id, there] of Object.entries(shown)) byId(id).hidden = !there;
   byId("copy-close").addEventListener("click", () => byId("copy-dialog").close());
   drawTop();
@@ -75,6 +77,7 @@ function start() {
   if (!some) return;
   if (shown.overview) drawOverview();
   follow(drawLeaderboard);
+  startCharts();
   follow(drawScores);
   follow(drawProvenance);
   drawColumnChoice();
