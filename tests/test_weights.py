@@ -261,6 +261,41 @@ def test_train_list_verify_score(
     assert "0 to compute" in again.err
 
 
+def test_a_training_begins_with_the_methods_own_network(
+    tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path]
+) -> None:
+    """At a rate of nearly zero nothing moves, so what comes out is what it began with."""
+    folder, first, second = image_folder("test"), tmp_path / "first", tmp_path / "second"
+    common = ("--methods", "n2c,nbr2nbr", "--crop", 64, "--train-data", folder, "--recipe", "laptop[average=0]")
+    assert command("weights", "train", *common, "--noise", "gauss10", "--budget", "3steps", "--out", first).code == 0
+    begun = ("--noise", "gauss20", "--budget", "2steps", "--lr", "1e-12", "--start", "gauss10", "--weights", first)
+    assert command("weights", "train", *common, *begun, "--out", second).code == 0
+    for method in ("n2c", "nbr2nbr"):
+        before, after = (
+            read_folder(place)[f"{method}-gauss{level}-rgb"] for place, level in ((first, 10), (second, 20))
+        )
+        old, new = (read_tensors(weights.path, weights.sha256) for weights in (before, after))
+        for name, value in old.items():
+            torch.testing.assert_close(new[name], value, atol=1e-3, rtol=1e-3)
+        cost = {"weights": before.sha256, "noise": "gauss10", "images_seen": 12, "seconds": before.record["seconds"]}
+        assert after.record["start"] == cost
+        assert (after.record["steps"], after.record["images_seen"]) == (2, 20)
+        assert after.record["seconds"] > before.record["seconds"]
+        assert "after 12 crops with gauss10" in after.record["summary"]
+    sums = (second / SUMS).read_bytes()
+    again = command("weights", "train", *common, *begun, "--out", second)
+    assert (again.code, "train n2c" in again.err) == (0, False)
+    assert (second / SUMS).read_bytes() == sums
+
+
+def test_a_start_that_is_not_there_is_named(tmp_path: Path, command: Callable[..., Any]) -> None:
+    asked = ("weights", "train", "--methods", "n2c", "--out", tmp_path / "w", "--start")
+    missing = command(*asked, "gauss7")
+    assert (missing.code, "--start gauss7: no network of n2c for 3 channels" in missing.err) == (2, True)
+    unread = command(*asked, "loud")
+    assert (unread.code, "loud" in unread.err, "Traceback" in unread.err) == (2, True, False)
+
+
 def test_a_stop_between_two_files_leaves_a_folder_that_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

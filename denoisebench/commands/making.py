@@ -16,7 +16,7 @@ from denoisebench.core.errors import Mistakes, UserError
 if TYPE_CHECKING:
     from denoisebench.audit.subject import CellFilter
     from denoisebench.execution.executors import Executor
-    from denoisebench.experiment.cells import Experiment
+    from denoisebench.experiment.cells import Experiment, Start
     from denoisebench.training.recipe import Recipe
     from denoisebench.training.weights import Shelf
 
@@ -74,6 +74,7 @@ def make_experiment(
     recipe = _recipe(training, device, mistakes)
     repeats = mistakes.read(1, options.parse_repeats, protocol.repeats)
     tile = mistakes.read(None, options.parse_tile, protocol.tile)
+    start = None if training.start is None else mistakes.read(None, _start, training)
     train_data = None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots)
     try:
         experiment = Experiment(
@@ -90,6 +91,7 @@ def make_experiment(
             trainings=training.trainings,
             padding=protocol.padding,
             tile=tile,
+            start=start,
             device=device,
             roots=roots,
             shelf=shelf,
@@ -189,6 +191,14 @@ def _shelf(training: TrainingOptions, mistakes: Mistakes) -> Shelf | None:
         text = "--weights names trained networks, and the options of training ask for new ones; drop one."
         mistakes.note(UserError(text))
     return None
+
+
+def _start(training: TrainingOptions) -> Start:
+    from denoisebench.experiment.cells import Start
+    from denoisebench.protocol.noise import parse_noise
+    from denoisebench.training.weights import Shelf, weights_folders
+
+    return Start(parse_noise(str(training.start)), Shelf(weights_folders(training.weights or [])))
 
 
 def _asks_for_training(training: TrainingOptions) -> bool:

@@ -120,6 +120,7 @@ class TrainingOptions(OptionGroup):
             help="Of passes through the network in training: float32, bfloat16, or auto: the faster one here."
         ),
     ] = "auto"
+    start: str | None = None
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
@@ -138,6 +139,17 @@ class NetworkTraining(TrainingOptions):
     training_noise: Annotated[
         str, typer.Option(help="fresh noise in every step, or one fixed noisy copy of each training image.")
     ] = "fresh"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightsTraining(NetworkTraining):
+    """Trainings whose networks are kept."""
+
+    weights: WeightFolders = None
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin with each method's own trained network for this noise, e.g. gauss25; else at random."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,13 +13,13 @@ from denoisebench.commands.options import (
     DEFAULT_WEIGHTS,
     Channels,
     Device,
-    NetworkTraining,
     NoiseSelection,
     Selection,
     SourceOptions,
     TrainingOptions,
     WeightFolders,
     WeightsOut,
+    WeightsTraining,
 )
 from denoisebench.commands.output import resumable
 from denoisebench.core.errors import Mistakes, UserError
@@ -57,7 +57,7 @@ def weights_verify(weights: WeightFolders = None) -> None:
 @grouped
 def weights_train(
     selection: NoiseSelection,
-    training: NetworkTraining,
+    training: WeightsTraining,
     sources: SourceOptions,
     channels: Channels = 3,
     device: Device = "auto",

@@ -90,6 +90,7 @@ _DATA = {"name?": str, "sha256?": str, "extent?": str}
 RECORD = {
     "method": str, "settings": {"*": SCALAR}, "noise": str, "channels": Number(1, 1000, int), "summary": str,
     "recipe?": _RECIPE, "data?": _DATA, "warnings?": [str], "device?": str, "machine?": dict, "curve?": [dict],
+    "start?": {"weights": str, "noise": str, "images_seen": COUNT, "seconds": Number(0, 1e12)},
     "scores?": {"*": {"psnr": (float, frozenset({"inf"})), "ssim": float}}, "stored_as?": str, **_TRAINED,
 }  # fmt: skip
 #: What decides the rows of a cell.

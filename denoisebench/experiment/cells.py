@@ -101,6 +101,38 @@ class _Prepared:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Trainings begin with what the same method has learned from another noise, or in a shorter training.
+
+    Parameters
+    ----------
+    noise : Noise
+        Whose networks are taken.
+    shelf : Shelf
+        Where they are.
+    """
+
+    noise: Noise
+    shelf: Shelf
+
+    def of(self, method: LearnedMethod, channels: int) -> Weights:
+        """The network that a method begins with; one of another method would bring what this one is not told.
+
+        Raises
+        ------
+        UserError
+            There is none.
+        """
+        found = self.shelf.find(method, self.noise.id, channels)
+        if found is None:
+            raise UserError(
+                f"--start {self.noise.id}: no network of {method.text} for {channels} channels and that noise is among "
+                "the shipped ones and those of --weights; `weights list` shows them."
+            )
+        return found
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A whole experiment, as the command line gives it.
 
@@ -132,6 +164,8 @@ class Experiment:
         Side of the tiles large images are denoised in, 0 for none, None to choose by size.
     shelf : Shelf | None
         Weights that are used where they fit; None to train every learned method by `recipe`.
+    start : Start | None
+        Trainings begin with trained networks.
     scored : bool
         Results are compared with references; not so for a file that is sent to a server.
     """
@@ -153,6 +187,7 @@ class Experiment:
     shelf: Shelf | None = None
     scored: bool = True
     tile: int | None = None
+    start: Start | None = None
     # Every cell asks for them, and finding them reads manifests.
     _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -300,7 +335,8 @@ class Experiment:
         described = {"name": data.name, "sha256": data.data_hash}
         described |= {"extent": data.extent} if data.extent else {}
         recipe = replace(self.recipe, seed=self.recipe.seed + number)
-        return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING))
+        start = self.start.of(method, channels) if self.start else None
+        return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING), start)
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id

@@ -13,6 +13,7 @@ from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.images import CHANNEL_NAMES
 from denoisebench.protocol.noise import Noise
 from denoisebench.training.recipe import Recipe
+from denoisebench.training.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class TrainingJob:
         Kind of device ('cpu', 'cuda', 'mps').
     harness : str
         Digest of the suite's own code, for the record only.
+    start : Weights or None
+        Trained weights of the same network that it begins with; None for random ones.
     """
 
     method: LearnedMethod
@@ -43,10 +46,12 @@ class TrainingJob:
     code: Mapping[str, Any]
     device: str
     harness: str = ""
+    start: Weights | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """The canonical description that the key is the hash of."""
+        begun = {} if self.start is None else {"start": start_of(self.start)}
         return {
             "method": self.method.name,
             "settings": self.method.settings(training_only=True),
@@ -56,6 +61,7 @@ class TrainingJob:
             "data": dict(self.data),
             "code": dict(self.code),
             "device": self.device,
+            **begun,
         }
 
     @property
@@ -71,6 +77,19 @@ class TrainingJob:
 
 #: What of a record is the training's identity.
 IDENTITY = ("method", "settings", "noise", "recipe", "channels", "data", "code", "device")
+#: What it is only of some.
+OPTIONAL = ("start",)
+
+
+def start_of(weights: Weights) -> dict[str, Any]:
+    """What a record says of the weights that a training began with; what they cost counts for it too."""
+    record = weights.record
+    return {
+        "weights": weights.sha256,
+        "noise": str(record["noise"]),
+        "images_seen": int(record.get("images_seen", 0)),
+        "seconds": float(record.get("seconds", 0.0)),
+    }
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from denoisebench.training.crops import CapturedCrops, Crops, DrawnCrops, Traini
 from denoisebench.training.heldout import POINTS, HeldOut
 from denoisebench.training.job import Trained, TrainingJob
 from denoisebench.training.records import FORMAT, placed
+from denoisebench.training.weights import network_from, read_tensors
 
 CHECKPOINT_SECONDS = 20.0
 # Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
@@ -104,6 +105,8 @@ class _Run:
         self._crops: Crops = CapturedCrops(images, recipe) if real else DrawnCrops(images, recipe, job.noise)  # type: ignore[arg-type]
         self._steps = recipe.budget.steps(self._crops.count, recipe.batch)
         self._done, self._seconds = 0, 0.0
+        before = job.identity.get("start", {})
+        self._images_before, self._seconds_before = before.get("images_seen", 0), before.get("seconds", 0.0)
         self._curve: list[dict[str, float]] = []
         self._heldout, self._passed = heldout, 0
         self._measured: list[dict[str, float | None]] = []
@@ -111,13 +114,19 @@ class _Run:
         self._count = 0
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
-            self.network = placed(job.method.build(job.channels), device).train()
+            self.network = placed(self._begun(), device).train()
         from denoisebench.training.optimiser import build_optimiser
 
         self._optimiser = build_optimiser(recipe.optimiser, self.network, recipe.lr, job.method.weight_decay)
         self._average = {n: p.detach().clone() for n, p in self.network.named_parameters()} if recipe.average else {}
         self._resume()
         self._saved = time.monotonic()
+
+    def _begun(self) -> torch.nn.Module:
+        job, start = self.job, self.job.start
+        if start is None:
+            return job.method.build(job.channels)
+        return network_from(job.method, job.channels, read_tensors(start.path, start.sha256), start.path.name, "cpu")
 
     @property
     def finished(self) -> bool:
@@ -197,8 +206,13 @@ class _Run:
         with self._averaged():
             scores = self._heldout.scores(self.job, self.network.eval(), self.device)
         self.network.train()
-        images = self._done * self.job.recipe.batch
-        self._measured.append({"step": self._done, "images": images, "seconds": round(self._seconds, 1), **scores})
+        cost = {"images": self._images, "seconds": round(self._seconds_before + self._seconds, 1)}
+        self._measured.append({"step": self._done, **cost, **scores})
+
+    @property
+    def _images(self) -> int:
+        """Crops seen so far, those of the start included."""
+        return int(self._images_before + self._done * self.job.recipe.batch)
 
     def _batch(self) -> Batch:
         job, method = self.job, self.job.method
@@ -290,8 +304,8 @@ class _Run:
             "harness": job.harness,
             "budget": job.recipe.text,
             "steps": self._done,
-            "images_seen": self._done * job.recipe.batch,
-            "seconds": round(self._seconds, 3),
+            "images_seen": self._images,
+            "seconds": round(self._seconds_before + self._seconds, 3),
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "warnings": job.method.diagnose(self._curve),
             "machine": {**machine(), "threads": torch.get_num_threads()},

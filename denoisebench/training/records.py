@@ -9,7 +9,7 @@ from typing import Any
 from denoisebench.core.files import Damaged, file_sha256, set_aside, unsealed
 from denoisebench.core.lazy import torch
 from denoisebench.core.provenance import full_digest
-from denoisebench.training.job import IDENTITY, Trained, TrainingJob
+from denoisebench.training.job import IDENTITY, OPTIONAL, Trained, TrainingJob
 from denoisebench.training.recipe import Recipe
 
 #: Of the records of trainings.
@@ -48,6 +48,7 @@ def read_record(path: Path, key: str | None = None) -> dict[str, Any]:
     record = unsealed(path, (FORMAT,))
     del record["format"]
     identity = {name: record.get(name) for name in IDENTITY}
+    identity |= {name: record[name] for name in OPTIONAL if name in record}
     if key is not None and full_digest(identity)[:16] != key:
         raise Damaged(f"{path} is damaged: it is the record of another training.")
     network = path.with_suffix(".safetensors")
@@ -79,6 +80,8 @@ def training_text(record: Mapping[str, Any]) -> str:
     usual = Recipe(recipe.budget)
     data = record["data"]
     parts = [recipe.text, data["name"] + (f" ({data['extent']})" if data.get("extent") else "")]
+    start = record.get("start")
+    parts += [f"after {start['images_seen']:,} crops with {start['noise']}"] if start else []
     parts += [f"lr {recipe.lr:g}"] if recipe.lr != usual.lr else []
     parts += [f"seed {recipe.seed}"] if recipe.seed != usual.seed else []
     return ", ".join(parts)
