@@ -187,7 +187,7 @@ def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_package")
 def test_missing_package_is_missed_by_its_engine_only() -> None:
     noisy = draw(face(1, 32), "gauss25").noisy
-    with pytest.raises(UserError, match=r"engine=package needs .* pip install bm3d"):
+    with pytest.raises(UserError, match=r"engine=package needs .*pip install bm3d"):
         denoise(BM3D(sigma="known", engine="package"), noisy, "gauss", 0.1)
     assert np.isfinite(denoise(BM3D(sigma="known"), noisy, "gauss", 0.1)).all()
 

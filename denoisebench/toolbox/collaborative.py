@@ -83,13 +83,13 @@ class Profile:
     groups: tuple[int, int] = (16, 32)
     compared: tuple[int, int] = (64, 32)
     threshold: float = 2.7
-    wiener: tuple[float, float] = (0.8, 1.0)
+    wiener: tuple[float, float] = (0.75, 1.0)
     similar: tuple[tuple[float, float], tuple[float, float]] = ((1700.0, 3.7), (200.0, 0.35))
     kaiser: float = 2.0
 
 
 GRAY = Profile()
-COLOUR = Profile(groups=(16, 16), threshold=2.8, similar=((1700.0, 3.7), (1600.0, 0.0)))
+COLOUR = Profile(groups=(16, 16), wiener=(0.7, 0.9), similar=((1700.0, 3.7), (1600.0, 0.0)))
 
 
 def bm3d(
