@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from denoisebench import __version__
-from denoisebench.commands import audit, compare, data, figures, methods, run, tables, train, weights
+from denoisebench.commands import audit, compare, data, figures, methods, own, run, tables, train, weights
 from denoisebench.commands.grouping import GroupedCommand
 from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.printing import line, lost_output, message, prepare_streams
@@ -57,6 +57,7 @@ for _name, _command in (
     ("paper", tables.paper),
     ("report", tables.report),
     ("compare", compare.compare),
+    ("denoise", own.denoise),
     ("audit", audit.audit),
     ("train", train.train),
     ("submit", train.submit),

@@ -170,6 +170,10 @@ class Method:
         """What this method, with these settings, is told for a noise family; a subset of ``info.needs``."""
         return self.info.needs
 
+    def told_the_level(self) -> Self:
+        """The method set to be told the noise level instead of estimating it; itself where nothing says which."""
+        return self
+
     def told_in_words(self, noise: Noise) -> list[str]:
         """What a table says it was told: of real noise there is no model to tell, only that it is real."""
         return sorted(need.value for need in self.told(noise.family) if not (noise.real and need is Need.FAMILY))

@@ -307,6 +307,18 @@ def _exif_orientation(data: bytes) -> int:
         return 1
 
 
+def neutral_exif(data: bytes) -> tuple[int, bytes]:
+    """The orientation in an EXIF block, and the block with the orientation 1: for pixels that have been turned."""
+    body = data.removeprefix(b"Exif\0\0")
+    orientation = _exif_orientation(body)
+    if orientation == 1:
+        return 1, data
+    neutral = bytearray(body)
+    for letter, at in next(_tiff_pages(body)).orientations:
+        struct.pack_into(letter, neutral, at, 1)
+    return orientation, data[: len(data) - len(body)] + bytes(neutral)
+
+
 def _valid(orientation: int) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
@@ -457,8 +469,11 @@ def _webp(data: bytes) -> Header:
         at += 8 + size + size % 2
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-        return Header("WEBP", image.width, image.height, 3, orientation, data)
+    try:
+        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+            return Header("WEBP", image.width, image.height, 3, orientation, data)
+    except Image.DecompressionBombError:
+        raise Unsuitable("it says that it has more pixels than any image; cut it into smaller ones") from None
 
 
 _READERS: Mapping[str, Callable[[bytes], Header]] = {

@@ -13,6 +13,7 @@ from denoisebench.core.files import make_folder
 from denoisebench.core.lazy import torch
 from denoisebench.core.ownfiles import is_own, write_own
 from denoisebench.core.progress import Progress
+from denoisebench.core.resumable import resumable_array
 from denoisebench.core.text import file_part
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.execution.tasks import Bench
@@ -95,8 +96,8 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, 
     images, dataset = list(cell.dataset.images), cell.dataset
     # Names that nobody else has: what lies there is gone on with, and removed at the end.
     parts = [folder / f".denoisebench-{key}-{what}.npy" for what in ("results", "seconds")]
-    results = _resumable(parts[0], (len(images), *dataset.capture(images[0], 0).shape), np.dtype(np.float32))
-    seconds = _resumable(parts[1], (len(images),), np.dtype(np.float64))
+    results = resumable_array(parts[0], (len(images), *dataset.capture(images[0], 0).shape), np.dtype(np.float32))
+    seconds = resumable_array(parts[1], (len(images),), np.dtype(np.float64))
     fitting = Fitting(cell.preparation.recipe) if isinstance(cell.preparation, FitToEachImage) else None
     device = str(cell.identity["device"])
     route = Route(cell.method, network, cell.noise, cell.protocol.padding, cell.seed, device, fitting, cell.tile)
@@ -116,18 +117,3 @@ def _write(cell: Cell, network: torch.nn.Module | None, folder: Path, key: str, 
     del results, seconds
     for part in parts:
         part.unlink(missing_ok=True)
-
-
-def _resumable(path: Path, shape: tuple[int, ...], kind: np.dtype) -> np.memmap:
-    """An array in a file, not-a-number where nothing was written yet."""
-    if path.is_file():
-        try:
-            found = np.lib.format.open_memmap(path, mode="r+")
-            if found.shape == shape and found.dtype == kind:
-                return found
-        except (ValueError, OSError):  # cut off while it was made
-            pass
-        path.unlink()
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
-    array[:] = np.nan
-    return array

@@ -14,8 +14,8 @@ Sources: F. J. Anscombe, Biometrika 1948; M. Makitalo and A. Foi, IEEE TIP 2011,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,10 @@ class GaussianDenoiser(PlainMethod):
         if family in ("gauss", "real") and self.sigma == "estimate":
             return frozenset({Need.FAMILY})
         return self.info.needs
+
+    def told_the_level(self) -> Self:
+        """With ``sigma=known``."""
+        return replace(self, sigma="known")
 
     def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         if noisy.shape[2] == 4:

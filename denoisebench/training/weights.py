@@ -146,6 +146,10 @@ class Shelf:
                 return weights
         return None
 
+    def all(self) -> list[Weights]:
+        """Every weights, in the order in which folders are searched."""
+        return [weights for content in self._contents for weights in content.values()]
+
     def with_hash(self, sha256: str) -> Weights | None:
         """The weights of that SHA-256, wherever they lie, or None."""
         found = (weights for content in self._contents for weights in content.values())

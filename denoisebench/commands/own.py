@@ -1,0 +1,172 @@
+"""Images of the user's own, without a clean copy: ``denoisebench denoise``."""
+
+# Annotations are evaluated here as they are read, as in `options`.
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+
+from denoisebench.commands.grouping import OptionGroup, grouped
+from denoisebench.commands.making import load_plugins, make_device
+from denoisebench.commands.options import Device, PluginOptions, WeightFolders
+from denoisebench.commands.output import resumable, say_all
+from denoisebench.core import limits
+from denoisebench.core.errors import Mistakes, unknown
+from denoisebench.core.printing import line, message
+
+if TYPE_CHECKING:
+    from denoisebench.own.denoise import Outcome, Request
+
+CHANNELS = ("auto", "together", "apart")
+Images = Annotated[
+    list[str], typer.Argument(help="Files, folders, or patterns such as 'stacks/*.tif'.", metavar="IMAGES...")
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadingOptions(OptionGroup):
+    """What is in the files."""
+
+    panel: ClassVar[str] = "Reading"
+
+    axes: Annotated[
+        str | None, typer.Option(help="A letter for each axis where a file does not say: ZYX, TCYX, YXS, ...")
+    ] = None
+    channels: Annotated[
+        str, typer.Option(help="together, apart, or auto: RGB together, channels of a microscope apart.")
+    ] = "auto"
+    range: Annotated[
+        str,
+        typer.Option(
+            "--range", help="Black and white: LO..HI, type, percentile (0.1 and 99.9 %), or auto: 0..255 for 8 bits."
+        ),
+    ] = "auto"
+    nan: Annotated[str, typer.Option(help="NaN and infinite values: refuse, interpolate, or keep.")] = "refuse"
+    convert: Annotated[
+        bool, typer.Option("--convert", help="Make palette, CMYK and alpha images gray or RGB; else they are refused.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DenoisingOptions(OptionGroup):
+    """What denoises them."""
+
+    panel: ClassVar[str] = "Denoising"
+
+    method: Annotated[str, typer.Option(help="A method, e.g. b2u, nlm, 'zsn2n', 'bm3d' ('list methods').")] = "b2u"
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Standard deviation of the noise, in the values of the files; estimated if not given."),
+    ] = None
+    network: Annotated[
+        str | None, typer.Option(help="Trained network by its name in 'weights list'; the one that fits if none.")
+    ] = None
+    weights: WeightFolders = None
+    image_budget: Annotated[
+        str | None, typer.Option(help="Length of a fit to a single image: 500steps, 2min or paper.")
+    ] = None
+    tile: Annotated[
+        str, typer.Option(help="Side of the tiles that networks get of large images: auto, none, or a number.")
+    ] = "auto"
+    seed: Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of the method's own draws.")] = 0
+    device: Device = "auto"
+    time_limit: Annotated[str | None, typer.Option(help="Longest time for a plane: 30s, 10min, 2h.")] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ResultOptions(OptionGroup):
+    """Where results go."""
+
+    panel: ClassVar[str] = "Output"
+
+    out: Annotated[Path, typer.Option(help="Folder of the results; the same command again computes nothing.")] = Path(
+        "denoised"
+    )
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False
+
+
+@grouped
+def denoise(
+    images: Images,
+    reading: ReadingOptions,
+    denoising: DenoisingOptions,
+    results: ResultOptions,
+    plugins: PluginOptions,
+) -> None:
+    """Denoise images of your own: photographs, TIFF stacks, NumPy arrays; no clean image is needed.
+
+    Results keep type, values, axes, metadata and name of their file; a log beside them says how each was made.
+    """
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.core.progress import for_stderr
+    from denoisebench.own.denoise import check_range, denoise_files
+    from denoisebench.own.reading import find_files
+    from denoisebench.protocol.images import some
+
+    keep_freed_memory()
+    load_plugins(plugins.plugin)
+    mistakes = Mistakes()
+    found = mistakes.read(None, find_files, images)
+    request = _request(reading, denoising, results, mistakes)
+    if request is not None:
+        mistakes.read(None, check_range, request)
+    mistakes.check()
+    assert found is not None
+    assert request is not None
+    if found.left_out:
+        message(f"Not read: {some(found.left_out)} ({len(found.left_out)} in all).")
+    with resumable(f"What was computed is in {results.out}"):
+        outcome = denoise_files(found.files, request, for_stderr())
+    _show(outcome, results.out)
+
+
+def _request(
+    reading: ReadingOptions, denoising: DenoisingOptions, results: ResultOptions, mistakes: Mistakes
+) -> "Request | None":
+    from denoisebench.core.limits import parse_time_limit
+    from denoisebench.experiment.options import parse_tile
+    from denoisebench.own.denoise import Request
+    from denoisebench.plugins.lookup import parse_method
+    from denoisebench.training.weights import Shelf, weights_folders
+
+    if reading.channels not in CHANNELS:
+        mistakes.note(unknown("value of --channels", reading.channels, CHANNELS))
+    method = mistakes.read(None, parse_method, denoising.method)
+    folders = mistakes.read([], weights_folders, denoising.weights or [])
+    limit = denoising.time_limit
+    values: dict[str, Any] = {
+        "sigma": denoising.sigma, "range": reading.range, "axes": reading.axes, "channels": reading.channels,
+        "nan": reading.nan, "convert": reading.convert, "overwrite": results.overwrite, "network": denoising.network,
+        "image_budget": denoising.image_budget, "seed": denoising.seed,
+        "device": make_device(denoising.device, mistakes), "tile": mistakes.read(None, parse_tile, denoising.tile),
+        "limit": None if limit is None else mistakes.read(None, parse_time_limit, limit),
+    }  # fmt: skip
+    return None if method is None else Request(method=method, out=results.out, shelf=Shelf(folders), **values)
+
+
+def _show(outcome: "Outcome", out: Path) -> None:
+    """What was done, and in one list what was not; exit code 1 if there is any."""
+    from denoisebench.own.record import FILE
+
+    for entry in outcome.done:
+        sigma = f", sigma {entry.sigma} ({entry.sigma_source})" if entry.sigma else ""
+        notes = f"; {entry.notes}" if entry.notes else ""
+        line(f"{entry.output}: {entry.shape} {entry.dtype}{sigma}, {entry.seconds:.1f} s{notes}")
+    if outcome.present:
+        line(f"{len(outcome.present)} were there already, made by this command.")
+    say_all(outcome.said)
+    if outcome.done:
+        line(f"Log: {out / FILE}")
+    for source, reason in outcome.problems:
+        message(f"Not denoised: {reason if source in reason else f'{source}: {reason}'}")
+    if outcome.problems:
+        done = len(outcome.done) + len(outcome.present)
+        if not done and _all_mistakes(outcome.problems):
+            raise typer.Exit(2)
+        raise typer.Exit(1)
+
+
+def _all_mistakes(problems: Sequence[tuple[str, str]]) -> bool:
+    return all(" failed: " not in reason for _, reason in problems)

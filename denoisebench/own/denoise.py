@@ -1,0 +1,384 @@
+"""Files of the user's own through a method, each written whole or not at all, with a log beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from denoisebench import __version__
+from denoisebench.core.errors import ContractError, TrainingFailed, UserError, explain
+from denoisebench.core.files import CannotWrite, clear_stale, file_sha256, make_folder, temporary_beside
+from denoisebench.core.lazy import torch
+from denoisebench.core.limits import TimeLimit
+from denoisebench.core.progress import Progress, Task
+from denoisebench.core.provenance import full_digest
+from denoisebench.core.resumable import resumable_array
+from denoisebench.core.text import readable
+from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, denoise
+from denoisebench.evaluation.fit import Report, fit_recipe
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
+from denoisebench.own.network import Choice, choose
+from denoisebench.own.reading import not_finite, read_stack
+from denoisebench.own.record import Entry, add_entry, is_done
+from denoisebench.own.scale import Scale, filled, parse_range, scale_of
+from denoisebench.own.stack import Array, Channels, Layout, Stack, layout_of
+from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.protocol.images import FloatImage
+from denoisebench.protocol.noise import REAL, Draw, Noise
+from denoisebench.toolbox.estimation import estimate_sigma
+from denoisebench.training.weights import Shelf
+
+# Networks get larger images in tiles of this side: less memory, the same result.
+_TILE = 1024
+# Planes of a stack whose noise is estimated; it is one microscope.
+_ESTIMATED = 5
+NAN = ("refuse", "interpolate", "keep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How files are denoised.
+
+    Parameters
+    ----------
+    method : Method
+        What denoises.
+    out : Path
+        Folder of the results.
+    shelf : Shelf
+        Trained networks.
+    sigma : float or None
+        Standard deviation of the noise in the values of the files; None to estimate it in each.
+    range : str
+        See `denoisebench.own.scale.parse_range`.
+    axes : str or None
+        Names of the axes of every file.
+    channels : str
+        'auto', 'together' or 'apart', see `denoisebench.own.stack.layout_of`.
+    nan : str
+        One of `NAN`: what happens to values that are NaN or infinite.
+    convert, overwrite : bool
+        Whether colours may be converted, and results replaced that are there.
+    network : str or None
+        The trained network to take, by name.
+    image_budget : str or None
+        Of a method that is fitted to each image.
+    seed : int
+        Of the method's own draws.
+    device : str
+        Torch device.
+    tile : int or None
+        Side of the tiles, 0 for none.
+    limit : float or None
+        Seconds per plane.
+    """
+
+    method: Method
+    out: Path
+    shelf: Shelf
+    sigma: float | None = None
+    range: str = "auto"
+    axes: str | None = None
+    channels: Channels = "auto"
+    nan: str = "refuse"
+    convert: bool = False
+    overwrite: bool = False
+    network: str | None = None
+    image_budget: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    tile: int | None = None
+    limit: float | None = None
+
+    def key(self, source_sha256: str, output: str) -> str:
+        """Digest of all that decides a result but the network, which is chosen by these."""
+        method, kind = self.method, type(self.method)
+        return full_digest(
+            {
+                "source": source_sha256, "output": output, "method": method.name, "settings": method.settings(),
+                "code": [PROTOCOL_VERSION, plugin_digest(kind), __version__], "sigma": self.sigma, "range": self.range,
+                "axes": self.axes, "channels": self.channels, "nan": self.nan, "convert": self.convert,
+                "network": self.network, "weights": [weights.sha256 for weights in self.shelf.all()],
+                "image_budget": self.image_budget, "seed": self.seed, "tile": self.tile, "device": self.device,
+            }
+        )  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What became of the files.
+
+    Parameters
+    ----------
+    done : list of Entry
+        Denoised now.
+    present : list of str
+        Results that were there already.
+    problems : list of (str, str)
+        File, and why it was not denoised.
+    said : list of str
+        What the user should know.
+    """
+
+    done: list[Entry] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress: Progress) -> Outcome:
+    """Denoise files one by one; what is wrong with one costs no other its result.
+
+    Parameters
+    ----------
+    files : sequence of (Path, Path)
+        Each file, and the path of its result below ``request.out``.
+    request : Request
+        How.
+    progress : Progress
+        Is told of every plane.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    CannotWrite
+        The folder of the results cannot be made.
+    """
+    check_range(request)
+    make_folder(request.out)
+    clear_stale(request.out)
+    outcome, runner = Outcome(), _Runner(request)
+    with progress.task(f"denoise {len(files)} files" if len(files) > 1 else f"denoise {files[0][0].name}") as task:
+        for number, (source, target) in enumerate(files):
+            part = _Part(task, number, len(files), source.name)
+            try:
+                runner.one(source, target, outcome, part)
+            except (UserError, ContractError, TrainingFailed, TimeLimit) as error:
+                outcome.problems.append((str(source), str(error)))
+            except MemoryError:
+                outcome.problems.append((str(source), "it does not fit into memory; cut it, or give --tile 256."))
+            except Exception as error:  # a plugin may raise anything
+                outcome.problems.append((str(source), f"{request.method.text} failed: {explain(error)}"))
+            part.update(1.0)
+    return outcome
+
+
+def check_range(request: Request) -> None:
+    """Raise `UserError` for a range or a word that is not known, before any file is read."""
+    parse_range(request.range)
+    if request.nan not in NAN:
+        raise UserError(f"--nan {request.nan!r}: allowed are {', '.join(NAN)}.")
+    if request.sigma is not None and not 0 < request.sigma < float("inf"):
+        raise UserError(f"--sigma {request.sigma:g}: the standard deviation of noise is above 0.")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of the work that one file is."""
+
+    task: Task
+    number: int
+    count: int
+    name: str
+
+    def update(self, fraction: float, text: str = "") -> None:
+        done = f"{self.number + 1}/{self.count} {readable(self.name)}" if self.count > 1 else ""
+        self.task.update((self.number + fraction) / self.count, f"{done} {text}".strip())
+
+
+class _Runner:
+    """Denoises files; keeps the network from one to the next."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._network: tuple[str, torch.nn.Module] | None = None
+
+    def one(self, source: Path, target: Path, outcome: Outcome, part: _Part) -> None:
+        """One file, from reading to its row in the log."""
+        request = self._request
+        stack = read_stack(source, request.axes, request.convert)
+        target = target.with_suffix(stack.suffix)
+        path, output = request.out / target, target.as_posix()
+        sha256 = file_sha256(source)
+        key = request.key(sha256, output)
+        if os.path.lexists(path):
+            if is_done(request.out, output, key):
+                outcome.present.append(output)
+                return
+            if path.resolve() == source.resolve():
+                raise UserError(f"its result would replace it; give another folder to --out than {request.out}.")
+            if not request.overwrite:
+                raise UserError(f"{path} is there already; give --overwrite to replace it, or another --out.")
+        clean, notes = self._prepared(stack)
+        layout = layout_of(stack, request.channels)
+        scale = scale_of(clean, parse_range(request.range))
+        told = _told(request, clean, layout, scale)
+        route, choice = self._route(told, layout)
+        make_folder(path.parent)
+        partial = path.with_name(f".denoisebench-{key[:16]}")
+        result, steps, tile, seconds = self._planes(clean, layout, scale, route, told, choice, partial, part)
+        if request.nan == "keep" and stack.data.dtype.kind == "f":
+            result = np.where(np.isfinite(stack.data), result, stack.data)
+        _write(stack, path, np.asarray(result))
+        for left in (partial.with_suffix(".npy"), partial.with_suffix(".state.npy")):
+            left.unlink(missing_ok=True)
+        entry = Entry(
+            output, str(source), "x".join(map(str, stack.data.shape)), stack.axes, str(stack.data.dtype),
+            scale.black, scale.white, scale.source, request.method.text,
+            "" if choice is None else choice.text, "" if choice is None else choice.weights.sha256,
+            "" if told.level is None else f"{told.level * (scale.white - scale.black):.6g}", told.source,
+            len(layout.planes), steps, tile, round(seconds, 3), "; ".join([*stack.notes, *notes]), __version__,
+            key, sha256, file_sha256(path),
+        )  # fmt: skip
+        outcome.said += [text for text in add_entry(request.out, entry) if text]
+        outcome.done.append(entry)
+
+    def _prepared(self, stack: Stack) -> tuple[Stack, list[str]]:
+        """The file without values that are not finite, and without being constant."""
+        bad = not_finite(stack)
+        if bad and self._request.nan == "refuse":
+            raise UserError(
+                f"it holds {bad:,} values of {stack.data.size:,} that are NaN or infinite; give --nan interpolate to "
+                "have them filled from their neighbours, or --nan keep to have them back in the result."
+            )
+        notes = []
+        if bad:
+            data = np.array(stack.data)
+            layout = layout_of(stack, "auto")
+            for index in layout.planes:
+                plane = layout.view(data, index)
+                if not np.isfinite(plane).any():
+                    raise UserError(f"it has a plane without a finite value ({layout.name(index) or 'its only one'}).")
+                plane[...] = filled(plane)
+            stack, notes = replace(stack, data=data), [f"{bad} values not finite were interpolated"]
+        if stack.data.min() == stack.data.max():
+            raise UserError(f"it is constant (every value is {stack.data.flat[0]:g}); there is nothing to denoise.")
+        return stack, notes
+
+    def _route(self, told: _Told, layout: Layout) -> tuple[Route, Choice | None]:
+        """The way of every plane, and the network that it goes through."""
+        request = self._request
+        method, noise, network, choice = told.method, told.noise, None, None
+        if isinstance(method, LearnedMethod):
+            assert told.level is not None
+            choice = choose(method, told.level, layout.channels, request.shelf, request.network)
+            noise = choice.noise
+            if self._network is None or self._network[0] != choice.weights.sha256:
+                channels = int(choice.weights.record["channels"])
+                self._network = choice.weights.sha256, choice.weights.load(method, channels, request.device)
+            network = self._network[1]
+        fitting = None
+        if isinstance(method, PerImageMethod):
+            fitting = Fitting(fit_recipe(method, request.image_budget))
+        tile = _TILE if request.tile is None else request.tile
+        return Route(
+            method, network, noise, seed=request.seed, device=request.device, fitting=fitting, tile=tile,
+            limit=request.limit,
+        ), choice  # fmt: skip
+
+    def _planes(
+        self, stack: Stack, layout: Layout, scale: Scale, route: Route, told: _Told, choice: Choice | None,
+        partial: Path, part: _Part,
+    ) -> tuple[Array, int, int, float]:  # fmt: skip
+        """All planes, those that an earlier call has done taken from its files."""
+        planes = layout.planes
+        results, states = partial.with_suffix(".npy"), partial.with_suffix(".state.npy")
+        try:
+            if not results.exists():
+                states.unlink(missing_ok=True)
+            result = resumable_array(results, stack.data.shape, stack.data.dtype)
+            # Seconds, steps, tile of every plane that is done.
+            state = resumable_array(states, (len(planes), 3), np.dtype(np.float64))
+        except OSError as error:
+            raise CannotWrite(f"Cannot write beside {partial.parent} ({error.strerror or error}).") from None
+        start = int(np.count_nonzero(~np.isnan(state[:, 0])))
+        for number in range(start, len(planes)):
+            index = planes[number]
+            name = layout.name(index)
+
+            def report(fraction: float, text: str, number: int = number, name: str = name) -> None:
+                part.update((number + fraction) / len(planes), f"{name} {text}".strip())
+
+            noisy = scale.apply(layout.view(stack.data, index))
+            done = _denoised(route, noisy, told.level, choice, Place("", name, 0), report)
+            layout.view(result, index)[...] = scale.undo(done.image, stack.data.dtype)
+            # Last, because it marks the plane as done.
+            state[number] = done.seconds, done.steps, done.tile
+            part.update((number + 1) / len(planes), name)
+        seconds, steps, tile = (state[:, column] for column in range(3))
+        return result, int(steps.max()), int(tile.max()), float(seconds.sum())
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the method is told of the noise of a file; the level on the 0..1 scale."""
+
+    method: Method
+    noise: Noise
+    level: float | None
+    source: str
+
+
+def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told:
+    """Gaussian noise of the given or estimated level, or real noise for methods that are told no level."""
+    method = request.method.told_the_level()
+    level = None if request.sigma is None else request.sigma / (scale.white - scale.black)
+    guess = Noise("gauss", 255 * (level or 0.1), 255 * (level or 0.1))
+    family = guess if not method.unsuitable(guess, layout.channels) else REAL
+    wanted = isinstance(method, LearnedMethod) or Need.LEVEL in method.told(family.family)
+    source = "" if level is None else "given"
+    if level is None and wanted and not family.real:
+        level, source = _estimate(stack, layout, scale), "estimated"
+    noise = family if family.real or level is None else Noise("gauss", 255 * level, 255 * level)
+    if family.real:
+        # The level of noise that is taken as it is found in the image.
+        method, level, source = request.method, None, ""
+    reason = method.unsuitable(noise, layout.channels)
+    if reason:
+        raise UserError(f"method {method.text!r} cannot denoise it: it {reason}.")
+    return _Told(method, noise, level, source)
+
+
+def _estimate(stack: Stack, layout: Layout, scale: Scale) -> float:
+    """The median of the estimates of a few planes."""
+    planes = layout.planes
+    chosen = planes[:: max(1, len(planes) // _ESTIMATED)][:_ESTIMATED]
+    level = float(np.median([estimate_sigma(scale.apply(layout.view(stack.data, index))) for index in chosen]))
+    if not level > 0:
+        raise UserError("no noise was found in it; if there is some, give its standard deviation with --sigma.")
+    return level
+
+
+def _denoised(
+    route: Route, noisy: FloatImage, level: float | None, choice: Choice | None, place: Place, report: Report
+) -> Denoised:
+    """A plane through the route, scaled and repeated for a network that was trained for another level or for colour."""
+    fitting = None if route.fitting is None else replace(route.fitting, report=report)
+    route = replace(route, fitting=fitting)
+    if choice is None:
+        return denoise(route, Draw(noisy, level), place)
+    seen = np.repeat(noisy, choice.repeat, axis=2) * np.float32(choice.factor)
+    done = denoise(route, Draw(seen, choice.level), place)
+    image = done.image / np.float32(choice.factor)
+    return replace(done, image=image.mean(axis=2, keepdims=True) if choice.repeat > 1 else image)
+
+
+def _write(stack: Stack, path: Path, data: Array) -> None:
+    """A result under its name, when it is whole."""
+    temporary = temporary_beside(path)
+    try:
+        stack.write(temporary, data)
+        temporary.replace(path)
+    except OSError as error:
+        raise CannotWrite(
+            f"Cannot write {path} ({error.strerror or error}); make room or give another --out."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""Which trained network suits images of a noise level that no network was trained for.
+
+A network for one level meets another one by scaling the image: y' = f y has noise of f sigma, and with f = level of the
+network / sigma that is the level it knows. U-Nets with ReLU nearly commute with this (biases aside): with networks for
+sigma 25, images of sigma 5 come out 4 to 5 dB better than unscaled, those of sigma 40 2 to 4 dB. A network for a range
+of levels is not scaled within it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from denoisebench.core.errors import UserError
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.protocol.images import CHANNEL_KINDS
+from denoisebench.protocol.noise import Noise, parse_noise
+from denoisebench.training.weights import Shelf, Weights
+
+# Colour networks know noise that differs between channels; of such noise of level 1 the mean of three channels has
+# this much. A gray image in three equal channels has its noise there.
+_GRAY_FACTOR = 1 / math.sqrt(3)
+# Networks for sigma 25 were tried down to sigma 5. Far below, the noise is not what they remove.
+_LARGEST_FACTOR = 8.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network for one image.
+
+    Parameters
+    ----------
+    weights : Weights
+        Its file.
+    noise : Noise
+        What it was trained for.
+    factor : float
+        What the image is multiplied by before, and divided by after.
+    level : float
+        Standard deviation of the noise in the multiplied image, 0..1 scale.
+    repeat : int
+        How many equal channels a gray image is given to it as; 1 for what it is.
+    """
+
+    weights: Weights
+    noise: Noise
+    factor: float
+    level: float
+    repeat: int
+
+    @property
+    def text(self) -> str:
+        """How it is used, in words."""
+        parts = [f"network {self.weights.path.stem}"]
+        if abs(math.log(self.factor)) > 1e-6:
+            parts.append(f"image multiplied by {self.factor:.3g} to have the noise that it was trained for")
+        if self.repeat > 1:
+            parts.append(f"gray given as {self.repeat} equal channels")
+        return ", ".join(parts)
+
+
+def choose(method: LearnedMethod, level: float, channels: int, shelf: Shelf, name: str | None = None) -> Choice:
+    """The trained network for an image.
+
+    Parameters
+    ----------
+    method : LearnedMethod
+        Whose network.
+    level : float
+        Standard deviation of the noise, 0..1 scale.
+    channels : int
+        Of the image.
+    shelf : Shelf
+        Where to look.
+    name : str or None
+        The network to take, as ``weights list`` has it.
+
+    Raises
+    ------
+    UserError
+        There is none, or the one that was named does not fit.
+    """
+    fitting = [weights for weights in shelf.all() if _fits(weights, method, channels)]
+    if name is not None:
+        fitting = [weights for weights in fitting if weights.path.stem == name]
+    candidates = [_choice(weights, level, channels) for weights in fitting]
+    if not candidates:
+        raise _none(method, channels, shelf.all(), name)
+    best = min(candidates, key=_cost)
+    if best.factor > _LARGEST_FACTOR:
+        raise UserError(
+            f"its noise has a standard deviation of {level:.2g} of the range of its values, {best.factor:.0f} times "
+            f"less than {best.weights.path.stem} was trained for, too little for it. If that estimate cannot be right "
+            "(JPEG and smoothing hide noise from it), give --sigma."
+        )
+    return best
+
+
+def _fits(weights: Weights, method: LearnedMethod, channels: int) -> bool:
+    record = weights.record
+    same = record["method"] == method.name and record["settings"] == method.settings(training_only=True)
+    return same and record["channels"] in (channels, 3 if channels == 1 else channels) and _family(weights) == "gauss"
+
+
+def _family(weights: Weights) -> str:
+    return parse_noise(str(weights.record["noise"])).family
+
+
+def _choice(weights: Weights, level: float, channels: int) -> Choice:
+    noise = parse_noise(str(weights.record["noise"]))
+    repeat = int(weights.record["channels"]) // channels
+    seen = level if repeat == 1 else level / _GRAY_FACTOR
+    nearest = min(max(255 * seen, noise.low), noise.high) / 255
+    return Choice(weights, noise, nearest / seen, nearest, repeat)
+
+
+def _cost(choice: Choice) -> tuple[int, float, int]:
+    """Channels of its own first, then the least scaling, then one level rather than a range."""
+    return choice.repeat, round(abs(math.log(choice.factor)), 6), int(choice.noise.ranged)
+
+
+def _none(method: LearnedMethod, channels: int, every: Iterable[Weights], name: str | None) -> UserError:
+    stems = sorted({weights.path.stem for weights in every})
+    kind = CHANNEL_KINDS.get(channels, f"{channels}-channel")
+    what = f"the network {name} does not fit" if name else "there is no trained network of"
+    train = f"denoisebench weights train --methods '{method.text}' --noise gauss5_50 --channels {channels}"
+    return UserError(
+        f"{what} {method.text} for Gaussian noise on {kind} images. Trained networks: {', '.join(stems) or 'none'}. "
+        f"Train one with `{train}` and name its folder with --weights, or take a method that needs none, such as nlm, "
+        "bm3d or zsn2n."
+    )

@@ -1,0 +1,222 @@
+"""``denoisebench denoise``: values, files, logs, networks for other levels, what happens to what is wrong."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from skimage.data import astronaut
+
+from denoisebench.core.errors import UserError
+from denoisebench.core.progress import Quiet
+from denoisebench.own import denoise as own
+from denoisebench.own.network import choose
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod
+from denoisebench.training.weights import Shelf, weights_folders
+
+RNG = np.random.default_rng(0)
+CLEAN = astronaut()[64:160, 160:256] / 255.0
+SHIPPED = Shelf(weights_folders())
+# Adds 1000 grey levels of a 16-bit file whose black is 0 and white 10000.
+SHIFT = "return noisy + 0.1"
+
+
+def log_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "denoise-log.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def run(files: list[Path], out: Path, method: str = "nlm", **options: Any) -> own.Outcome:
+    request = own.Request(method=parse_method(method), out=out, shelf=SHIPPED, **options)
+    return own.denoise_files([(path, Path(path.name)) for path in files], request, Quiet())
+
+
+def psnr(image: np.ndarray, clean: np.ndarray) -> float:
+    return float(-10 * np.log10(np.mean((np.clip(image, 0, 1) - clean) ** 2)))
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_values_go_through_the_scale_and_back(command: Callable[..., Any], plugin_file: Any, tmp_path: Path) -> None:
+    stack = RNG.integers(500, 9000, (3, 20, 24), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "s.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    np.save(tmp_path / "f.npy", stack[0].astype(np.float32))
+    out, toy = tmp_path / "out", plugin_file("toy", SHIFT)
+    asked = ("--method", "toy", "--plugin", toy, "--out", out, "--range", "0..10000")
+    done = command("denoise", tmp_path / "s.tif", tmp_path / "f.npy", *asked)
+    assert done.code == 0, done.err
+    np.testing.assert_array_equal(tifffile.imread(out / "s.tif"), stack + 1000)
+    np.testing.assert_allclose(np.load(out / "f.npy"), stack[0] + 1000.0, atol=0.01)
+    assert np.load(out / "f.npy").dtype == np.float32
+    rows = {row["output"]: row for row in log_of(out)}
+    assert rows["s.tif"]["axes"] == "ZYX"
+    assert (rows["s.tif"]["planes"], rows["s.tif"]["black"], rows["s.tif"]["range"]) == ("3", "0.0", "given")
+    assert not [path for path in out.iterdir() if path.name.startswith(".denoisebench-") and path.suffix == ".npy"]
+
+    written = (out / "s.tif").stat().st_mtime_ns
+    same = command("denoise", tmp_path / "s.tif", tmp_path / "f.npy", *asked)
+    assert (same.code, (out / "s.tif").stat().st_mtime_ns) == (0, written)
+    assert "2 were there already" in same.out
+    other = command("denoise", tmp_path / "s.tif", *asked[:-1], "0..20000")
+    assert other.code == 2
+    assert "s.tif is there already; give --overwrite" in other.err
+    np.testing.assert_array_equal(tifffile.imread(out / "s.tif"), stack + 1000)
+    assert command("denoise", tmp_path / "s.tif", *asked[:-1], "0..20000", "--overwrite").code == 0
+    np.testing.assert_array_equal(tifffile.imread(out / "s.tif"), stack + 2000)
+    assert len(log_of(out)) == 2
+
+
+def test_everything_wrong_is_listed_and_the_rest_is_done(
+    command: Callable[..., Any], plugin_file: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    noisy = RNG.random((20, 24)).astype(np.float32)
+    holed = noisy.copy()
+    holed[3, 4] = np.nan
+    np.save(folder / "holed.npy", holed)
+    np.save(folder / "constant.npy", np.full((20, 24), 7.0))
+    np.save(folder / "good.npy", noisy)
+    np.save(folder / "stack.npy", np.stack([noisy] * 4))
+    tifffile.imwrite(folder / "cut.tif", noisy)
+    (folder / "cut.tif").write_bytes((folder / "cut.tif").read_bytes()[:900])
+    (folder / "scan.czi").write_bytes(b"x")
+    (folder / "tiny.npy").touch()
+    out, toy = tmp_path / "out", plugin_file("toy", SHIFT)
+    asked = ("--method", "toy", "--plugin", toy, "--out", out)
+    done = command("denoise", folder, folder / "scan.czi", *asked)
+    assert done.code == 1
+    for words in (
+        "holed.npy: it holds 1 values of 480 that are NaN", "constant.npy: it is constant (every value is 7)",
+        "stack.npy has the shape 4x20x24", "cut.tif", "scan.czi cannot be read: export it as OME-TIFF", "tiny.npy",
+    ):  # fmt: skip
+        assert words in done.err
+    assert "Traceback" not in done.err
+    assert [row["output"] for row in log_of(out)] == ["good.npy"]
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        "denoise-log.csv", "good.npy",
+    ]  # fmt: skip
+    kept = command("denoise", folder / "holed.npy", *asked, "--nan", "keep")
+    assert kept.code == 0
+    assert np.isnan(np.load(out / "holed.npy")).sum() == 1
+    assert command("denoise", folder / "holed.npy", *asked, "--nan", "interpolate", "--overwrite").code == 0
+    assert np.isfinite(np.load(out / "holed.npy")).all()
+
+
+def test_mistakes_are_told_at_once_before_any_work(command: Callable[..., Any], tmp_path: Path) -> None:
+    wrong = ("--method", "blur", "--range", "9..1", "--channels", "some", "--tile", "31", "--nan", "drop")
+    told = command("denoise", tmp_path / "none.tif", *wrong, "--out", tmp_path / "out")
+    assert told.code == 2
+    for words in ("none.tif does not exist", "'blur'", "value of --channels 'some'", "--tile '31'"):
+        assert words in told.err
+    assert not (tmp_path / "out").exists()
+    np.save(tmp_path / "a.npy", CLEAN)
+    for option, value in (("--range", "9..1"), ("--nan", "drop"), ("--sigma", "-3")):
+        told = command("denoise", tmp_path / "a.npy", "--method", "nlm", option, value, "--out", tmp_path / "out")
+        assert told.code == 2
+        assert option in told.err
+
+
+def test_a_result_never_replaces_its_source(command: Callable[..., Any], plugin_file: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", CLEAN)
+    before = (tmp_path / "a.npy").read_bytes()
+    for more in ([], ["--overwrite"]):
+        told = command(
+            "denoise", tmp_path / "a.npy", "--method", "toy", "--plugin", plugin_file("toy"), "--out", tmp_path, *more
+        )
+        assert told.code == 2
+        assert "would replace it" in told.err
+        assert (tmp_path / "a.npy").read_bytes() == before
+
+
+def test_a_stopped_stack_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "s.npy", RNG.random((4, 20, 24)))
+    calls: list[int] = []
+    real = own._denoised
+
+    def stopping(*args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(own, "_denoised", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run([tmp_path / "s.npy"], tmp_path / "out", axes="ZYX")
+    assert not (tmp_path / "out" / "s.npy").exists()
+    assert len(run([tmp_path / "s.npy"], tmp_path / "out", axes="ZYX").done) == 1
+    assert len(calls) == 5
+    monkeypatch.setattr(own, "_denoised", real)
+    run([tmp_path / "s.npy"], tmp_path / "whole", axes="ZYX")
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "s.npy"), np.load(tmp_path / "whole" / "s.npy"))
+
+
+def test_sigma_is_in_the_values_of_the_file(tmp_path: Path) -> None:
+    noisy = 1000 + 4000 * (CLEAN + 0.1 * RNG.standard_normal(CLEAN.shape))
+    np.save(tmp_path / "n.npy", noisy.astype(np.float32))
+    rows = run([tmp_path / "n.npy"], tmp_path / "estimated").done
+    assert rows[0].sigma_source == "estimated"
+    assert float(rows[0].sigma) == pytest.approx(400, rel=0.1)
+    run([tmp_path / "n.npy"], tmp_path / "given", sigma=400.0)
+    before, after = ((np.load(tmp_path / name) - 1000) / 4000 for name in ("n.npy", "given/n.npy"))
+    assert psnr(after, CLEAN) > psnr(before, CLEAN) + 6
+    weak = run([tmp_path / "n.npy"], tmp_path / "weak", sigma=1.0).done
+    assert weak[0].sigma == "1"
+    assert np.abs(np.load(tmp_path / "weak/n.npy") - noisy).max() < 20
+
+
+@pytest.mark.parametrize("sigma", [10, 40])
+def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> None:
+    noisy = CLEAN + sigma / 255 * RNG.standard_normal(CLEAN.shape)
+    np.save(tmp_path / "n.npy", noisy.astype(np.float32))
+    gains = {}
+    for factor in (1.0, 25 / sigma):
+        out = tmp_path / f"out{factor}"
+        row = run([tmp_path / "n.npy"], out, "nbr2nbr", sigma=25 / factor / 255, range="0..1").done[0]
+        gains[factor] = psnr(np.load(out / "n.npy"), CLEAN) - psnr(noisy, CLEAN)
+        assert row.network.startswith("network nbr2nbr-gauss25-rgb")
+        assert len(row.network_sha256) == 64
+    assert gains[25 / sigma] > 4
+    assert gains[25 / sigma] > gains[1.0] + 1
+
+
+def test_which_network_is_chosen() -> None:
+    method = parse_method("b2u")
+    assert isinstance(method, LearnedMethod)
+    colour = choose(method, 17 / 255, 3, SHIPPED)
+    assert (colour.weights.path.stem, colour.repeat) == ("b2u-gauss25-rgb", 1)
+    assert colour.factor == pytest.approx(25 / 17)
+    gray = choose(method, 25 / 255, 1, SHIPPED)
+    assert gray.repeat == 3
+    assert gray.factor == pytest.approx(1 / np.sqrt(3))
+    with pytest.raises(UserError, match=r"no trained network of b2u.stride=2.*nlm, bm3d or zsn2n"):
+        choose(parse_method("b2u[stride=2]"), 0.1, 3, SHIPPED)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="n2v-gauss25-rgb does not fit b2u"):
+        choose(method, 0.1, 3, SHIPPED, "n2v-gauss25-rgb")
+    with pytest.raises(UserError, match="--sigma"):
+        choose(method, 0.5 / 255, 3, SHIPPED)
+
+
+def test_tiles_leave_no_seam(tmp_path: Path) -> None:
+    noisy = np.clip(np.tile(CLEAN, (3, 2, 1)) + 0.1 * RNG.standard_normal((288, 192, 3)), 0, 1)
+    np.save(tmp_path / "n.npy", noisy.astype(np.float32))
+    rows = [run([tmp_path / "n.npy"], tmp_path / f"t{tile}", "n2n", sigma=0.1, tile=tile).done[0] for tile in (0, 64)]
+    assert [row.tile for row in rows] == [0, 64]
+    whole, tiled = (np.load(tmp_path / name / "n.npy") for name in ("t0", "t64"))
+    assert np.abs(whole - tiled).max() < 1e-4
+
+
+def test_a_photograph_of_8_bits_comes_back_as_one(tmp_path: Path) -> None:
+    noisy = np.clip(255 * CLEAN + 20 * RNG.standard_normal(CLEAN.shape), 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "p.jpg", quality=98)
+    row = run([tmp_path / "p.jpg"], tmp_path / "out", sigma=20.0).done[0]
+    assert (row.output, row.dtype, row.white) == ("p.png", "uint8", 255.0)
+    result = np.asarray(Image.open(tmp_path / "out" / "p.png"))
+    assert result.dtype == np.uint8
+    assert psnr(result / 255, CLEAN) > psnr(noisy / 255, CLEAN) + 5
