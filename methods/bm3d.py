@@ -29,8 +29,8 @@ class BM3D(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : str
-        'estimate' the Gaussian standard deviation per image, or take the 'known' one.
+    sigma : str or float
+        'estimate' the Gaussian standard deviation per image, take the 'known' one, or the number given, in 8-bit units.
     threads : int
         Processor threads of one image; 1 repeats to the last bit. With more (0: all cores) the sums of the aggregation
         run in varying order: other bits, the same PSNR to 1e-4 dB. One thread is the default because two save little: a
@@ -59,6 +59,7 @@ class BM3D(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_threads(self.name, self.threads)
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
