@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,10 @@ from denoisebench.commands.options import (
 from denoisebench.commands.output import print_paper_table, print_table, say_all
 from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import UserError
-from denoisebench.core.printing import document, line
+from denoisebench.core.printing import document, line, message
+
+if TYPE_CHECKING:
+    from denoisebench.results.store import Store, StoredCell
 
 
 def read_table(context: typer.Context, value: str) -> str:
@@ -71,6 +74,10 @@ def report(
     versus: Annotated[
         str | None, typer.Option(help="Add paired differences of every method to this one, with intervals.")
     ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Also make report.html: one page to sort, filter and look at, offline.")
+    ] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Show the page of --html in a browser.")] = False,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
@@ -79,9 +86,14 @@ def report(
 
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
+    if opened and not html:
+        raise UserError("--open shows the page that --html makes: give --html as well.")
     asked = experiment_file(table_file(published)) if published else None
     store = Store(folder, create=False)
     cells = store.all()
+    if html and not cells:
+        _page(store, cells, versus, opened)
+        raise typer.Exit(1 if store.damaged else 0)
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     cells.sort(key=lambda cell: str(cell.about["written"]))
@@ -95,5 +107,22 @@ def report(
     if printed:
         line("")
         show(printed)
+    if html:
+        line("")
+        _page(store, cells, versus, opened)
     if store.damaged:
         raise typer.Exit(1)
+
+
+def _page(store: Store, cells: list[StoredCell], versus: str | None, opened: bool) -> None:
+    """Write the page of a results folder, say where it is, and show it if asked to."""
+    from denoisebench.reports.page.build import NAME, write_page
+
+    say_all(write_page(store, cells, versus))
+    path = (store.folder / NAME).resolve()
+    line(path)
+    if opened:
+        import webbrowser
+
+        if not webbrowser.open(path.as_uri()):
+            message(f"No browser was found; open {path} in one.")
