@@ -18,6 +18,7 @@ from denoisebench.plugins.registry import METHODS
 from denoisebench.reports import render
 from denoisebench.reports.cost import cost_of
 from denoisebench.reports.markup import csv_text
+from denoisebench.reports.page.pictures import Album, packed_albums
 from denoisebench.reports.paper.published import beside
 from denoisebench.reports.statistics import Difference, Group, alike, corrected, difference, groups_of, named, pairwise
 from denoisebench.reports.table import Table, build_table
@@ -34,9 +35,13 @@ _CSV_HEADS = ("method", "training", "noise", "dataset", "protocol", "psnr", "ssi
 
 
 def page_content(
-    folder: str, cells: Sequence[StoredCell], notes: Sequence[str] = (), reference: str | None = None
+    folder: str,
+    cells: Sequence[StoredCell],
+    notes: Sequence[str] = (),
+    reference: str | None = None,
+    albums: Mapping[Column, Album] | None = None,
 ) -> dict[str, Any]:
-    """Everything of the page but its pictures and learning curves.
+    """Everything of the page but its learning curves.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ def page_content(
         column = columns[table.columns.index(found.column)]
         score = next(s for s in column["scores"] if s["line"] == lines[found.line])
         score["paper"] = {"psnr": found.paper.psnr, "ssim": found.paper.ssim, "odd": found.paper.odd}
+    for place, album in packed_albums(albums or {}).items():
+        columns[table.columns.index(place)].update(pictures=album["pictures"], unpictured=album["said"])
     return {
         "folder": plain(folder),
         "version": __version__,
@@ -123,6 +130,8 @@ def _column(
         "differences": differences,
         "alike": [[plain(group.name) for group in run] for run in alikes],
         "said": said,
+        "pictures": [],
+        "unpictured": ["There are no images in this page; report --html --images 1 makes one of each test set again."],
     }
 
 

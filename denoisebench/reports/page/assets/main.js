@@ -68,7 +68,7 @@ function drawCite() {
 
 function start() {
   const some = data.columns.length > 0;
-  const shown = { leaderboard: some, overview: data.columns.length > 1, charts: some, scores: some, notes: data.notes.length > 0, provenance: some, cite: data.citations.length > 0 };
+  const shown = { leaderboard: some, overview: data.columns.length > 1, charts: some, images: some, scores: some, notes: data.notes.length > 0, provenance: some, cite: data.citations.length > 0 };
   for (const [id, there] of Object.entries(shown)) byId(id).hidden = !there;
   byId("copy-close").addEventListener("click", () => byId("copy-dialog").close());
   drawTop();
@@ -78,6 +78,7 @@ function start() {
   if (shown.overview) drawOverview();
   follow(drawLeaderboard);
   startCharts();
+  startImages();
   follow(drawScores);
   follow(drawProvenance);
   drawColumnChoice();
