@@ -206,6 +206,19 @@ def test_a_single_method_is_said_to_be_alone(stored_cell: Cell) -> None:
     assert page_content("mine", [noisy, stored_cell("a", [30, 31]), stored_cell("b", [30, 31])])["missing"] == []
 
 
+def test_the_noisy_input_without_a_method_is_said_to_be_that(stored_cell: Cell) -> None:
+    assert "no method" in page_content("mine", [stored_cell("identity", [20.0], baseline=True)])["missing"][0]
+
+
+def test_lines_of_one_title_are_named_by_what_tells_them_apart(stored_cell: Cell) -> None:
+    cells = [
+        stored_cell("a", [30], told=["noise level"]), stored_cell("a", [30], noise="poisson30"),
+        stored_cell("b", [30], training="9 steps"), stored_cell("b", [30], training="8 steps"), stored_cell("c", [30]),
+    ]  # fmt: skip
+    names = [line["name"] for line in page_content("mine", cells)["lines"]]
+    assert names == ["A (told noise level)", "A (told nothing)", "B (9 steps)", "B (8 steps)", "C"]
+
+
 def test_scores_that_were_not_made_are_named(stored_cell: Cell) -> None:
     cells = [stored_cell("a", [30]), stored_cell("b", [30]), stored_cell("a", [30], dataset="set14")]
     assert page_content("mine", cells)["missing"] == ["Set14, gauss25: no score of B."]

@@ -88,19 +88,31 @@ def page_content(
 
 
 def _lines(table: Table) -> list[dict[str, Any]]:
-    titles = [plain(line.title) for line in table.lines]
     return [
         {
-            "title": title,
-            # Two lines of one title differ in their training, or in what they were told.
-            "name": title if titles.count(title) == 1 else f"{title} ({plain(line.training)}; {plain(line.told)})",
+            "title": plain(line.title),
+            "name": name,
             "method": plain(line.method),
             "told": plain(line.told),
             "training": plain(line.training),
             "helped": bool({Need.CLEAN.value, Need.SECOND.value} & set(line.told.split(", "))),
         }
-        for line, title in zip(table.lines, titles, strict=True)
+        for line, name in zip(table.lines, _names(table.lines), strict=True)
     ]
+
+
+def _names(lines: Sequence[Line]) -> list[str]:
+    """The title of every line, with its training and what it is told where they tell it from another of that title."""
+    titles: dict[str, list[Line]] = {}
+    for line in lines:
+        titles.setdefault(plain(line.title), []).append(line)
+    found = []
+    for line in lines:
+        twins = titles[plain(line.title)]
+        parts = [line.training] if any(other.training != line.training for other in twins) else []
+        parts += [f"told {line.told}"] if any(other.told != line.told for other in twins) else []
+        found.append(plain(f"{line.title} ({'; '.join(parts)})" if parts else line.title))
+    return found
 
 
 # --- one column ---
@@ -272,7 +284,10 @@ def _missing(table: Table, baselines: Set[Line]) -> list[str]:
     if not table.columns:
         return ["This folder holds no finished results yet; the run that fills it can be started again."]
     said = []
-    if len(set(table.lines) - baselines) < 2:
+    methods = len(set(table.lines) - baselines)
+    if methods == 0:
+        said.append("The noisy input is here and no method.")
+    elif methods == 1:
         said.append("There is one method alone, so there is nothing to compare it with.")
     for column in table.columns:
         lost = [plain(line.title) for line in table.lines if (line, column) not in table.scores]
