@@ -9,8 +9,7 @@ pixel-independent noise). Cost: one full pass without gradient and one quarter-s
 gamma = 2 for synthetic noise.
 
 The network is the suite's `unet`, so that rows differ by their training alone. The released one
-(``network=unet_nbr``: transposed convolutions, initialisation times 0.1) needs a long training: after 300 steps of
-4x64x64 it was at 19.0 dB, where `unet` reached 25.0 dB (eight photographs of no test set, sigma 25).
+(``network=unet_nbr``: transposed convolutions, initialisation times 0.1) starts near zero and needs a long training.
 
 Source: Huang, Li, Jia, Lu, Liu, CVPR 2021.
 """

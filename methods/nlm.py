@@ -63,7 +63,7 @@ class NLM(GaussianDenoiser):
 
         # With a channel axis of length one scikit-image loses the axis and fails.
         gray = image.shape[2] == 1
-        filtered = denoise_nl_means(  # type: ignore[no-untyped-call]
+        filtered = denoise_nl_means(
             image[:, :, 0] if gray else image, self.patch, self.distance, self.strength * sigma,
             fast_mode=True, sigma=sigma, channel_axis=None if gray else 2,
         )  # fmt: skip

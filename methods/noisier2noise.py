@@ -8,9 +8,10 @@ holds for Gaussian noise of a known level. Denoising draws z from y as in traini
 averages ``passes`` results. Shapes: y (N, C, H, W), 0..1 scale. Told: the noise level. Cost: one pass to train,
 ``passes`` to denoise. For Poisson noise the identity fails, and it is refused.
 
-The network stands for xhat, f(z) = (alpha^2 network(z) + z) / (1 + alpha^2): the same loss, but a short training need
-not first learn to pass on half of the noise, whose lack the correction would amplify. ``output=noisy`` lets it stand
-for f(z), as in the paper; that was 17.9 dB after 300 steps of 1x64x64, where the noisy images had 20.3 (Kodak crops).
+The network stands for xhat, f(z) = (alpha^2 network(z) + z) / (1 + alpha^2): the same loss and the same optimum.
+``output=noisy`` lets it stand for f(z), as in the paper. Then an error of the network is (1 + alpha^2) / alpha^2 times
+as large in xhat (twice, for alpha = 1), and a network that does not pass z on yet leaves -z / alpha^2 in it; that part
+of f needs no learning, so by default it is not learned.
 
 alpha = 1 as in the paper's experiments. Trained by the suite's common recipe and network. No official code is known.
 
@@ -88,7 +89,7 @@ class Noisier2Noise(LearnedMethod):
     def noisier(self, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
         """y + alpha n, same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
-        return noisy + self.alpha * known.level * normal  # type: ignore[no-any-return]
+        return noisy + self.alpha * known.level * normal
 
     def prediction(self, network: torch.nn.Module, noisier: torch.Tensor) -> torch.Tensor:
         """f(z), the estimate of E[y | z]."""

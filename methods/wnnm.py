@@ -218,7 +218,7 @@ def aggregate(
         (height, width).
     """
     total, times = torch.zeros_like(patches), patches.new_zeros(len(patches))
-    for some in groups.split(GROUPS):  # type: ignore[no-untyped-call]
+    for some in groups.split(GROUPS):
         group = patches[some]
         mean = group.mean(1, keepdim=True)
         low_rank = shrink(group - mean, levels[some[:, 0]]) + mean
@@ -245,7 +245,7 @@ def shrink(matrices: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     singular = values.clamp(min=0).sqrt()
     gain = shrunk(singular, count, levels[:, None]) / singular.clamp(min=EPS)
     projection = (vectors * gain[:, None, :]) @ vectors.mT
-    return projection @ matrices if count < length else matrices @ projection  # type: ignore[no-any-return]
+    return projection @ matrices if count < length else matrices @ projection
 
 
 def shrunk(singular: torch.Tensor, count: int, level: torch.Tensor) -> torch.Tensor:
@@ -254,4 +254,4 @@ def shrunk(singular: torch.Tensor, count: int, level: torch.Tensor) -> torch.Ten
     weight = STRENGTH * count**0.5 * level**2
     for _ in range(REWEIGHTINGS):
         estimate = (singular - weight / (estimate + EPS)).clamp(min=0)
-    return estimate  # type: ignore[no-any-return]
+    return estimate

@@ -92,7 +92,7 @@ def plugin_file(tmp_path: Path) -> Callable[..., Path]:
 
 def forget_plugins() -> None:
     """Bring both registries back to the state of a new process."""
-    registries: tuple[Registry, ...] = (METHODS, DATASETS)  # type: ignore[type-arg]
+    registries: tuple[Registry[Any], ...] = (METHODS, DATASETS)
     for registry in registries:
         registry._loaders = None
         registry._origins.clear()
@@ -150,7 +150,7 @@ def fitted_gain() -> Callable[[str, int], float]:
     from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
-        clean = astronaut()[64:128, 176:240] / 255.0  # type: ignore[no-untyped-call]
+        clean = astronaut()[64:128, 176:240] / 255.0
         noisy = (clean + np.random.default_rng(0).normal(0, 25 / 255, clean.shape)).astype(np.float32)
         method = parse_method(text)
         assert isinstance(method, PerImageMethod)

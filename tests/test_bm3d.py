@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
+from denoisebench.methods.bm3d import BM3D
 from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
@@ -29,14 +29,14 @@ def _package() -> None:
 
 
 def face(channels: int, side: int = 96) -> UIntImage:
-    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])  # type: ignore[no-untyped-call]
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])
 
 
 def draw(clean: UIntImage, noise: str) -> Draw:
     return add_noise(clean, parse_noise(noise), np.random.default_rng(1))
 
 
-def denoise(method: BM3D, noisy: FloatImage, family: str, level: float) -> FloatImage:
+def denoise(method: BM3D, noisy: FloatImage, family: str, level: float | None) -> FloatImage:
     """As the harness does it: the method is handed what it declared and nothing else."""
     known = NoiseInfo("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False

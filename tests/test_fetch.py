@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from denoisebench.commands.listing import data_status
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
 from denoisebench.data.dataset import Archive, FolderSet
@@ -323,11 +324,11 @@ def test_what_a_user_keeps_beside_the_data_is_left_alone(tiny: type[FolderSet], 
     for name in ("tiny.part/mine.png", "tiny.tgz", "tiny.tgz.part", "tiny.tgz.part.tag"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("mine", encoding="utf-8")
-    fetch(tiny, root, [].append)
+    fetch(tiny, root, lambda line: None)
     server.files["/tiny.tgz"] = b"no archive"
     (root / "tiny").rename(tmp_path / "fetched")
     with pytest.raises(UserError):
-        fetch(tiny, root, [].append)
+        fetch(tiny, root, lambda line: None)
     assert left_in(root) == ["tiny.part", "tiny.tgz", "tiny.tgz.part", "tiny.tgz.part.tag"]
     assert (root / "tiny.part" / "mine.png").read_text(encoding="utf-8") == "mine"
 
@@ -338,7 +339,7 @@ def test_a_download_and_what_it_unpacks_to_are_bounded(
 ) -> None:
     monkeypatch.setattr(f"denoisebench.data.fetch.{limit}", 2 if limit == "MOST_MEMBERS" else 12_000)
     with pytest.raises(UserError, match=r"holds|unpacks|download is of"):
-        fetch(tiny, tmp_path / "root", [].append)
+        fetch(tiny, tmp_path / "root", lambda line: None)
     # Files that are fetched one by one stay for the next call, and so does their folder.
     assert left_in(tmp_path / "root") in ([], [".denoisebench-tiny.part"])
     assert not list((tmp_path / "root").rglob("*.jpg"))
@@ -492,9 +493,24 @@ def test_the_status_tells_present_missing_and_damaged_apart(tmp_path: Path) -> N
     assert "denoisebench data fetch kodak" in kodak.message
     assert (urban.state, urban.folder, urban.fetchable) == ("damaged", tmp_path / "urban100", True)
     assert "1 images instead of 100" in urban.message
-    assert (imagenet.state, imagenet.images) == ("present", 1)
+    assert (imagenet.state, imagenet.images, imagenet.expected) == ("partial", 1, 44_328)
     assert "unverified" in imagenet.message
     assert "non-commercial" in imagenet.licence
+
+
+def test_the_status_names_what_else_lies_in_a_shared_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = DATASETS.get("set14")
+    assert issubclass(kind, FolderSet)
+    monkeypatch.setattr(kind, "_verify", lambda self, entry: None)
+    folder = tmp_path / "set14"
+    folder.mkdir()
+    for name in [entry.file for entry in kind([tmp_path]).entries] + ["mine.png"]:
+        Image.new("RGB", (8, 8)).save(folder / name)
+    (found,) = status([kind], [tmp_path])
+    assert (found.state, found.images, found.others) == ("present", 12, ["mine.png"])
+    text = data_status(["set14"], tmp_path)
+    assert text.splitlines()[0].endswith(", and 1 others in the folder")
+    assert "Not of this set: mine.png" in text
 
 
 def test_what_a_mac_puts_into_a_zip_is_left_there_and_no_file_overwrites_another(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 
-CLEAN = astronaut()[:192, 128:320] / 255.0  # type: ignore[no-untyped-call]
+CLEAN = astronaut()[:192, 128:320] / 255.0
 RNG = np.random.default_rng(0)
 
 
@@ -25,7 +25,7 @@ def denoised(text: str, noisy: FloatImage, **known: object) -> FloatImage:
 
 
 def psnr(image: FloatImage) -> float:
-    return float(peak_signal_noise_ratio(CLEAN, np.clip(image, 0, 1).astype(np.float64), data_range=1))  # type: ignore[no-untyped-call]
+    return float(peak_signal_noise_ratio(CLEAN, np.clip(image, 0, 1).astype(np.float64), data_range=1))
 
 
 @pytest.mark.parametrize("level", [15, 25, 50])
@@ -35,7 +35,7 @@ def test_gaussian_noise_goes(level: int) -> None:
     assert psnr(result) > psnr(noisy) + 5
     known = denoised("nlm[sigma=known]", noisy, family="gauss", level=level / 255)
     assert abs(psnr(known) - psnr(result)) < 0.5
-    oracle = denoise_nl_means(  # type: ignore[no-untyped-call]
+    oracle = denoise_nl_means(
         noisy.astype(np.float64), 5, 6, 0.6 * level / 255, fast_mode=True, sigma=level / 255, channel_axis=2
     )
     np.testing.assert_allclose(known, oracle, atol=1e-6)

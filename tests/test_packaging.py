@@ -67,9 +67,9 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
         assert "__init__.py" not in there
     manifests = {path.name for path in (ROOT / "datasets" / "manifests").glob("*.tsv")}
     assert manifests == {name.split("/")[-1] for name in names if name.endswith(".tsv")}
-    for folder, there in (("paper", "paper"), ("weights", "shipped")):
+    for folder, packed in (("paper", "paper"), ("weights", "shipped")):
         files = {path.name for path in (ROOT / "results" / folder).iterdir()}
-        assert files == {name.split("/")[-1] for name in names if name.startswith(f"denoisebench/{there}/")}
+        assert files == {name.split("/")[-1] for name in names if name.startswith(f"denoisebench/{packed}/")}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "denoisebench").rglob("*.py")}
     assert modules <= set(names)
     assert {"denoisebench/py.typed", "denoisebench/__init__.pyi"} <= set(names)

@@ -467,7 +467,12 @@ def test_open_shows_the_file_in_a_browser(
     cells: list[StoredCell], stored_run: Callable[..., Path], command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: shown.append(url) or False)
+
+    def opened(url: str) -> bool:
+        shown.append(url)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", opened)
     folder = stored_run(*cells)
     ran = command("report", folder, "--html", "--open")
     assert ran.code == 0

@@ -105,10 +105,11 @@ def cells(stored_cell: Cell) -> list[StoredCell]:
     found = []
     for dataset, shift in (("kodak", 0.0), ("set14", 1.0)):
         base = shift + np.linspace(0, 2, 12) ** 2
-        make = lambda text, level, **options: stored_cell(  # noqa: E731
-            text, (level + base + 0.1 * np.sin(7 * level + np.arange(12))).tolist(), images=images, dataset=dataset,  # noqa: B023
-            **options,
-        )  # fmt: skip
+
+        def make(text: str, level: float, base: Any = base, dataset: str = dataset, **options: Any) -> StoredCell:
+            values = (level + base + 0.1 * np.sin(7 * level + np.arange(12))).tolist()
+            return stored_cell(text, values, images=images, dataset=dataset, **options)
+
         found += [
             make("identity", 20, label="Noisy input", baseline=True),
             make("nlm", 28, label="NLM", told=["noise level"]),

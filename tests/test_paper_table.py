@@ -12,6 +12,7 @@ from rich.console import Console
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import FolderSet
 from denoisebench.experiment.file import PaperPart
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.paper import paper_table as tables
@@ -23,7 +24,7 @@ from denoisebench.results.summary import Score
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
     kind = DATASETS.get(dataset)
     known = issubclass(kind, FolderSet) and kind.manifest is not None
-    images = kind([]).data_hash if known else "hash"  # type: ignore[call-arg]
+    images = find_dataset(dataset, ()).data_hash if known else "hash"
     protocol = {"noise": noise, "dataset": dataset, "data_hash": images, "draws": "legacy", "padding": "side"}
     facts = {
         "text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written,
@@ -75,20 +76,34 @@ def test_verdicts_count_printed_digits(psnr: float, verdict: str, difference: st
 def test_names_of_both_sides_are_matched() -> None:
     cells = [
         cell("anscombe_bm3d", "poisson30", "set14_14", 30.0),
-        cell("r2r[passes=8]", "gauss25", "kodak", 31.0),
         cell("b2u[eta=0]", "gauss25", "kodak", 30.0),
         cell("b2u", "gauss25", "kodak", 31.0),
     ]
     table = paper_table(PaperPart(1, {}), "T", cells)
     assert entry(table, "poisson_lambda30", "Anscombe+BM3D", "Set14").ours == "anscombe_bm3d"
     assert entry(table, "gaussian_sigma25", "Blind2Unblind", "Kodak").ours == "b2u"
-    assert "R2R (r2r[passes=8])" in {row[1] for row in grid(table)[1]}
+    real = paper_table(
+        PaperPart(4, {}), "T", [cell("laine19_pme[level=image,assume=gauss]", "real", "fmdd_fish", 30.0)]
+    )
+    found = "Laine19-pme (Gaussian) (laine19_pme[level=image,assume=gauss])"
+    assert found in {row[1] for row in grid(real)[1]}
+
+
+@pytest.mark.parametrize("text", ["r2r[passes=8]", "b2u[eta=0]", "b2u[output=mid]"])
+def test_a_method_with_other_settings_is_not_the_papers(text: str) -> None:
+    label = {"r2r": "R2R", "b2u": "Blind2Unblind"}[text.partition("[")[0]]
+    table = paper_table(PaperPart(1, {}), "T", [cell(text, "gauss25", "kodak", 31.0, label=label)])
+    assert not entry(table, "gaussian_sigma25", label, "Kodak").measured
+    (own,) = [e for e in table.entries if e.measured]
+    assert (own.method, own.psnr, own.verdict) == (f"{label} [{text.partition('[')[2]}", None, "")
 
 
 def test_the_newest_measurement_counts() -> None:
     cells = [cell("b2u", "gauss25", "kodak", 31.0, written="2"), cell("b2u", "gauss25", "kodak", 20.0, written="1")]
     found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
-    assert found.score == Score(pytest.approx(31.0), pytest.approx(0.85), 2)
+    assert found.score is not None
+    assert found.score == Score(found.score.psnr, found.score.ssim, 2)
+    assert (found.score.psnr, found.score.ssim) == pytest.approx((31.0, 0.85))
 
 
 def test_a_folder_that_is_called_like_a_data_set_fills_no_column_of_the_paper() -> None:
@@ -109,7 +124,9 @@ def test_variants_are_methods_with_settings() -> None:
     found = entry(table, "gaussian_sigma25", "RM+V", "Kodak")
     # The paper prints no number there: it did not converge.
     assert (found.psnr, found.difference, found.verdict) == (None, None, "")
-    assert found.score == Score(25.0, pytest.approx(0.85), 2)
+    assert found.score is not None
+    assert found.score == Score(25.0, found.score.ssim, 2)
+    assert found.score.ssim == pytest.approx(0.85)
     assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured == ()
     assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured == ()
     with pytest.raises(UserError, match="Table 6 has no variant GX"):
@@ -156,11 +173,12 @@ def test_odd_published_cells_are_marked_and_explained() -> None:
 
 
 def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
-    text = tables.latex(paper_table(PaperPart(1, {}), "Table 1", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0)]))
+    measured = cell("r2r[passes=8]", "gauss25", "kodak", 31.0, label="R2R")
+    text = tables.latex(paper_table(PaperPart(1, {}), "Table 1", [measured]))
     assert text.count(r"\midrule") == 4
-    assert r"R2R (r2r{[}passes=8{]})" in text
+    assert r"R2R {[}passes=8{]} & " in text
     assert r"Gaussian $\sigma$=25 & N2C & 32.43/0.884" in text
-    assert text.count(r"\\") == 46
+    assert text.count(r"\\") == 47
 
 
 def test_literature_stands_in_its_noise_and_is_marked_by_its_evidence() -> None:
@@ -195,15 +213,13 @@ def test_literature_is_left_out_unless_it_is_asked_for() -> None:
 
 
 def test_the_terminal_shows_the_same_numbers_published_above_measured() -> None:
-    table = paper_table(
-        PaperPart(1, {}), "T [1]", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0, training="30 steps")]
-    )
+    table = paper_table(PaperPart(1, {}), "T [1]", [cell("r2r", "gauss25", "kodak", 31.0, training="30 steps")])
     console = Console(width=110, file=io.StringIO(), record=True)
     console.print(tables.terminal(table))
     lines = console.export_text().splitlines()
     assert "T [1]" in lines[0]
     at = next(number for number, line in enumerate(lines) if "32.25/0.880" in line)
-    assert "R2R (r2r[passes=8])" in lines[at]
+    assert "R2R" in lines[at]
     assert "31.00/0.850 -1.25 <" in lines[at + 1]
     assert "30 steps" in lines[at]
     for row in grid(table)[1]:

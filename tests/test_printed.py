@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,14 +101,14 @@ def test_suspect_cells_are_kept_and_marked() -> None:
     assert "Blind2Unblind, Two-Photon Mice: SSIM below BM3D" in text
 
 
-def test_the_command_prints_every_format(command: Callable[..., object]) -> None:
+def test_the_command_prints_every_format(command: Callable[..., Any]) -> None:
     ran = command("paper", 1, "--format", "latex")
-    assert (ran.code, ran.out) == (0, GOLDEN.read_text(encoding="utf-8"))  # type: ignore[attr-defined]
-    assert command("paper", 3).out.startswith("**Table 3.** Quantitative")  # type: ignore[attr-defined]
+    assert (ran.code, ran.out) == (0, GOLDEN.read_text(encoding="utf-8"))
+    assert command("paper", 3).out.startswith("**Table 3.** Quantitative")
     for arguments, message in ((("9",), "Allowed: 1, 2, 3"), (("1", "--format", "html"), "csv, latex, markdown")):
         ran = command("paper", *arguments)
-        assert ran.code == 2  # type: ignore[attr-defined]
-        assert message in ran.err  # type: ignore[attr-defined]
+        assert ran.code == 2
+        assert message in ran.err
 
 
 @pytest.mark.parametrize(
@@ -157,8 +158,8 @@ def test_a_file_that_is_no_table_is_named(folder: Path) -> None:
         printed_table("2")
 
 
-def test_literature_needs_a_table(command: Callable[..., object], tmp_path: Path) -> None:
+def test_literature_needs_a_table(command: Callable[..., Any], tmp_path: Path) -> None:
     for arguments in (("run", "--literature"), ("report", tmp_path, "--literature")):
         ran = command(*arguments)
-        assert ran.code == 2  # type: ignore[attr-defined]
-        assert "--literature goes with a table" in ran.err  # type: ignore[attr-defined]
+        assert ran.code == 2
+        assert "--literature goes with a table" in ran.err

@@ -312,7 +312,7 @@ def test_the_cosine_falls_from_one_to_zero() -> None:
 
 def test_the_average_of_the_weights_is_kept_as_the_network(tmp_path: Path) -> None:
     """Against the recursion, from the networks of trainings that stop after each step."""
-    recipe = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
+    recipe: dict[str, Any] = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
     kept: list[dict[str, torch.Tensor]] = []
 
     class Spied(Tiny):
@@ -778,10 +778,11 @@ def test_images_smaller_than_the_crop_are_reflected(tmp_path: Path) -> None:
 
 
 def test_a_crop_that_does_not_suit_the_method_is_a_user_error(tmp_path: Path) -> None:
+    nbr2nbr: Any = METHODS.get("nbr2nbr")
     with pytest.raises(UserError, match=r"Crop 36 does not suit tiny.*multiples of 8"):
         run(tmp_path, Tiny(), crop=36)
     with pytest.raises(UserError, match=r"Crop 32 does not suit nbr2nbr.*multiples of 64"):
-        run(tmp_path, METHODS.get("nbr2nbr")(), crop=32)  # type: ignore[arg-type]
+        run(tmp_path, nbr2nbr(), crop=32)
 
 
 # --- noise ---
@@ -846,9 +847,9 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def watched(name: str, steps: list[Batch]) -> LearnedMethod:
     """The method with one convolution for its network, unless it builds its own, noting the batches it is handed."""
-    plugin = METHODS.get(name)
+    plugin: Any = METHODS.get(name)
 
-    class Watched(plugin):  # type: ignore[misc,valid-type]
+    class Watched(plugin):  # type: ignore[misc]
         def build(self, channels: int) -> nn.Module:
             if plugin.build is not LearnedMethod.build:
                 module: nn.Module = super().build(channels)

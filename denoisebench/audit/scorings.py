@@ -153,7 +153,7 @@ SCORINGS = (
     ),
     Scoring(
         "ssim-volume", "SSIM window", _RUN_SSIM, "11x11x11 across the channels, edges repeated",
-        "MATLAB's ssim of a colour array, BasicSR's ssim3d, Restormer", _with_ssim(
+        "MATLAB's ssim of a colour array; ssim3d of NAFNet's copy of BasicSR", _with_ssim(
             lambda a, b: _ssim(a, b, _gauss_volume)
         ), colour=True,
     ),

@@ -12,7 +12,7 @@ from denoisebench.data.dataset import cache_root, data_roots
 from denoisebench.networks import NETWORKS
 from denoisebench.plugins.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.plugins.registry import DATASETS, METHODS
-from denoisebench.protocol.images import CHANNEL_KINDS
+from denoisebench.protocol.images import CHANNEL_KINDS, some
 from denoisebench.protocol.noise import EXAMPLES, FORMS, parse_noise
 from denoisebench.training.weights import read_folder, settings_text, weights_folders
 
@@ -91,14 +91,18 @@ def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def data_status(names: Sequence[str], data_root: Path | None) -> str:
-    """One line per data set: present, missing or damaged; with names also what it is and what to do about it."""
+    """One line per data set: present, partial, missing or damaged; with names also what it is, and what to do."""
     from denoisebench.data.fetch import status
 
     lines = []
     kinds = [DATASETS.get(name) for name in names or DATASETS.names()]
     for kind, found in zip(kinds, status(kinds, data_roots(data_root)), strict=True):
         where = f"  {found.folder}" if found.folder else ""
-        lines.append(f"{found.state:8} {found.name:20} {found.images:4} images{where}")
+        count = f"{found.images:4} {f'of {found.expected:,} ' if found.state == 'partial' else ''}images"
+        beside = f", and {len(found.others)} others in the folder" if found.others else ""
+        lines.append(f"{found.state:8} {found.name:20} {count}{where}{beside}")
+        if found.others and names:
+            lines.append(f"         Not of this set: {some(found.others)}")
         # Without names this is an overview; the way to get a missing set is told when it is asked for.
         if found.message and (names or found.state == "damaged"):
             lines.append(f"         {found.message}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from denoisebench.audit.measure import Audit
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
-    from denoisebench.results.store import Store
+    from denoisebench.results.store import Store, StoredCell
 
 
 @contextmanager
@@ -55,7 +55,9 @@ def print_plan(experiment: Experiment, out: Path) -> None:
     document("\n" + "\n".join(map(one_line, notes)))
 
 
-def print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
+def print_paper_table(
+    asked: ExperimentFile, cells: Sequence[StoredCell], notes: list[str], store: Store, literature: bool
+) -> None:
     from denoisebench.core.ownfiles import write_own
     from denoisebench.reports.paper import paper_table
 
@@ -75,7 +77,7 @@ def print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], stor
     line(f"Also as {stem}.md, .tex and .csv in {store.folder}")
 
 
-def print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-arg]
+def print_table(cells: Sequence[StoredCell], notes: list[str]) -> None:
     from denoisebench.reports import render
     from denoisebench.reports.table import build_table
 

@@ -309,6 +309,12 @@ class FolderSet(DataSet):
         files = list_images(self.folder)
         return [path for path in files if fnmatchcase(path.name, self.glob)] or files
 
+    @property
+    def others(self) -> list[str]:
+        """Image files of the folder that are no part of the set; only a `shared` one may have them."""
+        wanted = {entry.image for entry in self.entries}
+        return sorted(path.name for path in self._files() if image_id(path.name) not in wanted)
+
     def verify(self) -> None:
         files = self._files()
         if self.manifest is None:
@@ -321,7 +327,7 @@ class FolderSet(DataSet):
                 f"Data set {self.name!r} in {self.folder} lacks {len(missing)} of {len(wanted)} images: "
                 f"{some(missing)}. Get them from {self.source}"
             )
-        extra = sorted(path.name for path in files if image_id(path.name) not in wanted)
+        extra = self.others
         if extra and not self.shared:
             raise UserError(
                 f"Data set {self.name!r} in {self.folder} has {len(extra)} images that do not belong to it: "

@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeAlias
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256, read_text
@@ -42,19 +43,26 @@ def refuse_offline(what: str) -> None:
         raise UserError(f"{OFFLINE_VARIABLE} is set, so nothing is fetched (asked to {what}). Unset it to allow that.")
 
 
+State: TypeAlias = Literal["present", "partial", "missing", "damaged"]
+
+
 @dataclass(frozen=True)
 class Status:
     """Whether a data set is on this machine, and where; ``message`` is empty for one without a flaw.
 
-    A set that is present but could not be checked image by image has its `DataSet.note` as the message.
+    A set that could not be checked image by image has its `DataSet.note` as the message. One that may be here in part
+    (`expected` images are all of it), and is, has the state 'partial'. ``others`` are images in the folder of a shared
+    set that are no part of it.
     """
 
     name: str
     title: str
-    state: Literal["present", "missing", "damaged"]
+    state: State
     message: str
     folder: Path | None
     images: int
+    expected: int
+    others: Sequence[str]
     licence: str
     source: str
     fetchable: bool
@@ -74,21 +82,27 @@ def status(kinds: Iterable[type[DataSet]], roots: Sequence[Path]) -> list[Status
 
 
 def _status(kind: type[DataSet], roots: Sequence[Path]) -> Status:
-    state: Literal["present", "missing", "damaged"] = "present"
-    folder = None
-    images = getattr(kind, "count", 0)
+    state: State = "present"
+    folder, others = None, list[str]()
+    images = expected = getattr(kind, "count", 0)
     try:
         dataset = kind(roots) if issubclass(kind, FolderSet) else kind()
         if isinstance(dataset, FolderSet):
             folder = dataset.folder
         dataset.verify()
         message, images = dataset.note, len(dataset.images)
+        if isinstance(dataset, FolderSet) and kind.shared:  # type: ignore[attr-defined]
+            others = dataset.others
+        if images < expected:
+            state = "partial"
     except MissingData as error:
         state, message = "missing", str(error)
     except UserError as error:
         state, message = "damaged", str(error)
     fetchable = getattr(kind, "archive", None) is not None
-    return Status(kind.name, kind.title, state, message, folder, images, kind.licence, kind.source, fetchable)
+    return Status(
+        kind.name, kind.title, state, message, folder, images, expected, others, kind.licence, kind.source, fetchable
+    )
 
 
 def facts(kind: type[DataSet], root: Path) -> str:
@@ -423,10 +437,7 @@ _Member = tuple[str, bool, Callable[[], IO[bytes] | None]]
 @contextmanager
 def _tar_members(packed: Path, password: str) -> Iterator[Iterator[_Member]]:
     with tarfile.open(packed) as tar:
-        yield (
-            (member.name, member.isfile() or member.isdir(), lambda member=member: tar.extractfile(member))  # type: ignore[misc]
-            for member in tar
-        )
+        yield ((member.name, member.isfile() or member.isdir(), partial(tar.extractfile, member)) for member in tar)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def scale_of(stack: Stack, asked: tuple[float, float] | str) -> Scale:
     if asked == "type" or (asked == "auto" and kind == np.uint8):
         if kind.kind == "f":
             return Scale(0.0, 1.0, "type")
-        limits = np.iinfo(kind)  # type: ignore[type-var]
+        limits = np.iinfo(kind)
         return Scale(float(limits.min), float(limits.max), "8 bits" if asked == "auto" else "type")
     flat = stack.data.reshape(-1) if stack.data.flags.c_contiguous else np.ravel(stack.data)
     sample = np.asarray(flat[:: max(1, flat.size // _MOST)], dtype=np.float64)

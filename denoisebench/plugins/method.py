@@ -376,7 +376,7 @@ class LearnedMethod(Method):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Accumulate the gradient of `loss`; override where the same gradient can be had more cheaply."""
         loss, monitors = self.loss(network, batch, progress)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach(), monitors
 
     def denoise(

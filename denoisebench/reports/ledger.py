@@ -119,7 +119,7 @@ def paper_value(ledger: Ledger) -> Value | None:
     subject = ledger.subject
     if not is_registered_cell(subject.stored):
         return None
-    return published().get(Key(subject.method.name, subject.noise.id, subject.dataset.name))
+    return published().get(Key(subject.method.text, subject.noise.id, subject.dataset.name))
 
 
 def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
@@ -154,12 +154,19 @@ def beside_paper(ledger: Ledger) -> tuple[list[list[str]], list[str]]:
     if left > 0:
         trained = f"the training ({_training(ledger)}) and " if ledger.subject.stored.about["training"] else ""
         said.append(
-            f"So at least {left:.2f} dB of {abs(gap):.2f} are no detail of this ledger: what is left is {trained}the "
-            "method itself."
+            f"So at least {left:.2f} dB of {abs(gap):.2f} come from no detail marked yes or open: what is left is "
+            f"{trained}the method itself{_as_large(measured, sign * left)}."
         )
     absent = [f"{e.detail} ({e.alternative}): {e.note}." for e in ledger.effects if e.note.startswith("not measured")]
     said += [" ".join(absent)] if absent else []
     return lines, said
+
+
+def _as_large(measured: Sequence[Effect], left: float) -> str:
+    """Where a detail that the paper's tests do not share would give half of what is left or more: which."""
+    found = [e for e in measured if e.paper == "no" and _mean(e.psnr) / left >= 0.5]
+    texts = [f"{e.detail}, {e.alternative} ({change_text(e.psnr, 3)} dB)" for e in found]
+    return f", or one marked no after all, if the row was made otherwise: {'; '.join(texts)}" if texts else ""
 
 
 def latex(audit: Audit) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from denoisebench.core.text import plain
 from denoisebench.reports.paper.published import beside
+from denoisebench.reports.ranking import RULE
 from denoisebench.reports.table import Table
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Line, Score, column_of, flag_symbol
@@ -42,7 +43,7 @@ def markdown(table: Table) -> str:
         texts = [md(line.title), md(line.told), md(line.training)]
         body.append([*texts, *_cells(table, line, _MARKDOWN), f"{table.seconds[line]:.2f}"])
     text = tabulate(body, heads, tablefmt="github", disable_numparse=True)
-    legend = "PSNR in dB / SSIM. **Best** and <u>second</u> among methods that saw no clean image."
+    legend = f"PSNR in dB / SSIM. **Best** and <u>second</u> {RULE}."
     notes = [f"- {md(note)}" for note in table.notes]
     return "\n".join([text, "", legend, "", *notes]) + "\n" + _beside_markdown(table)
 
@@ -85,7 +86,7 @@ def html(table: Table) -> str:
         texts = [escaped(text) for text in (line.title, line.told, line.training)]
         body.append([*texts, *_cells(table, line, _HTML), f"{table.seconds[line]:.2f}"])
     notes = "".join(f"<li>{escaped(note)}</li>" for note in table.notes)
-    legend = "PSNR in dB / SSIM. <b>Best</b> and <u>second</u> among methods that saw no clean image."
+    legend = f"PSNR in dB / SSIM. <b>Best</b> and <u>second</u> {RULE}."
     rows = [[escaped(text) for text in row] for row in beside_rows(table)]
     beside = f"<p>Beside the paper ({BESIDE_NOTE})</p>{_html_grid(BESIDE_HEADS, rows)}" if rows else ""
     return f"{_html_grid(heads, body)}<p>{legend}</p><ul>{notes}</ul>{beside}"

@@ -2,21 +2,21 @@
 
 A column is one (noise, test set, protocol fingerprint): rows of different fingerprints never share a mean. A line
 is one method with its settings and its training; trainings that differ by their seed alone are one line, the mean and
-standard deviation of theirs. Best and second best are marked among the methods that saw no
-clean image, per column, PSNR and SSIM apart. What scores below the noisy input, or is the noisy input, has a footnote
-instead of a mark.
+standard deviation of theirs. Best and second best are marked as `denoisebench.reports.ranking` says. What scores
+below the noisy input, or is the noisy input, has a footnote instead of a mark.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from denoisebench.plugins.identity import is_registered_cell
-from denoisebench.plugins.method import Need, show_value
+from denoisebench.plugins.method import show_value
 from denoisebench.reports.cost import machine_notes
+from denoisebench.reports.ranking import over_different_images, ranked
+from denoisebench.reports.stale import stale_notes
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
     Column,
@@ -78,7 +78,6 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
     chosen, older = current(cells)
     chosen.sort(key=lambda cell: not cell.about["baseline"])
     table = Table()
-    clean: set[Line] = set()
     seconds: dict[Line, list[float]] = {}
     trainings: dict[tuple[Line, Column], list[StoredCell]] = {}
     for cell in chosen:
@@ -88,12 +87,9 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
         if column not in table.columns:
             table.columns.append(column)
             table.registered |= {column} if is_registered_cell(cell) else set()
-            table.registered |= {column} if is_registered_cell(cell) else set()
             table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
         trainings.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
-        if Need.CLEAN.value in cell.about["told"] or cell.about["baseline"]:
-            clean.add(line)
     noisy = noisy_cells(chosen)
     table.scores = {
         place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1]))) for place, group in trainings.items()
@@ -101,7 +97,9 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
     table.seconds = {line: fmean(values) for line, values in seconds.items()}
     _separate_protocols(table)
     for column in table.columns:
-        _mark(table, column, [line for line in table.lines if line not in clean])
+        groups = {line: trainings[line, column] for line in table.lines if (line, column) in trainings}
+        marked = ranked({line: table.scores[line, column] for line in groups}, groups)
+        table.scores |= {(line, column): score for line, score in marked.items()}
     table.notes = [*_notes(table, chosen, older), *notes]
     return table
 
@@ -112,29 +110,6 @@ def _separate_protocols(table: Table) -> None:
     for column, title in table.titles.items():
         if titles.count(title) > 1:
             table.titles[column] = f"{title} (protocol {column.protocol})"
-
-
-def _mark(table: Table, column: Column, ranked: Sequence[Line]) -> None:
-    present = [line for line in ranked if (line, column) in table.scores]
-    if len(present) < 2:
-        return
-    unlike = _unlike(table.scores[line, column] for line in present)
-    for attribute, digits in (("ssim", 3),) if unlike else (("psnr", 2), ("ssim", 3)):
-        rankable = ("", "below in SSIM") if attribute == "psnr" else ("",)
-        fair = [line for line in present if table.scores[line, column].flag in rankable]
-        values = {line: round(getattr(table.scores[line, column], attribute), digits) for line in fair}
-        best, *rest = sorted(set(values.values()), reverse=True) or [0.0]
-        for line, value in values.items():
-            mark = "best" if value == best else "second" if rest and value == rest[0] else ""
-            score = table.scores[line, column]
-            table.scores[line, column] = (
-                replace(score, psnr_mark=mark) if attribute == "psnr" else replace(score, ssim_mark=mark)
-            )
-
-
-def _unlike(scores: Iterable[Score]) -> bool:
-    """Whether finite means of PSNR are over different images, because some equal their reference in one line only."""
-    return len({score.perfect for score in scores if math.isfinite(score.psnr)}) > 1
 
 
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
@@ -159,7 +134,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
         lines = {line: score for (line, place), score in table.scores.items() if place == column}
         notes += filter(None, (perfect_note(f"{x.label} on {table.titles[column]}", s) for x, s in lines.items()))
-        if _unlike(lines.values()):
+        if over_different_images(lines.values()):
             notes.append(
                 f"{table.titles[column]}: means of PSNR are over different images where some equal their reference in "
                 "one line only; such lines are not ranked by it."
@@ -175,6 +150,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             sides = " or ".join(map(str, sorted(tiles)))
             notes.append(f"{cell.about['text']}: {count} large images were denoised in tiles of {sides} pixels.")
         notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
+    notes += stale_notes(cells)
     notes += _unnamed_settings(cells)
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")

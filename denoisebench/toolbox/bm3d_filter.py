@@ -81,4 +81,4 @@ def _package() -> ModuleType:
             f"BM3D needs the package bm3d, which cannot be imported ({error}). Install it with "
             "'pip install bm3d' (closed source, non-commercial use only), or leave the method out."
         ) from None
-    return bm3d  # type: ignore[no-any-return]
+    return bm3d  # type: ignore[no-any-return]  # it has no types

@@ -124,7 +124,7 @@ def _column(
     protocol = groups[0].cells[0].identity["protocol"]
     pairs = list(dict.fromkeys(pair for group in groups for cell in group.cells for pair in cell.rows))
     images = {image: place for place, image in enumerate(dict.fromkeys(image for image, _ in pairs))}
-    differences, alikes, said = _comparisons(groups, len(images), wanted)
+    differences, equals, said = _comparisons(groups, len(images), wanted)
     return {
         "title": plain(table.titles[column]),
         "dataset": plain(str(groups[0].cells[0].about["dataset_title"])),
@@ -140,7 +140,7 @@ def _column(
         "scores": [_score(table, column, group, lines, pairs) for group in groups],
         "reference": _reference(table, column, groups, wanted),
         "differences": differences,
-        "alike": [[plain(group.name) for group in run] for run in alikes],
+        "alike": [[plain(group.name) for group in run] for run in equals],
         "said": said,
         "pictures": [],
         "unpictured": ["There are no images in this page; report --html --images 1 makes one of each test set again."],

@@ -17,6 +17,7 @@ from denoisebench.core.text import plain
 from denoisebench.experiment.file import PaperPart
 from denoisebench.plugins.identity import set_name
 from denoisebench.reports.paper.published import is_odd, literature, names_of, rows_of
+from denoisebench.reports.stale import stale_notes
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
     Column,
@@ -28,7 +29,6 @@ from denoisebench.results.summary import (
     flag_of,
     flag_symbol,
     line_of,
-    method_of,
     noisy_cells,
     perfect_note,
     score_of,
@@ -236,7 +236,7 @@ def _others(entries: Sequence[Entry], newest: _Measured) -> tuple[list[Entry], l
 def _measured(
     part: PaperPart, row: Mapping[str, str], method: str, cells: _Measured
 ) -> tuple[Sequence[StoredCell], str]:
-    """The cells of a printed row, and its method; settings may differ if only one such cell was measured."""
+    """The cells of a printed row, and its method; with other settings it is another method, below the paper's."""
     named = names_of("method", row.get("method", ""), row["table"])
     texts = [part.variants[method]] if method in part.variants else named
     for noise in names_of("noise", row["noise"]):
@@ -244,10 +244,6 @@ def _measured(
             for text in texts:
                 if (text, noise, dataset) in cells:
                     return cells[text, noise, dataset], text
-            places = {key: method_of(kind[0]) for key, kind in cells.items() if key[1:] == (noise, dataset)}
-            bare = [key for key, name in places.items() if name in texts]
-            if not part.variants and len(bare) == 1:
-                return cells[bare[0]], bare[0][0]
     return (), ", ".join(texts)
 
 
@@ -312,6 +308,7 @@ def notes_of(table: PaperTable) -> list[str]:
     ]
     told += _literature_notes(table)
     told += _protocol_notes(table)
+    told += stale_notes(cell for entry in table.entries for cell in entry.measured)
     several = sorted({entry.score.trainings for entry in table.entries if entry.score is not None} - {1})
     if several:
         count = " or ".join(map(str, several))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +16,11 @@ from typing import NamedTuple
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.places import package_places
+from denoisebench.experiment.file import TABLES, table_file
 from denoisebench.plugins.method import Need
 from denoisebench.reports.table import Table
 from denoisebench.results.summary import Column, Line, Score
 
-TABLES = ("table1.csv", "table2.csv", "table3.csv", "table4.csv")
 #: Columns that every published table has, and the two of which it has one.
 COLUMNS = ("table", "noise", "dataset", "psnr", "ssim", "flag")
 SUBJECTS = ("method", "variant")
@@ -30,7 +31,7 @@ _RANGES = {"psnr": (0.0, 100.0), "ssim": (-1.0, 1.0)}
 
 
 class Key(NamedTuple):
-    """What a published value is of, in this package's names."""
+    """What a published value is of, in this package's names; the method with its settings, as on the command line."""
 
     method: str
     noise: str
@@ -117,18 +118,27 @@ def names_of(kind: str, published_name: str, table: str = "") -> list[str]:
 
 @cache
 def published() -> Mapping[Key, Value]:
-    """Every published mean over a test set."""
-    values = {}
-    for table in TABLES:
-        for row in rows_of(table):
+    """Every published mean over a test set, by exactly what it is of: a method with other settings has none."""
+    values: dict[Key, Value] = {}
+    for number in TABLES:
+        variants = _variants(number)
+        for row in rows_of(f"table{number}.csv"):
             if not (row["psnr"] and row["ssim"]):
                 continue
             value = Value(float(row["psnr"]), float(row["ssim"]), row["flag"])
+            texts = [variants[row["variant"]]] if "variant" in row else names_of("method", row["method"], row["table"])
             for dataset in names_of("dataset", row["dataset"]):
-                for method in names_of("method", row["method"], row["table"]):
+                for text in texts:
                     for noise in names_of("noise", row["noise"]):
-                        values[Key(method, noise, dataset)] = value
+                        # Tables 5 to 8 repeat values of Table 1.
+                        values.setdefault(Key(text, noise, dataset), value)
     return values
+
+
+def _variants(number: int) -> Mapping[str, str]:
+    """The method that each variant of an ablation is."""
+    paper = tomllib.loads(table_file(str(number)).read_text(encoding="utf-8")).get("paper", {})
+    return dict(paper.get("variants", {}))
 
 
 def beside(table: Table) -> list[Beside]:
@@ -156,9 +166,7 @@ def _clean(line: Line) -> bool:
 
 
 def _key(line: Line, column: Column) -> Key:
-    # Some rows are of a method with settings; of the others the settings may differ.
-    exact = Key(line.method, column.noise, column.dataset)
-    return exact if exact in published() else exact._replace(method=line.name)
+    return Key(line.method, column.noise, column.dataset)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -190,7 +198,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _check_length(path: Path, line: int, heads: Sequence[str], row: Mapping[str | None, object]) -> None:
     found = sum(value is not None for key, value in row.items() if key is not None)
-    found += len(row[None]) if isinstance(row.get(None), list) else 0  # type: ignore[arg-type]
+    rest = row.get(None)
+    found += len(rest) if isinstance(rest, list) else 0
     if found != len(heads):
         raise UserError(f"{path}, line {line}: {found} values instead of {len(heads)} ({', '.join(heads)}).")
 

@@ -1,0 +1,158 @@
+"""Which scores of a column are marked best and second.
+
+Methods compete that saw neither a clean image nor a second noisy copy, PSNR and SSIM apart, with the digits that are
+printed. A place is marked where the line that has it can be told from every lower one: the 95 % interval of their
+difference, over images and over trainings where there are several, excludes zero, and two networks had one training
+(budget, crops, recipe, data). A network of 300 steps and one of 7000 say nothing of their methods.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import NormalDist, fmean, stdev
+from typing import Literal
+
+from denoisebench.plugins.method import Need
+from denoisebench.results.store import StoredCell
+from denoisebench.results.summary import Line, Score, training_seed
+
+RULE = (
+    "among methods that saw neither a clean image nor a second noisy copy, where the 95 % interval of the difference "
+    "to every lower one excludes zero; none between networks of different trainings"
+)
+#: Who is told one of these does not compete, as in the caption of the Blind2Unblind paper's Table 1.
+SUPERVISED = frozenset({Need.CLEAN.value, Need.SECOND.value})
+SHIPPED = " (shipped)"
+_DIGITS = {"psnr": 2, "ssim": 3}
+_Attribute = Literal["psnr", "ssim"]
+
+
+def competes(cell: StoredCell) -> bool:
+    """Whether a cell's method is ranked: not the noisy input, and told no clean or second image."""
+    return not (cell.about["baseline"] or SUPERVISED & set(cell.about["told"]))
+
+
+def ranked(scores: Mapping[Line, Score], trainings: Mapping[Line, Sequence[StoredCell]]) -> dict[Line, Score]:
+    """The scores of one column with their marks.
+
+    Parameters
+    ----------
+    scores : Mapping[Line, Score]
+        Of the column, their flags set.
+    trainings : Mapping[Line, Sequence[StoredCell]]
+        The cells behind each score.
+    """
+    found = dict(scores)
+    present = [line for line in scores if competes(trainings[line][0])]
+    if len(present) < 2:
+        return found
+    unlike = over_different_images(scores[line] for line in present)
+    for line, mark in _marks("ssim", present, scores, trainings).items():
+        found[line] = replace(found[line], ssim_mark=mark)
+    for line, mark in {} if unlike else _marks("psnr", present, scores, trainings).items():
+        found[line] = replace(found[line], psnr_mark=mark)
+    return found
+
+
+def over_different_images(scores: Iterable[Score]) -> bool:
+    """Whether finite means of PSNR are over different images, because some equal their reference in one line only."""
+    return len({score.perfect for score in scores if math.isfinite(score.psnr)}) > 1
+
+
+def _marks(
+    attribute: _Attribute,
+    present: Sequence[Line],
+    scores: Mapping[Line, Score],
+    trainings: Mapping[Line, Sequence[StoredCell]],
+) -> dict[Line, str]:
+    rankable = ("", "below in SSIM") if attribute == "psnr" else ("",)
+    places: dict[float, list[Line]] = {}
+    for line in present:
+        if scores[line].flag in rankable:
+            places.setdefault(round(getattr(scores[line], attribute), _DIGITS[attribute]), []).append(line)
+    order = [places[value] for value in sorted(places, reverse=True)]
+    found: dict[Line, str] = {}
+    for place, mark in enumerate(("best", "second")):
+        lower = [line for lines in order[place + 1 :] for line in lines]
+        here = order[place] if place < len(order) else []
+        pairs = [(trainings[one], trainings[other]) for one in here for other in lower]
+        if not all(one_budget(a[0], b[0]) and told_apart(a, b, attribute) for a, b in pairs):
+            break
+        found |= dict.fromkeys(here, mark)
+    return found
+
+
+def one_budget(one: StoredCell, other: StoredCell) -> bool:
+    """Whether two methods had the same training, or one of them none; a fit to each image has its method's own."""
+    texts = [_training(cell) for cell in (one, other)]
+    return "" in texts or texts[0] == texts[1]
+
+
+def _training(cell: StoredCell) -> str:
+    """The training of a network in words; empty for what is not trained for all images."""
+    fitted = "fit" in (cell.identity.get("training") or {})
+    return (
+        ""
+        if fitted
+        else str(cell.about["training"]).removesuffix(f", seed {training_seed(cell)}").removesuffix(SHIPPED)
+    )
+
+
+def told_apart(one: Sequence[StoredCell], other: Sequence[StoredCell], attribute: _Attribute) -> bool:
+    """Whether the interval of a mean difference excludes zero.
+
+    The difference is taken image by image, on what all trainings of both have, repeats averaged. Its variance over
+    images and that over trainings add up, each widened by Student's t of its own number. A single image of single
+    trainings has no interval and says what it says.
+
+    Parameters
+    ----------
+    one, other : Sequence[StoredCell]
+        The trainings of two lines of one column.
+    attribute : {'psnr', 'ssim'}
+        Which score.
+    """
+    sides = [sorted(cells, key=training_seed) for cells in (one, other)]
+    common = set.intersection(*(set(cell.rows) for cells in sides for cell in cells))
+    if not common:
+        return False
+    values = [[{place: getattr(cell.rows[place], attribute) for place in common} for cell in cells] for cells in sides]
+    finite = sorted(p for p in common if all(math.isfinite(part[p]) for side in values for part in side))
+    images: dict[str, list[float]] = {}
+    for place in finite:
+        first, second = (fmean(part[place] for part in side) for side in values)
+        images.setdefault(place[0], []).append(first - second)
+    differences = [fmean(part) for part in images.values()]
+    if not differences:
+        return True
+    means = [[fmean(part[place] for place in finite) for part in side] for side in values]
+    if len(means[0]) > 1 and [*map(training_seed, sides[0])] == [*map(training_seed, sides[1])]:
+        means = [[first - second for first, second in zip(*means, strict=True)]]
+    half = math.hypot(*map(_half, [differences, *means]))
+    return abs(fmean(differences)) > half
+
+
+def _half(values: Sequence[float]) -> float:
+    """Half the 95 % interval of a mean; 0 for a single value."""
+    count = len(values)
+    return student(count - 1) * stdev(values) / math.sqrt(count) if count > 1 else 0.0
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, to 0.2 %; scipy's would take longer to import than a table to print."""
+    if freedom == 1:
+        return math.tan(0.475 * math.pi)
+    if freedom == 2:
+        return 0.95 * math.sqrt(2 / (1 - 0.95**2))
+    z = NormalDist().inv_cdf(0.975)
+    # Cornish and Fisher's expansion, Abramowitz and Stegun 26.7.5.
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / float(freedom) ** power for power, term in enumerate(terms))
