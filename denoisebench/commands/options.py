@@ -245,3 +245,25 @@ class OutputOptions(OptionGroup):
     out: Out = DEFAULT_OUT
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False
     literature: Literature = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PageOptions(OptionGroup):
+    """One page of HTML."""
+
+    panel: ClassVar[str] = "One page"
+
+    html: Annotated[
+        bool, typer.Option("--html", help="Also make report.html: one page to sort, filter and look at, offline.")
+    ] = False
+    opened: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Images of each test set in it, denoised again; up to 3 within half a minute if not given."
+        ),
+    ] = None
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="Folders of images of one's own that the run used, for --images.")
+    ] = None
+    weights: WeightFolders = None

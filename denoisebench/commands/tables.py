@@ -9,10 +9,12 @@ import typer
 
 from denoisebench.commands.compare import differences, show
 from denoisebench.commands.grouping import grouped
+from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import (
     LimitedExecution,
     Literature,
     OutputOptions,
+    PageOptions,
     ProtocolOptions,
     RunSelection,
     RunTraining,
@@ -20,7 +22,7 @@ from denoisebench.commands.options import (
 )
 from denoisebench.commands.output import print_paper_table, print_table, say_all
 from denoisebench.commands.run import experiment_file, measure, read_config
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.printing import document, line, message
 
 if TYPE_CHECKING:
@@ -65,8 +67,11 @@ def paper(
     document(text_of(printed_table(which), form), end="")
 
 
+@grouped
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
+    page: PageOptions,
+    sources: SourceOptions,
     published: Annotated[
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
@@ -74,10 +79,6 @@ def report(
     versus: Annotated[
         str | None, typer.Option(help="Add paired differences of every method to this one, with intervals.")
     ] = None,
-    html: Annotated[
-        bool, typer.Option("--html", help="Also make report.html: one page to sort, filter and look at, offline.")
-    ] = False,
-    opened: Annotated[bool, typer.Option("--open", help="Show the page of --html in a browser.")] = False,
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
@@ -86,13 +87,19 @@ def report(
 
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
-    if opened and not html:
-        raise UserError("--open shows the page that --html makes: give --html as well.")
+    asked_of_page = {
+        "--open": page.opened,
+        "--images": page.images is not None,
+        "--datasets": page.datasets is not None,
+    }
+    for name, given in asked_of_page.items():
+        if given and not page.html:
+            raise UserError(f"{name} is about the page that --html makes: give --html as well.")
     asked = experiment_file(table_file(published)) if published else None
     store = Store(folder, create=False)
     cells = store.all()
-    if html and not cells:
-        _page(store, cells, versus, opened)
+    if page.html and not cells:
+        _page(store, cells, versus, page, sources)
         raise typer.Exit(1 if store.damaged else 0)
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
@@ -107,21 +114,32 @@ def report(
     if printed:
         line("")
         show(printed)
-    if html:
+    if page.html:
         line("")
-        _page(store, cells, versus, opened)
+        _page(store, cells, versus, page, sources)
     if store.damaged:
         raise typer.Exit(1)
 
 
-def _page(store: Store, cells: list[StoredCell], versus: str | None, opened: bool) -> None:
+def _page(
+    store: Store, cells: list[StoredCell], versus: str | None, options: PageOptions, sources: SourceOptions
+) -> None:
     """Write the page of a results folder, say where it is, and show it if asked to."""
+    from denoisebench.core.memory import keep_freed_memory
     from denoisebench.reports.page.build import NAME, write_page
+    from denoisebench.reports.page.pictures import make_albums
+    from denoisebench.reports.statistics import groups_of
 
-    say_all(write_page(store, cells, versus))
+    keep_freed_memory()
+    load_plugins(sources.plugin)
+    mistakes = Mistakes()
+    choice = make_filter(None, None, options.datasets, options.weights, None, sources.data_root, mistakes)
+    mistakes.check()
+    albums = None if options.images == 0 else make_albums(store.folder, groups_of(cells), choice, options.images)
+    say_all(write_page(store, cells, versus, albums))
     path = (store.folder / NAME).resolve()
     line(path)
-    if opened:
+    if options.opened:
         import webbrowser
 
         if not webbrowser.open(path.as_uri()):

@@ -20,7 +20,7 @@ from denoisebench.reports.markup import TEX_FLAGS, csv_text, escaped, md, tex
 
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
-    "level", "steps", "told", "training", "training_noise", "protocol", "cell",
+    "level", "estimate", "steps", "told", "training", "training_noise", "protocol", "cell",
 )  # fmt: skip
 BESIDE_HEADS = (
     "Data", "Method", "Training", "Measured", "Paper", "Difference", "To clean-trained", "Same, paper",
@@ -174,6 +174,7 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
                     row.repeat,
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}",
                     "" if row.level is None else f"{row.level:.8g}",
+                    "" if row.estimate is None else f"{row.estimate:.8g}",
                     row.steps or "", show(told), show(about["training"]), show(training_noise),
                     column_of(cell).protocol, key,
                 )
