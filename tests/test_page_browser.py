@@ -89,7 +89,8 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
         view = browser.new_context(
             viewport={"width": 1200, "height": 900}, reduced_motion="reduce", **options
         ).new_page()
-        view.set_default_timeout(10_000)
+        # Against a hang, on machines however busy.
+        view.set_default_timeout(60_000)
         opened.append(Shown(view, path, timed))
         return opened[-1]
 
