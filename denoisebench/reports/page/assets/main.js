@@ -1,8 +1,5 @@
 // The page from top to bottom.
 
-/** Notes that begin with a word in capitals: WARNING, STALE. */
-const isAlert = (note) => /^[A-Z]{4,}: /.test(note);
-
 function drawTop() {
   const images = data.columns.reduce(
     (sum, column) => sum + column.scores.reduce((all, score) => all + score.rows * score.trainings, 0),
@@ -27,7 +24,8 @@ function drawTop() {
       ),
     );
   }
-  alerts.unshift(...data.notes.filter(isAlert).map((text) => el("p", { class: "warning" }, text)));
+  for (const text of data.notes.filter((note) => note.startsWith("WARNING:")))
+    alerts.unshift(el("p", { class: "warning" }, text.slice(9)));
   byId("alerts").replaceChildren(...alerts);
   byId("made").textContent = `Made by denoisebench ${data.version} from the stored rows of ${data.folder}.`;
 }
@@ -59,7 +57,7 @@ function choose(place) {
 
 function drawNotes() {
   byId("notes-list").replaceChildren(
-    ...data.notes.map((note) => el("li", { class: isAlert(note) ? "warning" : "" }, note)),
+    ...data.notes.map((note) => el("li", { class: note.startsWith("WARNING:") ? "warning" : "" }, note)),
   );
 }
 
