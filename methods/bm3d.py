@@ -29,8 +29,8 @@ class BM3D(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : str
-        'estimate' the Gaussian standard deviation per image, or take the 'known' one.
+    sigma : str or float
+        'estimate' the Gaussian standard deviation per image, take the 'known' one, or the number given, in 8-bit units.
     threads : int
         Processor threads of one image, 0: all cores. The result is the same to the last bit; that of the package is so
         with one thread only, with more its sums run in varying order: the same PSNR to 1e-4 dB.
@@ -61,6 +61,7 @@ class BM3D(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_threads(self.name, self.threads)
         object.__setattr__(self, "info", info_of(self.info, self.engine))
 

@@ -27,8 +27,8 @@ class NLM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : str
-        'estimate' it from the image, or take the 'known' level.
+    sigma : str or float
+        'estimate' it from the image, take the 'known' level, or the number given, in 8-bit units.
     patch : int
         Side of the compared patches, in pixels.
     distance : int
@@ -55,6 +55,7 @@ class NLM(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.patch < 1 or self.distance < 1 or self.strength <= 0:
             raise UserError("nlm: patch and distance must be at least 1, strength above 0.")
 

@@ -85,8 +85,8 @@ class WNNM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : str
-        'estimate' it from the image, or take the 'known' level.
+    sigma : str or float
+        'estimate' it from the image, take the 'known' level, or the number given, in 8-bit units.
     iterations : int | None
         At most this many; none: as many as sigma asks for.
     """
@@ -108,6 +108,7 @@ class WNNM(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.iterations is not None and self.iterations < 1:
             raise UserError(f"wnnm[iterations={self.iterations}]: the value must be none (by sigma) or at least 1.")
 

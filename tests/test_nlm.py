@@ -56,3 +56,33 @@ def test_without_noise_nothing_is_done() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="patch and distance must be at least 1"):
         parse_method("nlm[patch=0]")
+
+
+def test_a_number_is_the_level() -> None:
+    noisy = (CLEAN + 17 / 255 * RNG.standard_normal(CLEAN.shape)).astype(np.float32)
+    np.testing.assert_array_equal(
+        denoised("nlm[sigma=17]", noisy, family="real"),
+        denoised("nlm[sigma=known]", noisy, family="gauss", level=17 / 255),
+    )
+    method = parse_method("nlm[sigma=17]")
+    assert method.text == "nlm[sigma=17]"
+    assert Need.LEVEL not in method.told("gauss")
+    for text in ("0", "256", "-3", "nan", "some"):
+        with pytest.raises(UserError, match="sigma"):
+            parse_method(f"nlm[sigma={text}]")
+    with pytest.raises(UserError, match="allowed values are estimate, known, or the value must be a finite number"):
+        parse_method("nlm[sigma=some]")
+
+
+def test_camera_noise_is_removed_and_not_returned_as_it_was() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(CLEAN.shape), (0.7, 0.7, 0))
+    noisy = (CLEAN + 20 / 255 * noise / noise.std()).astype(np.float32)
+    values = {Need.FAMILY: "real"}
+    known = NoiseInfo("nlm", frozenset(values), values)
+    method = parse_method("nlm")
+    assert isinstance(method, PlainMethod)
+    assert psnr(method.denoise(noisy, known, RNG)) > psnr(noisy) + 2.5
+    assert known.noted is not None
+    assert 20 * 0.95 < 255 * known.noted < 20 * 1.25

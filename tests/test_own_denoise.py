@@ -220,3 +220,23 @@ def test_a_photograph_of_8_bits_comes_back_as_one(tmp_path: Path) -> None:
     result = np.asarray(Image.open(tmp_path / "out" / "p.png"))
     assert result.dtype == np.uint8
     assert psnr(result / 255, CLEAN) > psnr(noisy / 255, CLEAN) + 5
+
+
+def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    signal = 60.0 * gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1] / 255, 2) ** 2
+    counts = 40 * RNG.poisson(signal) + 300 + 20 * RNG.standard_normal(signal.shape)
+    tifffile.imwrite(tmp_path / "c.tif", np.round(counts).astype(np.uint16))
+    clean, errors = 40 * signal + 300, {}
+    for noise in ("auto", "gauss", "camera"):
+        row = run([tmp_path / "c.tif"], tmp_path / noise, noise=noise).done[0]
+        errors[noise] = float(np.mean((tifffile.imread(tmp_path / noise / "c.tif") - clean) ** 2))
+        assert row.sigma_source == ("estimated" if noise == "gauss" else "fitted")
+    assert errors["auto"] == errors["camera"] < 0.5 * errors["gauss"]
+    np.save(tmp_path / "g.npy", CLEAN + 0.1 * RNG.standard_normal(CLEAN.shape))
+    assert run([tmp_path / "g.npy"], tmp_path / "white").done[0].sigma_source == "estimated"
+    with pytest.raises(UserError, match="--noise"):
+        run([tmp_path / "g.npy"], tmp_path / "white", noise="poisson")
+    with pytest.raises(UserError, match="drop one"):
+        run([tmp_path / "g.npy"], tmp_path / "white", noise="camera", sigma=3.0)
