@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,14 +20,17 @@ from denoisebench.commands.options import (
     RunSelection,
     RunTraining,
     SourceOptions,
+    TableOptions,
 )
-from denoisebench.commands.output import print_paper_table, print_table, say_all
+from denoisebench.commands.output import layout_of, print_paper_table, print_table, say_all, show_on_terminal
 from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.printing import document, line, message
 
 if TYPE_CHECKING:
     from denoisebench.results.store import Store, StoredCell
+
+OnlyMethods = Annotated[str | None, typer.Option("--methods", help="Only these methods, in this order.")]
 
 
 def read_table(context: typer.Context, value: str) -> str:
@@ -46,6 +50,7 @@ def table(
     execution: LimitedExecution,
     sources: SourceOptions,
     output: OutputOptions,
+    shown: TableOptions,
 ) -> None:
     """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
 
@@ -54,24 +59,36 @@ def table(
     """
     from denoisebench.experiment.file import table_file
 
-    measure(selection, protocol, training, execution, sources, output, experiment_file(table_file(which)))
+    measure(selection, protocol, training, execution, sources, output, shown, experiment_file(table_file(which)))
 
 
+@grouped
 def paper(
     which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")],
-    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+    shown: TableOptions,
+    methods: OnlyMethods = None,
 ) -> None:
     """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
-    from denoisebench.reports.paper.printed import printed_table, text_of
+    from denoisebench.plugins.lookup import split_list
+    from denoisebench.reports.paper.printed import only, printed_table, terminal, text_of
 
-    document(text_of(printed_table(which), form), end="")
+    layout = layout_of(shown)
+    found = printed_table(which)
+    if methods:
+        found = only(found, split_list(methods))
+    if shown.form is None and sys.stdout.isatty():
+        show_on_terminal(terminal(found, layout))
+    else:
+        document(text_of(found, shown.form or "markdown", layout, shown.page), end="")
 
 
 @grouped
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
+    shown: TableOptions,
     page: PageOptions,
     sources: SourceOptions,
+    methods: OnlyMethods = None,
     published: Annotated[
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
@@ -82,9 +99,11 @@ def report(
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
+    from denoisebench.plugins.lookup import split_list
     from denoisebench.reports.files import flaws, write_reports
     from denoisebench.results.store import Store
 
+    layout_of(shown)
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
     asked_of_page = {
@@ -104,13 +123,15 @@ def report(
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     cells.sort(key=lambda cell: str(cell.about["written"]))
-    printed = differences(cells, [], versus) if versus else ""
+    names = split_list(methods) if methods else None
+    printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus else ""
     say_all(write_reports(store)[1])
     notes = flaws(store)
     if asked is None:
-        print_table(cells, notes)
+        print_table(cells, notes, shown, names)
     else:
-        print_paper_table(asked, cells, notes, store, literature)
+        chosen = _only(cells, names)
+        print_paper_table(asked, chosen, notes, store, literature, shown)
     if printed:
         line("")
         show(printed)
@@ -119,6 +140,17 @@ def report(
         _page(store, cells, versus, page, sources)
     if store.damaged:
         raise typer.Exit(1)
+
+
+def _only(cells: list[StoredCell], names: list[str] | None) -> list[StoredCell]:
+    """The cells of the methods that are asked for."""
+    from denoisebench.results.summary import line_of, lines_named
+
+    if names is None:
+        return cells
+    lines = list(dict.fromkeys(line_of(cell) for cell in cells))
+    wanted = {line for name in names for line in lines_named(lines, name)}
+    return [cell for cell in cells if line_of(cell) in wanted]
 
 
 def _page(
