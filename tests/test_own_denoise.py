@@ -225,7 +225,7 @@ def test_a_photograph_of_8_bits_comes_back_as_one(tmp_path: Path) -> None:
 def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path) -> None:
     from scipy.ndimage import gaussian_filter
 
-    signal = 60.0 * gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1] / 255, 2) ** 2  # type: ignore[no-untyped-call]
+    signal = 60.0 * gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1] / 255, 2) ** 2
     counts = 40 * RNG.poisson(signal) + 300 + 20 * RNG.standard_normal(signal.shape)
     tifffile.imwrite(tmp_path / "c.tif", np.round(counts).astype(np.uint16))
     clean, errors = 40 * signal + 300, {}

@@ -89,7 +89,8 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
         view = browser.new_context(
             viewport={"width": 1200, "height": 900}, reduced_motion="reduce", **options
         ).new_page()
-        view.set_default_timeout(10_000)
+        # Against a hang, on machines however busy.
+        view.set_default_timeout(60_000)
         opened.append(Shown(view, path, timed))
         return opened[-1]
 
@@ -332,6 +333,13 @@ def test_labels_of_strangers_are_shown_as_they_are(show: Any, cells: list[Stored
     assert (
         shown.view.locator("#leaderboard-table .flag").get_attribute("aria-label").startswith("below the noisy input")
     )
+
+
+def test_warnings_stand_at_the_top(show: Any, cells: list[StoredCell]) -> None:
+    content = page_content("mine", cells, ["WARNING: x.json is damaged.", "STALE: B2U: other defaults", "A remark."])
+    shown = show(cells, content)
+    assert shown.view.locator("#alerts .warning").all_inner_texts() == content["notes"][-3:-1]
+    assert "A remark." in shown.view.locator("#notes-list").inner_text()
 
 
 def test_protocols_are_parted_by_a_wall(show: Any, stored_cell: Cell) -> None:
