@@ -14,7 +14,7 @@ PHOTOGRAPHS = [image()[:, :, 1] / 255.0 for image in (astronaut, chelsea, coffee
 
 @pytest.mark.parametrize("plane", PHOTOGRAPHS)
 @pytest.mark.parametrize(("gain", "sigma", "pedestal"), [(0.02, 0.0, 0.0), (0.05, 0.02, 0.0), (0.03, 0.01, 0.1)])
-def test_gain_and_offset_on_photographs(plane: np.ndarray, gain: float, sigma: float, pedestal: float) -> None:  # type: ignore[type-arg]
+def test_gain_and_offset_on_photographs(plane: np.ndarray, gain: float, sigma: float, pedestal: float) -> None:
     rng = np.random.default_rng(0)
     smooth = gaussian_filter(plane, 1.5)
     noisy = gain * rng.poisson(smooth / gain) + sigma * rng.standard_normal(plane.shape) + pedestal
@@ -27,7 +27,7 @@ def test_gain_and_offset_on_photographs(plane: np.ndarray, gain: float, sigma: f
 
 
 @pytest.mark.parametrize("plane", PHOTOGRAPHS)
-def test_the_standard_error_says_when_texture_spoils_the_gain(plane: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_the_standard_error_says_when_texture_spoils_the_gain(plane: np.ndarray) -> None:
     noisy = plane + 0.05 * np.random.default_rng(0).standard_normal(plane.shape)
     found = growth_of(noise_by_brightness(noisy))
     assert not found.grows
@@ -42,7 +42,7 @@ def test_nothing_is_fitted_to_nothing() -> None:
 
 @pytest.mark.parametrize("plane", PHOTOGRAPHS)
 @pytest.mark.parametrize("sigma", [15, 50])
-def test_white_noise_does_not_correlate(plane: np.ndarray, sigma: float) -> None:  # type: ignore[type-arg]
+def test_white_noise_does_not_correlate(plane: np.ndarray, sigma: float) -> None:
     noisy = plane + sigma / 255 * np.random.default_rng(0).standard_normal(plane.shape)
     found = noise_correlation(noisy)
     assert list(found) == list(LAGS)

@@ -20,12 +20,12 @@ from denoisebench.own.diagnose import Diagnosis, diagnose
 from denoisebench.own.model import camera_of
 from denoisebench.own.stack import Stack, layout_of
 
-CLEAN = np.asarray(chelsea(), np.float64)  # type: ignore[no-untyped-call]
+CLEAN = np.asarray(chelsea(), np.float64)
 RNG = np.random.default_rng(0)
 DATA = Path(os.environ.get("DENOISEBENCH_DATA", ""))
 
 
-def of(data: np.ndarray, name: str = "a.npy") -> Diagnosis:  # type: ignore[type-arg]
+def of(data: np.ndarray, name: str = "a.npy") -> Diagnosis:
     stack = Stack(Path(name), data, "YXS"[: data.ndim], lambda path, result: None, ".npy")
     return diagnose(stack, layout_of(stack, "auto"))
 
@@ -46,7 +46,7 @@ def test_white_noise(sigma: float) -> None:
 
 
 def test_counts_of_a_microscope() -> None:
-    signal = gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1], 1.5)  # type: ignore[no-untyped-call]
+    signal = gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1], 1.5)
     counts = 12 * RNG.poisson(signal / 12) + 100 + 5 * RNG.standard_normal(signal.shape)
     found = of(np.round(counts).astype(np.uint16))
     (channel,) = found.channels
@@ -118,7 +118,7 @@ def test_four_megapixels_take_less_than_five_seconds() -> None:
 
 @pytest.mark.parametrize("gain", [0.02, 0.05])
 def test_a_camera_s_noise_has_one_level_after_the_transform(gain: float) -> None:
-    signal = gaussian_filter(np.asarray(astronaut(), np.float64) / 255, (1.5, 1.5, 0))  # type: ignore[no-untyped-call]
+    signal = gaussian_filter(np.asarray(astronaut(), np.float64) / 255, (1.5, 1.5, 0))
     noisy = (gain * RNG.poisson(signal / gain) + 0.02 * RNG.standard_normal(signal.shape)).astype(np.float32)
     camera = camera_of([noisy], False)
     assert camera is not None
