@@ -16,28 +16,21 @@ from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import Draw, add_noise, parse_noise
+from denoisebench.toolbox import bm3d_filter
 
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _package() -> None:
-    pytest.importorskip("bm3d")
-
-
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Replace the package's filter by the identity; lists the sigma of each call."""
-    import bm3d
-
+    """Replace the filter by the identity; lists the sigma of each call."""
     calls: list[float] = []
 
-    def record(image: Any, sigma: float, profile: Any) -> Any:
+    def record(image: Any, sigma: float, threads: int) -> Any:
         calls.append(sigma)
         return image
 
-    monkeypatch.setattr(bm3d, "bm3d", record)
-    monkeypatch.setattr(bm3d, "bm3d_rgb", record)
+    monkeypatch.setattr(bm3d_filter, "bm3d", record)
     return calls
 
 
@@ -143,6 +136,16 @@ def test_settings() -> None:
         AnscombeBM3D(threads=-1)
 
 
-def test_licence_warns_of_the_closed_package() -> None:
+def test_engine_is_a_setting() -> None:
+    assert parse_method("anscombe_bm3d[engine=package]") == AnscombeBM3D(engine="package")
+    assert AnscombeBM3D().info.packages == ("torch",)
+    assert AnscombeBM3D(engine="package").info.packages == ("bm3d", "bm4d")
     assert "closed source, non-commercial" in AnscombeBM3D.info.licence
-    assert "bm3d" in AnscombeBM3D.info.packages
+
+
+@pytest.mark.slow
+def test_engines_agree() -> None:
+    pytest.importorskip("bm3d")
+    _, ours = score(AnscombeBM3D(), 1, "poisson30")
+    _, theirs = score(AnscombeBM3D(engine="package"), 1, "poisson30")
+    assert ours == pytest.approx(theirs, abs=0.1)

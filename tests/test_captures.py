@@ -201,7 +201,6 @@ def test_the_published_table_is_set_beside_what_could_be_measured(command: Calla
     planned = command("table", 4, "--plan", *arguments)
     assert planned.code == 0, planned.err
     assert "Missing: Data set 'fmdd_mice'" in planned.out
-    pytest.importorskip("bm3d")
     ran = command("table", 4, "--methods", "anscombe_bm3d", *arguments[2:])
     assert ran.code == 0, ran.err
     line = next(line for line in ran.out.splitlines() if "BM3D" in line)

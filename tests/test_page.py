@@ -9,7 +9,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
@@ -18,9 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from denoisebench.audit.subject import CellFilter
 from denoisebench.core.errors import UserError
+from denoisebench.reports.figures import comparison
+from denoisebench.reports.figures.again import Made
 from denoisebench.reports.page import content as module
+from denoisebench.reports.page import pictures
 from denoisebench.reports.page.build import page
 from denoisebench.reports.page.content import page_content
 from denoisebench.reports.page.learning import learning_curves
@@ -201,6 +206,19 @@ def test_a_single_method_is_said_to_be_alone(stored_cell: Cell) -> None:
     assert page_content("mine", [noisy, stored_cell("a", [30, 31]), stored_cell("b", [30, 31])])["missing"] == []
 
 
+def test_the_noisy_input_without_a_method_is_said_to_be_that(stored_cell: Cell) -> None:
+    assert "no method" in page_content("mine", [stored_cell("identity", [20.0], baseline=True)])["missing"][0]
+
+
+def test_lines_of_one_title_are_named_by_what_tells_them_apart(stored_cell: Cell) -> None:
+    cells = [
+        stored_cell("a", [30], told=["noise level"]), stored_cell("a", [30], noise="poisson30"),
+        stored_cell("b", [30], training="9 steps"), stored_cell("b", [30], training="8 steps"), stored_cell("c", [30]),
+    ]  # fmt: skip
+    names = [line["name"] for line in page_content("mine", cells)["lines"]]
+    assert names == ["A (told noise level)", "A (told nothing)", "B (9 steps)", "B (8 steps)", "C"]
+
+
 def test_scores_that_were_not_made_are_named(stored_cell: Cell) -> None:
     cells = [stored_cell("a", [30]), stored_cell("b", [30]), stored_cell("a", [30], dataset="set14")]
     assert page_content("mine", cells)["missing"] == ["Set14, gauss25: no score of B."]
@@ -267,6 +285,91 @@ def test_a_damaged_record_of_a_training_is_said_and_costs_no_page(
     data = Parts((folder / "report.html").read_text(encoding="utf-8")).data
     assert data["curves"] == []
     assert "x.json" in data["unlearned"][0]
+
+
+# --- images ---
+
+
+def decoded(url: str) -> Any:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+
+
+def test_images_are_made_again_and_kept_without_loss(command: Command, image_folder: Any, tmp_path: Path) -> None:
+    folder, out = image_folder(count=2), tmp_path / "out"
+    assert command("run", "--methods", "nlm,bm3d", "--datasets", folder, "--out", out).code == 0
+    ran = command("report", out, "--html", "--images", "2", "--datasets", folder)
+    assert ran.code == 0, ran.err
+    (column,) = Parts((out / "report.html").read_text(encoding="utf-8")).data["columns"]
+    assert column["unpictured"] == []
+    assert sorted(one["image"] for one in column["pictures"]) == ["im0", "im1"]
+    for one in column["pictures"]:
+        assert [layer["name"] for layer in one["layers"]] == ["Noisy input", "NLM", "BM3D", "Clean"]
+        assert one["whole"] is None
+        with Image.open(folder / f"{one['image']}.png") as clean:
+            assert np.array_equal(decoded(one["layers"][-1]["url"]), np.asarray(clean))
+        place = column["images"].index(one["image"])
+        for layer, score in zip(one["layers"], column["scores"], strict=False):
+            assert layer["psnr"] == pytest.approx(unpacked(score["of"]["psnr"])[place], abs=1e-4)
+            # What is shown is what was scored: 8 bits.
+            error = (decoded(layer["url"]).astype(float) - decoded(one["layers"][-1]["url"])) / 255
+            assert 10 * np.log10(1 / np.mean(error**2)) == pytest.approx(layer["psnr"], abs=1e-6)
+
+
+def test_images_that_are_gone_cost_no_page(command: Command, image_folder: Any, tmp_path: Path) -> None:
+    folder, out = image_folder(count=2), tmp_path / "out"
+    assert command("run", "--methods", "nlm", "--datasets", folder, "--out", out).code == 0
+    for arguments, words in (
+        (["--images", "1"], "say where it is with --datasets"), (["--images", "0"], "no images in this page"),
+    ):  # fmt: skip
+        assert command("report", out, "--html", *arguments).code == 0
+        (column,) = Parts((out / "report.html").read_text(encoding="utf-8")).data["columns"]
+        assert column["pictures"] == []
+        assert words in column["unpictured"][0]
+    (folder / "im0.png").unlink()
+    ran = command("report", out, "--html", "--images", "1", "--datasets", folder)
+    assert (ran.code, "Traceback" in ran.err) == (0, False)
+
+
+def test_images_that_take_long_are_made_only_on_demand(stored_cell: Cell) -> None:
+    groups = groups_of([stored_cell("a", [30, 31], seconds=20.0), stored_cell("b", [30, 31], seconds=20.0)])
+    (album,) = pictures.make_albums(Path("nowhere"), groups, CellFilter(), None).values()
+    assert album.made == []
+    assert "some 40 s" in album.said[0]
+
+
+def test_every_test_set_has_its_first_image_before_any_has_a_second(stored_cell: Cell) -> None:
+    groups = groups_of([stored_cell("a", [30, 31, 32], dataset=name) for name in ("kodak", "set14")])
+    turns = [(column.dataset, seconds) for column, _, _, seconds in pictures._turns(groups, 2)]
+    assert turns == [("kodak", 0.5), ("set14", 0.5)] * 2
+
+
+def album(side: int, names: Sequence[str] = ("A", "B")) -> pictures.Album:
+    rng = np.random.default_rng(0)
+    clean = np.full((side, side + 40, 3), 0.5, np.float32)
+    made = [comparison.Picture("Noisy input", clean + rng.normal(0, 0.1, clean.shape).astype(np.float32), 20.0, 0.3)]
+    for number, name in enumerate(names):
+        result = clean.copy()
+        # The methods differ in one corner.
+        result[-40:, -40:] += 0.1 * number
+        made.append(comparison.Picture(name, result, 30.0 + number, 0.8))
+    return pictures.Album([("im0", 0, Made(comparison.Picture("Clean", clean), made, "im0", []))])
+
+
+def test_pictures_are_cut_to_where_methods_differ_until_the_page_is_small(
+    stored_cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    column = next(iter(groups_of([stored_cell("a", [30])])))
+    whole = pictures.packed_albums({column: album(420)})[column]["pictures"][0]
+    assert (whole["crop"], whole["whole"]) == ([0, 0, 460, 420], None)
+    monkeypatch.setattr(pictures, "ROOM", 400_000)
+    part = pictures.packed_albums({column: album(420)})[column]["pictures"][0]
+    x, y, wide, tall = part["crop"]
+    assert (wide, tall) == (256, 256)
+    assert (x + wide, y + tall) == (460, 420)
+    assert decoded(part["layers"][0]["url"]).shape == (256, 256, 3)
+    assert decoded(part["whole"]).shape[1] == 360
+    monkeypatch.setattr(pictures, "ROOM", 0)
+    assert pictures.packed_albums({column: album(420)})[column]["pictures"][0]["crop"][2:] == [128, 128]
 
 
 # --- safety ---

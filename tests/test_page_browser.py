@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from denoisebench.reports.figures.again import Made
+from denoisebench.reports.figures.comparison import Picture
 from denoisebench.reports.page.build import page
 from denoisebench.reports.page.content import page_content
+from denoisebench.reports.page.pictures import Album
+from denoisebench.reports.statistics import groups_of
 from denoisebench.results.store import StoredCell
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -85,7 +89,8 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Shown]]:
         view = browser.new_context(
             viewport={"width": 1200, "height": 900}, reduced_motion="reduce", **options
         ).new_page()
-        view.set_default_timeout(10_000)
+        # Against a hang, on machines however busy.
+        view.set_default_timeout(60_000)
         opened.append(Shown(view, path, timed))
         return opened[-1]
 
@@ -228,6 +233,97 @@ def test_a_point_says_what_it_is(show: Any, cells: list[StoredCell]) -> None:
             said.add(tip.inner_text().partition(":")[0])
     assert {name for name in said if name.startswith("im")} == said
     assert len(said) > 3
+
+
+@pytest.fixture
+def pictured(cells: list[StoredCell]) -> dict[str, Any]:
+    """A page with one image in flat colours: noisy red, NLM green, B2U blue, clean gray, the left half of B2U clean."""
+    flat = {"Noisy input": (1, 0, 0), "NLM": (0, 1, 0), "B2U": (0, 0, 1), "Clean": (0.5, 0.5, 0.5)}
+    images = {name: np.full((64, 96, 3), colour, np.float32) for name, colour in flat.items()}
+    images["B2U"][:, :48] = 0.5
+    made = [Picture(name, images[name], 20.0 + place, 0.5) for place, name in enumerate(("Noisy input", "NLM", "B2U"))]
+    album = Album(
+        [("im0", 0, Made(Picture("Clean", images["Clean"]), made, "im0", []))], ["N2C is left out: no network."]
+    )
+    return page_content("mine", cells, albums={next(iter(groups_of(cells))): album})
+
+
+def pixel(shown: Shown, across: float, down: float = 0.5) -> list[int]:
+    """Colour of the comparer's canvas at a share of its size."""
+    found = shown.view.evaluate(
+        """([across, down]) => {
+          const canvas = document.getElementById("images-canvas");
+          const x = Math.floor(across * canvas.width), y = Math.floor(down * canvas.height);
+          const probe = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+          probe.drawImage(canvas, x, y, 1, 1, 0, 0, 1, 1);
+          return [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+        }""",
+        [across, down],
+    )
+    return list(found)
+
+
+RED, GREEN, BLUE, GRAY = [255, 0, 0], [0, 255, 0], [0, 0, 255], [128, 128, 128]
+
+
+def test_the_slider_parts_two_images(show: Any, cells: list[StoredCell], pictured: dict[str, Any]) -> None:
+    shown = show(cells, pictured)
+    shown.view.locator("#images-strip button").first.wait_for()
+    assert (pixel(shown, 0.4), pixel(shown, 0.9)) == (RED, BLUE)
+    slider = shown.view.get_by_label("Divide")
+    slider.focus()
+    slider.press("Home")
+    assert (pixel(shown, 0.1), pixel(shown, 0.9)) == (GRAY, BLUE)
+    slider.press("End")
+    assert (pixel(shown, 0.1), pixel(shown, 0.9)) == (RED, RED)
+    shown.view.locator("#images-canvas").scroll_into_view_if_needed()
+    box = shown.view.locator("#images-canvas").bounding_box()
+    assert box is not None
+    shown.view.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 20)
+    assert slider.input_value() == "750"
+    assert (pixel(shown, 0.7), pixel(shown, 0.8)) == (RED, BLUE)
+
+
+def test_methods_of_the_image_can_be_chosen_and_their_errors_seen(
+    show: Any, cells: list[StoredCell], pictured: dict[str, Any]
+) -> None:
+    shown = show(cells, pictured)
+    strip = shown.view.locator("#images-strip button")
+    assert [text.partition("\n")[0] for text in strip.all_inner_texts()] == ["Noisy input", "NLM", "B2U", "Clean"]
+    strip.nth(1).click()
+    assert pixel(shown, 0.9) == GREEN
+    assert strip.nth(1).get_attribute("aria-pressed") == "true"
+    shown.view.locator("#images-tools").get_by_label("Left").select_option(label="B2U")
+    assert pixel(shown, 0.1) == GRAY
+    shown.view.locator("#images-tools").get_by_label("errors").check()
+    assert pixel(shown, 0.1) == [0, 0, 4], "no error at all is dark"
+    assert sum(pixel(shown, 0.9)) > 600
+    assert "N2C is left out" in shown.view.locator("#images-note").inner_text()
+
+
+def test_keys_zoom_and_move_the_image(show: Any, cells: list[StoredCell], pictured: dict[str, Any]) -> None:
+    shown = show(cells, pictured)
+    shown.view.locator("#images-strip button").first.wait_for()
+    shown.view.get_by_label("Divide").press("Home")
+    assert (pixel(shown, 0.45), pixel(shown, 0.55)) == (GRAY, BLUE)
+    shown.view.locator("#images-canvas").focus()
+    shown.view.keyboard.press("+")
+    shown.view.keyboard.press("+")
+    assert shown.view.locator("#images-zoom").inner_text() == "4×"
+    for _ in range(8):
+        shown.view.keyboard.press("ArrowRight")
+    assert (pixel(shown, 0.05), pixel(shown, 0.95)) == (BLUE, BLUE)
+    shown.view.keyboard.press("0")
+    assert pixel(shown, 0.45) == GRAY
+    shown.view.get_by_role("button", name="Zoom in").click()
+    assert "zoom 2" in (shown.view.locator("#images-canvas").get_attribute("aria-label") or "")
+
+
+def test_a_test_set_without_images_says_why(show: Any, cells: list[StoredCell], pictured: dict[str, Any]) -> None:
+    shown = show(cells, pictured)
+    shown.view.get_by_label("Test set and noise").select_option(label="Set14, gauss25")
+    assert not shown.view.locator("#images-canvas").is_visible()
+    assert "report --html --images 1" in shown.view.locator("#images-note").inner_text()
 
 
 def test_labels_of_strangers_are_shown_as_they_are(show: Any, cells: list[StoredCell]) -> None:

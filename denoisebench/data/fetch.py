@@ -91,7 +91,7 @@ def _status(kind: type[DataSet], roots: Sequence[Path]) -> Status:
             folder = dataset.folder
         dataset.verify()
         message, images = dataset.note, len(dataset.images)
-        if isinstance(dataset, FolderSet) and kind.shared:  # type: ignore[attr-defined]
+        if isinstance(dataset, FolderSet) and dataset.shared:
             others = dataset.others
         if images < expected:
             state = "partial"

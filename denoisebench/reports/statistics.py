@@ -15,9 +15,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import UserError
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Column, Line, column_of, current, line_of, training_seed
+from denoisebench.results.summary import Column, Line, column_of, current, line_of, lines_named, training_seed
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Pair: TypeAlias = tuple[str, int]
@@ -151,11 +151,7 @@ def named(groups: Mapping[Column, Sequence[Group]], names: Sequence[str]) -> lis
     lines = list(dict.fromkeys(group.line for column in groups.values() for group in column))
     found: list[Line] = []
     for name in names:
-        exact = [line for line in lines if name in (line.method, line.label)]
-        matching = exact or [line for line in lines if line.name == name]
-        if not matching:
-            raise unknown("method of this run", name, {line.method for line in lines})
-        found += matching
+        found += lines_named(lines, name)
     return list(dict.fromkeys(found))
 
 

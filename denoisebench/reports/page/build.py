@@ -18,16 +18,23 @@ from denoisebench.reports import render
 from denoisebench.reports.files import flaws
 from denoisebench.reports.page.content import LONGEST, page_content
 from denoisebench.reports.page.learning import learning_curves
+from denoisebench.reports.page.pictures import Album
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell, collection_paused
+from denoisebench.results.summary import Column
 
 NAME = "report.html"
-_SCRIPTS = ("base.js", "table.js", "leaderboard.js", "charts.js", "scores.js", "main.js")
+_SCRIPTS = ("base.js", "table.js", "leaderboard.js", "charts.js", "images.js", "scores.js", "main.js")
 #: A browser ends a script at these wherever they stand, and older ones a line.
 _UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def write_page(store: Store, cells: Sequence[StoredCell], reference: str | None = None) -> list[str]:
+def write_page(
+    store: Store,
+    cells: Sequence[StoredCell],
+    reference: str | None = None,
+    albums: Mapping[Column, Album] | None = None,
+) -> list[str]:
     """Write ``report.html`` into a results folder; returns what `write_own` says.
 
     Parameters
@@ -38,10 +45,12 @@ def write_page(store: Store, cells: Sequence[StoredCell], reference: str | None 
         Its finished cells; none is no error.
     reference : str | None
         What methods are compared with; see `page_content`.
+    albums : Mapping[Column, Album] | None
+        Pictures of `make_albums`; None for a page without.
     """
     with collection_paused():
         notes = flaws(store)
-        content = page_content(store.folder.resolve().name, cells, notes, reference)
+        content = page_content(store.folder.resolve().name, cells, notes, reference, albums)
         content["curves"], content["unlearned"] = learning_curves(store, cells)
         return write_own(store.folder, {NAME: page(content, _plain_table(cells, notes)).encode()})
 

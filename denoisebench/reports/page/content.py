@@ -18,6 +18,7 @@ from denoisebench.plugins.registry import METHODS
 from denoisebench.reports import render
 from denoisebench.reports.cost import cost_of
 from denoisebench.reports.markup import csv_text
+from denoisebench.reports.page.pictures import Album, packed_albums
 from denoisebench.reports.paper.published import beside
 from denoisebench.reports.statistics import Difference, Group, alike, corrected, difference, groups_of, named, pairwise
 from denoisebench.reports.table import Table, build_table
@@ -34,9 +35,13 @@ _CSV_HEADS = ("method", "training", "noise", "dataset", "protocol", "psnr", "ssi
 
 
 def page_content(
-    folder: str, cells: Sequence[StoredCell], notes: Sequence[str] = (), reference: str | None = None
+    folder: str,
+    cells: Sequence[StoredCell],
+    notes: Sequence[str] = (),
+    reference: str | None = None,
+    albums: Mapping[Column, Album] | None = None,
 ) -> dict[str, Any]:
-    """Everything of the page but its pictures and learning curves.
+    """Everything of the page but its learning curves.
 
     Parameters
     ----------
@@ -64,6 +69,8 @@ def page_content(
         column = columns[table.columns.index(found.column)]
         score = next(s for s in column["scores"] if s["line"] == lines[found.line])
         score["paper"] = {"psnr": found.paper.psnr, "ssim": found.paper.ssim, "odd": found.paper.odd}
+    for place, album in packed_albums(albums or {}).items():
+        columns[table.columns.index(place)].update(pictures=album["pictures"], unpictured=album["said"])
     return {
         "folder": plain(folder),
         "version": __version__,
@@ -81,19 +88,31 @@ def page_content(
 
 
 def _lines(table: Table) -> list[dict[str, Any]]:
-    titles = [plain(line.title) for line in table.lines]
     return [
         {
-            "title": title,
-            # Two lines of one title differ in their training, or in what they were told.
-            "name": title if titles.count(title) == 1 else f"{title} ({plain(line.training)}; {plain(line.told)})",
+            "title": plain(line.title),
+            "name": name,
             "method": plain(line.method),
             "told": plain(line.told),
             "training": plain(line.training),
             "helped": bool({Need.CLEAN.value, Need.SECOND.value} & set(line.told.split(", "))),
         }
-        for line, title in zip(table.lines, titles, strict=True)
+        for line, name in zip(table.lines, _names(table.lines), strict=True)
     ]
+
+
+def _names(lines: Sequence[Line]) -> list[str]:
+    """The title of every line, with its training and what it is told where they tell it from another of that title."""
+    titles: dict[str, list[Line]] = {}
+    for line in lines:
+        titles.setdefault(plain(line.title), []).append(line)
+    found = []
+    for line in lines:
+        twins = titles[plain(line.title)]
+        parts = [line.training] if any(other.training != line.training for other in twins) else []
+        parts += [f"told {line.told}"] if any(other.told != line.told for other in twins) else []
+        found.append(plain(f"{line.title} ({'; '.join(parts)})" if parts else line.title))
+    return found
 
 
 # --- one column ---
@@ -123,6 +142,8 @@ def _column(
         "differences": differences,
         "alike": [[plain(group.name) for group in run] for run in equals],
         "said": said,
+        "pictures": [],
+        "unpictured": ["There are no images in this page; report --html --images 1 makes one of each test set again."],
     }
 
 
@@ -263,7 +284,10 @@ def _missing(table: Table, baselines: Set[Line]) -> list[str]:
     if not table.columns:
         return ["This folder holds no finished results yet; the run that fills it can be started again."]
     said = []
-    if len(set(table.lines) - baselines) < 2:
+    methods = len(set(table.lines) - baselines)
+    if methods == 0:
+        said.append("The noisy input is here and no method.")
+    elif methods == 1:
         said.append("There is one method alone, so there is nothing to compare it with.")
     for column in table.columns:
         lost = [plain(line.title) for line in table.lines if (line, column) not in table.scores]

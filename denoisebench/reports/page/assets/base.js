@@ -57,19 +57,34 @@ function scoresOf(column, place, metric) {
 
 const here = () => data.columns[state.column];
 const lineOf = (score) => data.lines[score.line];
+/** What a method is called among those of its test set: its title, and more only where two share it. */
+function nameOf(score, column = here()) {
+  if (!column.shared) {
+    const seen = new Set();
+    column.shared = new Set(
+      column.scores.map((other) => lineOf(other).title).filter((title) => seen.has(title) || !seen.add(title)),
+    );
+  }
+  const line = lineOf(score);
+  return column.shared.has(line.title) ? line.name : line.title;
+}
+
 const missing = (value) => value === null || value === undefined || Number.isNaN(value);
 const valueOf = (value) => (value === "inf" ? Infinity : value);
 
 const MINUS = "\u2212";
 const fixed = (value, digits) =>
   missing(value) ? "" : Number.isFinite(value) ? value.toFixed(digits).replace("-", MINUS) : "∞";
-const signed = (value, digits) =>
-  missing(value) ? "" : (value >= 0 ? "+" : MINUS) + Math.abs(value).toFixed(digits);
+const signed = (value, digits) => (missing(value) ? "" : (value >= 0 ? "+" : MINUS) + Math.abs(value).toFixed(digits));
 const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
 function short(value) {
   if (missing(value)) return "";
-  for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [size, unit] of [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ]) {
     if (Math.abs(value) >= size) return `${Number((value / size).toPrecision(3))}${unit}`;
   }
   return `${Number(value.toPrecision(3))}`;
@@ -116,13 +131,19 @@ function button(text, call, attributes = {}) {
 function choice(label, options, value, call) {
   const id = `choice-${(choice.count = (choice.count ?? 0) + 1)}`;
   const select = el("select", { id, on: { change: (event) => call(event.target.value) } });
-  for (const [key, text] of options) select.append(el("option", { value: key, selected: `${key}` === `${value}` }, text));
+  for (const [key, text] of options)
+    select.append(el("option", { value: key, selected: `${key}` === `${value}` }, text));
   return el("span", { class: "tool" }, el("label", { for: id }, label), select);
 }
 
 function field(label, call) {
   const id = `choice-${(choice.count = (choice.count ?? 0) + 1)}`;
-  const input = el("input", { id, type: "search", autocomplete: "off", on: { input: (event) => call(event.target.value) } });
+  const input = el("input", {
+    id,
+    type: "search",
+    autocomplete: "off",
+    on: { input: (event) => call(event.target.value) },
+  });
   return el("span", { class: "tool" }, el("label", { for: id }, label), input);
 }
 

@@ -23,7 +23,11 @@ class SortableTable {
     this.back = button("Previous", () => this.#turn(-1));
     this.next = button("Next", () => this.#turn(1));
     this.pager = el("div", { class: "pager" }, this.status, this.back, this.next);
-    const frame = el("div", { class: count > TALL ? "frame tall" : "frame", tabindex: "0", role: "region", "aria-label": caption }, table);
+    const frame = el(
+      "div",
+      { class: count > TALL ? "frame tall" : "frame", tabindex: "0", role: "region", "aria-label": caption },
+      table,
+    );
     host.replaceChildren(frame, this.pager);
     this.refresh();
   }
@@ -31,7 +35,11 @@ class SortableTable {
   #head(column, place) {
     const attributes = { scope: "col", class: column.kind, title: column.hint };
     if (!column.value) return el("th", attributes, column.head);
-    return el("th", attributes, button(column.head, () => this.sort(place), { class: "sort" }));
+    return el(
+      "th",
+      attributes,
+      button(column.head, () => this.sort(place), { class: "sort" }),
+    );
   }
 
   #band({ text, span, kind }) {
@@ -75,11 +83,15 @@ class SortableTable {
     const first = this.page * PAGE;
     const shown = this.order.slice(first, first + PAGE);
     this.body.replaceChildren(...shown.map((row) => this.#row(row)));
-    if (!shown.length) this.body.append(el("tr", {}, el("td", { colspan: this.columns.length }, "Nothing fits the filter.")));
+    if (!shown.length)
+      this.body.append(el("tr", {}, el("td", { colspan: this.columns.length }, "Nothing fits the filter.")));
     const total = this.order.length;
-    this.status.textContent = pages > 1
-      ? `${(first + 1).toLocaleString("en")} to ${(first + shown.length).toLocaleString("en")} of ${total.toLocaleString("en")}`
-      : total < this.count ? `${total} of ${this.count}` : "";
+    this.status.textContent =
+      pages > 1
+        ? `${(first + 1).toLocaleString("en")} to ${(first + shown.length).toLocaleString("en")} of ${total.toLocaleString("en")}`
+        : total < this.count
+          ? `${total} of ${this.count}`
+          : "";
     this.back.hidden = this.next.hidden = pages < 2;
     this.back.disabled = this.page === 0;
     this.next.disabled = this.page === pages - 1;
@@ -100,7 +112,8 @@ const collator = new Intl.Collator("en", { numeric: true });
 /** Rows by a value of each, stable; rows without a value come last in both directions. */
 function sortedBy(rows, value, down) {
   const values = rows.map(value);
-  const full = [], empty = [];
+  const full = [],
+    empty = [];
   values.forEach((found, at) => (missing(found) || found === "" ? empty : full).push(at));
   const sign = down ? -1 : 1;
   if (full.some((at) => typeof values[at] === "string")) {
