@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from denoisebench import cli, networks
@@ -20,6 +22,12 @@ from denoisebench.experiment import revisions
 from denoisebench.plugins.registry import DATASETS, METHODS, Registry
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.results.store import Store, StoredCell
+
+# That a machine is busy is no fault of the code. For a slow one: HYPOTHESIS_PROFILE=slow pytest.
+# Tests that want more or fewer examples than others give them as a multiple of the profile's.
+settings.register_profile("usual", deadline=None, max_examples=100)
+settings.register_profile("slow", deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "usual")
 
 PLAIN = '''\
 """A plugin for tests."""

@@ -44,6 +44,18 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert len(ran.stdout.split()) < 150
 
 
+@pytest.mark.parametrize(("name", "most"), [("denoisebench", 0.5), ("denoisebench.cli", 2.5)])
+def test_an_import_costs_little_beside_that_of_numpy(name: str, most: float) -> None:
+    """Seconds of the processor, the least of several new processes each."""
+
+    def seconds(module: str) -> float:
+        code = f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+        runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(4)]
+        return min(float(ran.stdout) for ran in runs)
+
+    assert seconds(name) < most * seconds("numpy")
+
+
 def test_a_plugin_author_and_the_lists_need_no_torch() -> None:
     code = (
         "import sys\n"

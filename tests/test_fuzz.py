@@ -35,8 +35,7 @@ from denoisebench.training.weights import SUMS, read_folder, settings_text
 
 LONG = os.environ.get("DENOISEBENCH_LONG") == "1"
 many = settings(
-    max_examples=10_000 if LONG else 200,
-    deadline=None,
+    max_examples=10_000 if LONG else 2 * settings().max_examples,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
 anything = st.text(max_size=30)

@@ -277,7 +277,7 @@ def samples() -> list[tuple[str, bytes]]:
     return found
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3 * settings().max_examples, suppress_health_check=[HealthCheck.too_slow])
 @given(which=st.sampled_from(samples()), where=st.integers(0, 10**6), noise=st.binary(min_size=1, max_size=12),
        cut=st.booleans())  # fmt: skip
 def test_headers_of_damaged_files(which: tuple[str, bytes], where: int, noise: bytes, cut: bool) -> None:

@@ -67,7 +67,7 @@ def test_equal_images() -> None:
     width=st.integers(11, 40),
     channels=st.sampled_from([1, 2, 3, 4]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples * 3 // 5)
 def test_ssim_equals_scikit_image(seed: int, height: int, width: int, channels: int) -> None:
     result, clean = random_pair(seed, height, width, channels)
     assert abs(ssim(result, clean) - reference(result, clean)) < 1e-12

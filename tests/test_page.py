@@ -140,6 +140,12 @@ def test_intervals_that_take_long_are_made_for_a_named_reference_alone(
     assert [d[8] for d in column["differences"]] == pytest.approx([d.p_holm for d in expected])
 
 
+def test_few_images_are_said_to_be_few_and_nothing_is_called_alike(stored_cell: Cell) -> None:
+    (column,) = page_content("mine", [stored_cell("a", [30, 31, 32]), stored_cell("b", [20, 21, 22])])["columns"]
+    assert column["said"] == ["With 3 images no test can find a difference; 6 are needed."]
+    assert column["alike"] == []
+
+
 def test_two_trainings_share_a_line_with_their_mean(stored_cell: Cell) -> None:
     seeds = [
         stored_cell("b2u", [v, v + 1], training="9 steps" + s, seed=n)

@@ -335,6 +335,13 @@ def test_labels_of_strangers_are_shown_as_they_are(show: Any, cells: list[Stored
     )
 
 
+def test_warnings_stand_at_the_top(show: Any, cells: list[StoredCell]) -> None:
+    content = page_content("mine", cells, ["WARNING: x.json is damaged.", "STALE: B2U: other defaults", "A remark."])
+    shown = show(cells, content)
+    assert shown.view.locator("#alerts .warning").all_inner_texts() == content["notes"][-3:-1]
+    assert "A remark." in shown.view.locator("#notes-list").inner_text()
+
+
 def test_protocols_are_parted_by_a_wall(show: Any, stored_cell: Cell) -> None:
     cells = [
         stored_cell("a", [30, 31]), stored_cell("b", [29, 31]), stored_cell("a", [30, 31], padding="square"),

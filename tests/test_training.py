@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
@@ -158,7 +158,6 @@ def test_a_budget_that_cannot_be_read_is_a_user_error_with_the_allowed_forms(tex
     | st.builds(Budget, st.integers(1, 99_999).map(lambda n: n / 100), st.sampled_from(["epochs", "minutes"]))
 )
 @example(Budget(1, "minutes"))
-@settings(deadline=None)
 def test_the_text_of_a_budget_reads_back(budget: Budget) -> None:
     assert parse_budget(budget.text) == budget
 
@@ -171,7 +170,6 @@ def test_the_text_of_a_very_long_or_short_budget_reads_back(budget: Budget) -> N
 
 
 @given(st.text("0123456789.se pochmintu-", max_size=12))
-@settings(deadline=None)
 def test_any_text_is_a_budget_above_zero_or_a_user_error(text: str) -> None:
     try:
         budget = parse_budget(text)
@@ -225,7 +223,6 @@ def test_tiny_budgets_follow_the_same_schedule(steps: int, factors: list[float])
 
 
 @given(st.integers(1, 5000))
-@settings(deadline=None)
 def test_the_rate_is_never_halved_before_a_fifth_and_never_rises(steps: int) -> None:
     factors = [learning_rate_factor((step + 1) / steps) for step in range(steps)]
     assert all(factors[step] == 1 for step in range(steps) if 5 * (step + 1) < steps)

@@ -27,6 +27,8 @@ Pairing: TypeAlias = tuple[int, int]
 LEVEL = 0.95
 RESAMPLES = 9999
 SIGNIFICANCE = 1 - LEVEL
+#: Of fewer images the signed-rank test finds nothing, whatever they show.
+FEWEST = 6
 
 
 @dataclass(frozen=True)
@@ -321,6 +323,11 @@ def signed_rank(differences: Floats) -> float:
 
     moved = differences[differences != 0]
     return float(wilcoxon(moved).pvalue) if len(moved) else 1.0
+
+
+def too_few(images: int) -> str:
+    """What is to be said of a comparison on fewer images than `FEWEST`."""
+    return f"With {images} images no test can find a difference; {FEWEST} are needed."
 
 
 def holm(p: Sequence[float]) -> list[float]:

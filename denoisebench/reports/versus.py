@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
 from denoisebench.reports.markup import csv_text as quoted
-from denoisebench.reports.statistics import Difference, Group, Interval, alike
+from denoisebench.reports.statistics import FEWEST, Difference, Group, Interval, alike, too_few
 from denoisebench.results.summary import Column
 
 HEADS = (
@@ -125,8 +125,8 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
         notes.append("One training of each method: intervals hold for these networks, not for another training.")
     same = alike(members)
     notes += [f"No detectable difference: {', '.join(group.name for group in run)}." for run in same]
-    if lines[0].images < 6:
-        notes.append(f"With {lines[0].images} images no test can find a difference; 6 are needed.")
+    if lines[0].images < FEWEST:
+        notes.append(too_few(lines[0].images))
     notes += [
         f"{d.one.name}: {d.left_out} of {d.rows} rows equal their reference (infinite PSNR) and are in no dB here."
         for d in lines

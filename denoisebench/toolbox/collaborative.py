@@ -336,7 +336,7 @@ def _groups(distances: torch.Tensor, indices: torch.Tensor, limit: float) -> Ite
     while size:
         chosen = remaining & (within >= size)
         remaining &= ~chosen
-        for some in chosen.nonzero().view(-1).split(_AT_ONCE // size):  # type: ignore[no-untyped-call]
+        for some in chosen.nonzero().view(-1).split(_AT_ONCE // size):
             if len(some):
                 yield indices[some, :size].T.contiguous()
         size //= 2

@@ -19,6 +19,7 @@ from denoisebench.reports.files import flaws
 from denoisebench.reports.page.content import LONGEST, page_content
 from denoisebench.reports.page.learning import learning_curves
 from denoisebench.reports.page.pictures import Album
+from denoisebench.reports.ranking import RULE
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell, collection_paused
 from denoisebench.results.summary import Column
@@ -70,6 +71,7 @@ def page(content: Mapping[str, Any], without_script: str = "") -> str:
     script = _file("vendor/uPlot.iife.min.js") + f'(() => {{\n"use strict";\n{parts}}})();\n'
     return _environment().get_template("page.html.j2").render(
         folder=content["folder"],
+        rule=RULE,
         policy=_policy(style, script),
         style=Markup(style),
         script=Markup(script),

@@ -20,7 +20,18 @@ from denoisebench.reports.cost import cost_of
 from denoisebench.reports.markup import csv_text
 from denoisebench.reports.page.pictures import Album, packed_albums
 from denoisebench.reports.paper.published import beside
-from denoisebench.reports.statistics import Difference, Group, alike, corrected, difference, groups_of, named, pairwise
+from denoisebench.reports.statistics import (
+    FEWEST,
+    Difference,
+    Group,
+    alike,
+    corrected,
+    difference,
+    groups_of,
+    named,
+    pairwise,
+    too_few,
+)
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import FLAGS, Column, Line, line_of, scoring_text, training_seed
@@ -231,6 +242,8 @@ def _comparisons(
     count = len(groups)
     if count * (count - 1) // 2 * images <= AFFORDABLE:
         found = pairwise(groups)
+        if images < FEWEST:
+            return _each_way(groups, found), [], [too_few(images)] if found else []
         return _each_way(groups, found), alike(groups, found), []
     places = [place for place, group in enumerate(groups) if group.line in wanted]
     families = [

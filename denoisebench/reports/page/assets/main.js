@@ -1,5 +1,8 @@
 // The page from top to bottom.
 
+/** Notes that begin with a word in capitals: WARNING, STALE. */
+const isAlert = (note) => /^[A-Z]{4,}: /.test(note);
+
 function drawTop() {
   const images = data.columns.reduce(
     (sum, column) => sum + column.scores.reduce((all, score) => all + score.rows * score.trainings, 0),
@@ -24,8 +27,7 @@ function drawTop() {
       ),
     );
   }
-  for (const text of data.notes.filter((note) => note.startsWith("WARNING:")))
-    alerts.unshift(el("p", { class: "warning" }, text.slice(9)));
+  alerts.unshift(...data.notes.filter(isAlert).map((text) => el("p", { class: "warning" }, text)));
   byId("alerts").replaceChildren(...alerts);
   byId("made").textContent = `Made by denoisebench ${data.version} from the stored rows of ${data.folder}.`;
 }
@@ -57,7 +59,7 @@ function choose(place) {
 
 function drawNotes() {
   byId("notes-list").replaceChildren(
-    ...data.notes.map((note) => el("li", { class: note.startsWith("WARNING:") ? "warning" : "" }, note)),
+    ...data.notes.map((note) => el("li", { class: isAlert(note) ? "warning" : "" }, note)),
   );
 }
 
