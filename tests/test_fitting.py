@@ -77,6 +77,23 @@ def test_a_fit_repeats_and_depends_on_its_axes_alone() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_step_knows_the_part_of_the_budget_that_is_done_behind_it() -> None:
+    class Seen(Toy):
+        def loss(self, network: nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
+            parts.append(progress)
+            return super().loss(network, noisy, known, progress)
+
+        def rate(self, progress: float) -> float:
+            rates.append(progress)
+            return 0.01
+
+    parts: list[float] = []
+    rates: list[float] = []
+    fit(Seen(), image(), NOTHING, steps(5), ("a",))
+    assert parts == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[-5:] == parts
+
+
 def test_more_steps_fit_better() -> None:
     errors = [np.mean((fit(Toy(), image(), NOTHING, steps(n), ("a",))[0] - image()) ** 2) for n in (1, 300)]
     assert errors[1] < errors[0] / 3
