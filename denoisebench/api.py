@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import pandas
     from numpy.typing import ArrayLike
 
+    from denoisebench.evaluation.evaluate import Route
+    from denoisebench.execution.executors import Executor
+    from denoisebench.experiment.cells import Experiment
     from denoisebench.reports.table import Table
     from denoisebench.results.store import StoredCell
     from denoisebench.training.weights import Weights
@@ -228,15 +231,6 @@ def run(
     >>> print(results.table().splitlines()[0].split("|")[1].strip())
     Method
     """
-    from denoisebench.commands import making
-    from denoisebench.commands.grouping import group_of
-    from denoisebench.commands.options import (
-        LimitedExecution,
-        ProtocolOptions,
-        RunSelection,
-        RunTraining,
-        SourceOptions,
-    )
     from denoisebench.core.progress import Quiet, for_stderr
     from denoisebench.execution.runner import run as run_cells
     from denoisebench.reports.files import outdated, write_reports
@@ -252,6 +246,29 @@ def run(
         "noise": _texts(noise, "noise"),
         "datasets": _texts(datasets, "datasets"),
     }
+    experiment, executor = _planned(given)
+    store = Store(Path(out))
+    outcome = run_cells(experiment, store, for_stderr() if progress else Quiet(), executor)
+    said = [f"{title} failed: {reason}" for title, reason in outcome.failed]
+    if outcome.cells and (outcome.computed or outdated(store)):
+        said += write_reports(store)[1]
+    for sentence in said:
+        warnings.warn(sentence, RuntimeWarning, stacklevel=2)
+    return Results(store.folder, outcome.cells, outcome.computed, outcome.skipped, outcome.failed, outcome.notes)
+
+
+def _planned(given: Mapping[str, Any]) -> tuple[Experiment, Executor | None]:
+    """Experiment and executor of the options of `run`."""
+    from denoisebench.commands import making
+    from denoisebench.commands.grouping import group_of
+    from denoisebench.commands.options import (
+        LimitedExecution,
+        ProtocolOptions,
+        RunSelection,
+        RunTraining,
+        SourceOptions,
+    )
+
     mistakes = Mistakes()
     sources = group_of(SourceOptions, given, mistakes)
     making.load_plugins(sources.plugin)
@@ -262,14 +279,7 @@ def run(
         group_of(RunSelection, given, mistakes), group_of(RunTraining, given, mistakes), sources.data_root, device,
         mistakes, group_of(ProtocolOptions, given, mistakes), shipped=True,
     )  # fmt: skip
-    store = Store(Path(out))
-    outcome = run_cells(experiment, store, for_stderr() if progress else Quiet(), executor)
-    said = [f"{title} failed: {reason}" for title, reason in outcome.failed]
-    if outcome.cells and (outcome.computed or outdated(store)):
-        said += write_reports(store)[1]
-    for sentence in said:
-        warnings.warn(sentence, RuntimeWarning, stacklevel=2)
-    return Results(store.folder, outcome.cells, outcome.computed, outcome.skipped, outcome.failed, outcome.notes)
+    return experiment, executor
 
 
 def load_results(folder: str | Path) -> Results:
@@ -432,8 +442,7 @@ def denoise(
     >>> db.psnr(result, clean) > db.psnr(noisy, clean) + 3
     True
     """
-    from denoisebench.evaluation.evaluate import Fitting, Place, Route
-    from denoisebench.evaluation.evaluate import denoise as denoise_one
+    from denoisebench.evaluation.evaluate import Fitting, Route
     from denoisebench.evaluation.fit import fit_recipe
     from denoisebench.experiment.options import resolve_device
 
@@ -452,22 +461,30 @@ def denoise(
         module = _module(found, network, told, channels, device)
         device = next((parameter.device.type for parameter in module.parameters()), device)
     fitting = Fitting(fit_recipe(found, image_budget)) if isinstance(found, PerImageMethod) else None
+    route = Route(found, module, told, seed=seed, device=device, fitting=fitting)
+    done = _denoised(route, Draw(noisy, level))
+    return np.ascontiguousarray(done, dtype=np.float32).reshape(np.shape(image))
+
+
+def _denoised(route: Route, draw: Draw) -> FloatImage:
+    """The denoised image, its network in evaluation mode meanwhile; whatever fails is a `UserError`."""
+    from denoisebench.evaluation.evaluate import Place, denoise
+
+    module, name = route.network, route.method.text
     was_training = module is not None and module.training
     try:
         if module is not None:
             module.eval()
-        route = Route(found, module, told, seed=seed, device=device, fitting=fitting)
-        done = denoise_one(route, Draw(noisy, level), Place("", "", 0))
+        return denoise(route, draw, Place("", "", 0)).image
     except UserError:
         raise
     except (ContractError, TrainingFailed) as error:
-        raise UserError(f"{found.text} failed: {error}") from error
+        raise UserError(f"{name} failed: {error}") from error
     except Exception as error:  # a plugin may raise anything
-        raise UserError(f"{found.text} failed: {type(error).__name__}: {error}") from error
+        raise UserError(f"{name} failed: {type(error).__name__}: {error}") from error
     finally:
         if module is not None:
             module.train(was_training)
-    return np.ascontiguousarray(done.image, dtype=np.float32).reshape(np.shape(image))
 
 
 def add_noise(image: ArrayLike, noise: str, seed: int = 0) -> FloatImage:

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 # Commands that leave nothing behind but what they print.
-_PRINTED = ("version", "paper", "list", "check-method")
+_PRINTED = ("version", "paper", "list", "check-method", "diagnose")
 
 
 def _show_version(asked: bool) -> None:
@@ -58,6 +58,7 @@ for _name, _command in (
     ("report", tables.report),
     ("compare", compare.compare),
     ("denoise", own.denoise),
+    ("diagnose", own.diagnose),
     ("audit", audit.audit),
     ("train", train.train),
     ("submit", train.submit),

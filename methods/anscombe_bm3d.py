@@ -14,8 +14,7 @@ Real noise: a and b of Var(y) = a x + b are fitted to each plane, which goes thr
 fit of Foi et al.).
 
 Shapes: y (H, W, C), 0..1 scale. Poisson or real noise. Told: the noise model and lambda, of real noise nothing; the
-papers do not say how their lambda is known where it varies by image. Cost: that of `bm3d`. The filter is the ``bm3d``
-package: closed source, for non-commercial use only, imported when the method is used.
+papers do not say how their lambda is known where it varies by image. Cost and filter: those of `bm3d`.
 
 Sources: M. Makitalo, A. Foi, Optimal inversion of the Anscombe transformation in low-count Poisson image denoising,
 IEEE TIP 2011; A closed-form approximation of the exact unbiased inverse of the Anscombe variance-stabilizing
@@ -33,7 +32,7 @@ import numpy as np
 from denoisebench.plugins.method import Info, Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import Noise
-from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
+from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, Engine, bm3d_filter, check_threads, info_of
 from denoisebench.toolbox.gaussian import denoise_counts
 from denoisebench.toolbox.poisson_gaussian import denoise_stabilised, estimate_poisson_gaussian
 from denoisebench.toolbox.vst import (
@@ -58,7 +57,7 @@ class AnscombeBM3D(PlainMethod):
     Parameters
     ----------
     inverse : {'exact', 'closed', 'asymptotic', 'algebraic'}
-        Exact, closed form, asymptotic or algebraic. Mean PSNR of 256x256 crops of four Kodak images:
+        Exact, closed form, asymptotic or algebraic. Mean PSNR of 256x256 crops of four Kodak images, by the package:
 
         lambda    exact   closed   asymptotic
              2   24.542   24.534       21.732
@@ -67,12 +66,15 @@ class AnscombeBM3D(PlainMethod):
     colour : {'together', 'apart'}
         Filter the channels together (CBM3D) or apart.
     threads : int
-        Processor threads of one image; 1 repeats to the last bit, 0 takes all cores.
+        Processor threads of one image, 0: all cores; see `bm3d`.
+    engine : {'torch', 'package'}
+        The suite's own BM3D, or the authors' package (closed source, non-commercial use only).
     """
 
     inverse: Literal["exact", "closed", "asymptotic", "algebraic"] = "exact"
     colour: Literal["together", "apart"] = "together"
     threads: int = 1
+    engine: Engine = "torch"
 
     name = "anscombe_bm3d"
     info = Info(
@@ -95,6 +97,7 @@ class AnscombeBM3D(PlainMethod):
 
     def __post_init__(self) -> None:
         check_threads(self.name, self.threads)
+        object.__setattr__(self, "info", info_of(self.info, self.engine))
 
     def told(self, family: str) -> frozenset[Need]:
         """The noise model, and the level unless it has to be fitted."""
@@ -107,7 +110,7 @@ class AnscombeBM3D(PlainMethod):
         return super().unsuitable(noise, channels)
 
     def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
-        through = partial(bm3d_filter, threads=self.threads)
+        through = partial(bm3d_filter, threads=self.threads, engine=self.engine)
         if known.family == "real":
             planes = [noisy[:, :, c : c + 1].astype(np.float64) for c in range(noisy.shape[2])]
             restored = [denoise_stabilised(y, estimate_poisson_gaussian(y[:, :, 0]), through) for y in planes]

@@ -184,7 +184,7 @@ class B2U(LearnedMethod):
                 summed, part_sums = self._terms(hidden, target, visible, everywhere, weight)
                 loss = loss + summed / count
                 sums += part_sums
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += loss.detach()
         return total, _means(sums, count, weight)
 
@@ -225,7 +225,7 @@ class B2U(LearnedMethod):
         self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         if self.output == "exp":
-            return network(noisy)  # type: ignore[no-any-return]
+            return network(noisy)
         blind = torch.empty_like(noisy)
         for offsets, outputs in self._blind_passes(network, noisy):
             for offset, pixels in zip(offsets, outputs, strict=True):
@@ -233,7 +233,7 @@ class B2U(LearnedMethod):
         if self.output == "dn":
             return blind
         blend = self.lambda_f if self.blend is None else self.blend
-        return (blind + blend * network(noisy)) / (1 + blend)  # type: ignore[no-any-return]
+        return (blind + blend * network(noisy)) / (1 + blend)
 
     def diagnose(self, curve: Sequence[Mapping[str, float]]) -> list[str]:
         """Whether f(y) copies its input, or the visible and the blind output have parted."""
@@ -258,7 +258,7 @@ class B2U(LearnedMethod):
         if not self.visible:
             return noisy
         with torch.no_grad():
-            return network(noisy)  # type: ignore[no-any-return]
+            return network(noisy)
 
     def _blind_passes(
         self, network: torch.nn.Module, noisy: torch.Tensor

@@ -7,10 +7,10 @@ with the groups found on its first, luminance-like channel.
 Shapes: y (H, W, C), 0..1 scale. Gaussian noise; `anscombe_bm3d` is the same filter for Poisson noise, and stabilises
 real noise too, which is filtered as Gaussian here, each plane of a packed raw image on its own. Told: the noise model;
 sigma is estimated per image (Chen et al.) unless ``sigma=known``. Errors: an image below 18x18 pixels in colour or 9x9
-in gray is too small for the estimate. Cost: 61 s for 512x768 in colour, one thread; no network.
+in gray is too small for the estimate. Cost: seconds per image, see docs/bm3d.md; no network.
 
-The filter itself is the ``bm3d`` package of its authors: closed source, for non-commercial use only. It is
-imported when the method is used, and not before.
+The filter is the suite's own (`denoisebench.toolbox.collaborative`, written from the papers). ``engine=package`` takes
+the ``bm3d`` package of the authors instead: closed source, for non-commercial use only, imported when asked for.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from dataclasses import dataclass
 
 from denoisebench.plugins.method import Info, Need
 from denoisebench.protocol.noise import Noise
-from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, bm3d_filter, check_threads
+from denoisebench.toolbox.bm3d_filter import LICENCE, PACKAGES, Engine, bm3d_filter, check_threads, info_of
 from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 
 @dataclass(frozen=True)
 class BM3D(GaussianDenoiser):
-    """BM3D with the authors' default profile.
+    """BM3D.
 
     Parameters
     ----------
-    sigma : str
-        'estimate' the Gaussian standard deviation per image, or take the 'known' one.
+    sigma : str or float
+        'estimate' the Gaussian standard deviation per image, take the 'known' one, or the number given, in 8-bit units.
     threads : int
-        Processor threads of one image; 1 repeats to the last bit. With more (0: all cores) the sums of the aggregation
-        run in varying order: other bits, the same PSNR to 1e-4 dB. One thread is the default because two save little: a
-        512x768 colour image took 61 s with one and 43 s with two, on two cores.
+        Processor threads of one image, 0: all cores. The result is the same to the last bit; that of the package is so
+        with one thread only, with more its sums run in varying order: the same PSNR to 1e-4 dB.
+    engine : {'torch', 'package'}
+        The suite's own code, or the authors' package (closed source, non-commercial use only).
     """
 
     threads: int = 1
+    engine: Engine = "torch"
 
     name = "bm3d"
     info = Info(
@@ -59,7 +61,9 @@ class BM3D(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_threads(self.name, self.threads)
+        object.__setattr__(self, "info", info_of(self.info, self.engine))
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
         """Poisson noise is left to the method of its own that the papers list."""
@@ -68,4 +72,4 @@ class BM3D(GaussianDenoiser):
         return super().unsuitable(noise, channels)
 
     def filter(self, image: FloatArray, sigma: float) -> FloatArray:
-        return bm3d_filter(image, sigma, self.threads)
+        return bm3d_filter(image, sigma, self.threads, self.engine)

@@ -38,7 +38,7 @@ from typing import Any, Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.networks import build_network, check_network
+from denoisebench.networks import build_network, check_network, part
 from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.noise import Noise
 from denoisebench.toolbox.covariance import (
@@ -119,11 +119,11 @@ class DBSN(LearnedMethod):
     def build(self, channels: int) -> torch.nn.Module:
         from denoisebench.networks.dbsn import pointwise
 
-        mean = build_network(self.network, channels, channels)
+        mean: Any = build_network(self.network, channels, channels)
         numbers = channels * (channels + 1) // 2 if self.covariance == "full" else channels
         parts: dict[str, Any] = {
             "mean": mean,
-            "prior": pointwise(mean.width, WIDTH, numbers, 3, start=0.1),  # type: ignore[arg-type]
+            "prior": pointwise(mean.width, WIDTH, numbers, 3, start=0.1),
             "noise": pointwise(channels, WIDTH, channels, 5),
         }
         if self.student != "none":
@@ -144,14 +144,14 @@ class DBSN(LearnedMethod):
         stage, noisy = self.stage(progress), batch.noisy
         trained = STAGES[stage]
         with torch.set_grad_enabled("mean" in trained):
-            mean, features = network["mean"].with_features(noisy)  # type: ignore[index]
+            mean, features = part(network, "mean").with_features(noisy)
         with torch.set_grad_enabled("noise" in trained):
             covariance, variance = self.spreads(network, noisy, mean, features, batch.known)
         if stage == "mean":
             loss = torch.nn.functional.mse_loss(mean, noisy)
         elif stage == "student":
             target = posterior_mean(noisy.double(), mean.double(), covariance, variance)
-            loss = torch.nn.functional.mse_loss(network["student"](noisy), target.to(noisy.dtype))  # type: ignore[index]
+            loss = torch.nn.functional.mse_loss(part(network, "student")(noisy), target.to(noisy.dtype))
         else:
             bound = self.objective == "bound" or (self.objective == "staged" and stage == "variances")
             loss = misfit(noisy.double() - mean.double(), covariance, variance, bound)
@@ -169,14 +169,14 @@ class DBSN(LearnedMethod):
     ) -> tuple[Matrix, torch.Tensor]:
         """S, as rows of (N, H, W), and the noise variance (N, C, H, W), in float64."""
         channels = noisy.shape[1]
-        numbers = network["prior"](features).double()  # type: ignore[index]
+        numbers = part(network, "prior")(features).double()
         if self.covariance == "full":
             covariance = from_upper(numbers, channels)
         else:
             zero = torch.zeros_like(numbers[:, 0])
             covariance = [[*[zero] * i, numbers[:, i].square()] for i in range(channels)]
         gauss = known.family == "gauss"
-        raw = network["noise"](noisy if gauss else mean).double()  # type: ignore[index]
+        raw = part(network, "noise")(noisy if gauss else mean).double()
         if gauss:
             raw = raw.mean((2, 3), keepdim=True).expand_as(noisy)
         return covariance, (torch.nn.functional.softplus(raw - 4) + 1e-3).square()
@@ -185,8 +185,8 @@ class DBSN(LearnedMethod):
         self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         if self.student != "none":
-            return network["student"](noisy)  # type: ignore[index, no-any-return]
-        mean, features = network["mean"].with_features(noisy)  # type: ignore[index]
+            return part(network, "student")(noisy)
+        mean, features = part(network, "mean").with_features(noisy)
         covariance, variance = self.spreads(network, noisy, mean, features, known)
         factor = self.gamma if self.gamma_of == "variance" else 1 / self.gamma
         return posterior_mean(noisy.double(), mean.double(), covariance, factor * variance)

@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.networks import BLIND, build_network
+from denoisebench.networks import BLIND, build_network, part
 from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.noise import Noise
 from denoisebench.toolbox.covariance import (
@@ -140,7 +140,7 @@ class Laine19PME(LearnedMethod):
     def prior(self, network: torch.nn.Module, noisy: torch.Tensor) -> tuple[torch.Tensor, Matrix]:
         """mu (N, C, H, W), and S as rows of (N, H, W), lower triangle and diagonal, float64."""
         channels = noisy.shape[1]
-        output = network["prior"](noisy).double()  # type: ignore[index]
+        output = part(network, "prior")(noisy).double()
         return GRAY + output[:, :channels], from_upper(output[:, channels:], channels)
 
     def variance(
@@ -152,7 +152,7 @@ class Laine19PME(LearnedMethod):
             level = torch.as_tensor(known.level, dtype=torch.float64, device=noisy.device)
             spread = level.clamp(min=SMALLEST) if family == "gauss" else 1 / level
         else:
-            raw = network.level if self.level == "global" else network["estimator"](noisy).mean((1, 2, 3), True)  # type: ignore[index]
+            raw = network.level if self.level == "global" else part(network, "estimator")(noisy).mean((1, 2, 3), True)
             spread = torch.nn.functional.softplus(torch.as_tensor(raw).double() - 4) + SMALLEST
         if family == "gauss":
             return spread.square().expand_as(mean)

@@ -27,8 +27,8 @@ class NLM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : str
-        'estimate' it from the image, or take the 'known' level.
+    sigma : str or float
+        'estimate' it from the image, take the 'known' level, or the number given, in 8-bit units.
     patch : int
         Side of the compared patches, in pixels.
     distance : int
@@ -55,6 +55,7 @@ class NLM(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.patch < 1 or self.distance < 1 or self.strength <= 0:
             raise UserError("nlm: patch and distance must be at least 1, strength above 0.")
 
@@ -63,7 +64,7 @@ class NLM(GaussianDenoiser):
 
         # With a channel axis of length one scikit-image loses the axis and fails.
         gray = image.shape[2] == 1
-        filtered = denoise_nl_means(  # type: ignore[no-untyped-call]
+        filtered = denoise_nl_means(
             image[:, :, 0] if gray else image, self.patch, self.distance, self.strength * sigma,
             fast_mode=True, sigma=sigma, channel_axis=None if gray else 2,
         )  # fmt: skip

@@ -75,7 +75,7 @@ class Noise2Self(LearnedMethod):
         self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator
     ) -> torch.Tensor:
         if self.output == "plain":
-            return network(noisy)  # type: ignore[no-any-return]
+            return network(noisy)
         result = torch.empty_like(noisy)
         for number in range(self.stride**2):
             offset = divmod(number, self.stride)

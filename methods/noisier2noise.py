@@ -89,7 +89,7 @@ class Noisier2Noise(LearnedMethod):
     def noisier(self, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
         """y + alpha n, same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
-        return noisy + self.alpha * known.level * normal  # type: ignore[no-any-return]
+        return noisy + self.alpha * known.level * normal
 
     def prediction(self, network: torch.nn.Module, noisier: torch.Tensor) -> torch.Tensor:
         """f(z), the estimate of E[y | z]."""

@@ -72,6 +72,7 @@ class NoisyAsClean(PerImageMethod):
         return torch.nn.functional.mse_loss(network(noisier(target, known)), target)
 
     def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
+        # Types take the sum of tensors for a number, as it starts at 0.
         return sum(turned(network(turned(noisy, way)), way, back=True) for way in range(8)) / 8  # type: ignore[return-value]
 
 

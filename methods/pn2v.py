@@ -36,7 +36,7 @@ from typing import Literal
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
-from denoisebench.networks import build_network
+from denoisebench.networks import build_network, part
 from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need, NoiseInfo
 
 # Sides divide those of every crop, so no box is cut.
@@ -124,12 +124,12 @@ class PN2V(LearnedMethod):
 
     def features(self, network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
         """What the samples are linear in, (N, H W, 96)."""
-        output = network["features"](image)  # type: ignore[index]
+        output = part(network, "features")(image)
         return torch.nn.functional.leaky_relu(output, 0.1).permute(0, 2, 3, 1).flatten(1, 2)
 
     def prior(self, network: torch.nn.Module, features: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         """Samples (N, C, P, K) of P pixels, from features (N, C or 1, P, 96)."""
-        last = network["last"]  # type: ignore[index]
+        last = part(network, "last")
         weight = last.weight.unflatten(0, (-1, self.samples)).mT
         samples = (features @ weight).to(weight.dtype) + last.bias.unflatten(0, (-1, 1, self.samples))
         return samples if known.family == "gauss" else positive(samples)

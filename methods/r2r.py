@@ -79,5 +79,5 @@ class R2R(LearnedMethod):
         """Noise z with the covariance of the noise in ``noisy``; same shape."""
         normal = torch.randn(noisy.shape, generator=generator, device=noisy.device, dtype=noisy.dtype)
         if known.family == "gauss":
-            return normal * known.level  # type: ignore[no-any-return]
-        return normal * (noisy.clamp(min=0) / known.level).sqrt()  # type: ignore[no-any-return]
+            return normal * known.level
+        return normal * (noisy.clamp(min=0) / known.level).sqrt()

@@ -84,8 +84,8 @@ class WNNM(GaussianDenoiser):
 
     Parameters
     ----------
-    sigma : str
-        'estimate' it from the image, or take the 'known' level.
+    sigma : str or float
+        'estimate' it from the image, take the 'known' level, or the number given, in 8-bit units.
     iterations : int | None
         At most this many; none: as many as sigma asks for.
     """
@@ -107,6 +107,7 @@ class WNNM(GaussianDenoiser):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.iterations is not None and self.iterations < 1:
             raise UserError(f"wnnm[iterations={self.iterations}]: the value must be none (by sigma) or at least 1.")
 
@@ -218,7 +219,7 @@ def aggregate(
         (height, width).
     """
     total, times = torch.zeros_like(patches), patches.new_zeros(len(patches))
-    for some in groups.split(GROUPS):  # type: ignore[no-untyped-call]
+    for some in groups.split(GROUPS):
         group = patches[some]
         mean = group.mean(1, keepdim=True)
         low_rank = shrink(group - mean, levels[some[:, 0]]) + mean
@@ -245,7 +246,7 @@ def shrink(matrices: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     singular = values.clamp(min=0).sqrt()
     gain = shrunk(singular, count, levels[:, None]) / singular.clamp(min=EPS)
     projection = (vectors * gain[:, None, :]) @ vectors.mT
-    return projection @ matrices if count < length else matrices @ projection  # type: ignore[no-any-return]
+    return projection @ matrices if count < length else matrices @ projection
 
 
 def shrunk(singular: torch.Tensor, count: int, level: torch.Tensor) -> torch.Tensor:
@@ -254,4 +255,4 @@ def shrunk(singular: torch.Tensor, count: int, level: torch.Tensor) -> torch.Ten
     weight = STRENGTH * count**0.5 * level**2
     for _ in range(REWEIGHTINGS):
         estimate = (singular - weight / (estimate + EPS)).clamp(min=0)
-    return estimate  # type: ignore[no-any-return]
+    return estimate

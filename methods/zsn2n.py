@@ -62,7 +62,7 @@ class ZSN2N(PerImageMethod):
         return loss(network, noisy)
 
     def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
-        return noisy - network(noisy)  # type: ignore[no-any-return]
+        return noisy - network(noisy)
 
 
 def build(channels: int) -> torch.nn.Module:
@@ -85,4 +85,4 @@ def loss(network: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
     rest = halves - network(halves)
     consistent = diagonals(image - network(image))
     # Means over both halves together are half the sums of their means.
-    return (rest - halves.flip(0)).square().mean() + (rest - consistent).square().mean()  # type: ignore[no-any-return]
+    return (rest - halves.flip(0)).square().mean() + (rest - consistent).square().mean()

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from denoisebench import cli, networks
 from denoisebench.experiment import revisions
 from denoisebench.plugins.registry import DATASETS, METHODS, Registry
+from denoisebench.protocol.protocol import Protocol, Row
+from denoisebench.results.store import Store, StoredCell
+
+# That a machine is busy is no fault of the code. For a slow one: HYPOTHESIS_PROFILE=slow pytest.
+# Tests that want more or fewer examples than others give them as a multiple of the profile's.
+settings.register_profile("usual", deadline=None, max_examples=100)
+settings.register_profile("slow", deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "usual")
 
 PLAIN = '''\
 """A plugin for tests."""
@@ -89,7 +100,7 @@ def plugin_file(tmp_path: Path) -> Callable[..., Path]:
 
 def forget_plugins() -> None:
     """Bring both registries back to the state of a new process."""
-    registries: tuple[Registry, ...] = (METHODS, DATASETS)  # type: ignore[type-arg]
+    registries: tuple[Registry[Any], ...] = (METHODS, DATASETS)
     for registry in registries:
         registry._loaders = None
         registry._origins.clear()
@@ -147,7 +158,7 @@ def fitted_gain() -> Callable[[str, int], float]:
     from denoisebench.training.recipe import Budget
 
     def gain(text: str, steps: int) -> float:
-        clean = astronaut()[64:128, 176:240] / 255.0  # type: ignore[no-untyped-call]
+        clean = astronaut()[64:128, 176:240] / 255.0
         noisy = (clean + np.random.default_rng(0).normal(0, 25 / 255, clean.shape)).astype(np.float32)
         method = parse_method(text)
         assert isinstance(method, PerImageMethod)
@@ -157,3 +168,62 @@ def fitted_gain() -> Callable[[str, int], float]:
         return float(10 * np.log10(before / after))
 
     return gain
+
+
+@pytest.fixture
+def stored_cell() -> Callable[..., StoredCell]:
+    """Make a finished cell without running anything: text, PSNR of every image, and what else should differ."""
+
+    def make(
+        text: str,
+        psnr: Sequence[float],
+        *,
+        label: str = "",
+        told: Sequence[str] = (),
+        training: str = "",
+        baseline: bool = False,
+        dataset: str = "kodak",
+        noise: str = "gauss25",
+        repeats: int = 1,
+        seed: int = 0,
+        images: Sequence[str] = (),
+        record: dict[str, Any] | None = None,
+        warnings: Sequence[str] = (),
+        seconds: float = 0.5,
+        **protocol: str,
+    ) -> StoredCell:
+        data_hash = protocol.pop("data_hash", "hash")
+        settled = Protocol(dataset, data_hash, noise, protocol.pop("draws", "counter-0"), **protocol)
+        about = {
+            "text": text, "label": label or text.upper(), "told": list(told), "baseline": baseline,
+            "protocol": settled.fingerprint, "noise_title": noise, "dataset_title": dataset.capitalize(),
+            "dataset_class": "own", "training": training, "warnings": list(warnings), "written": f"2026-01-01 {text}",
+            "machine": {"processor": "X9", "cores": 4}, "training_record": record or {},
+        }  # fmt: skip
+        trained = {"recipe": {"seed": seed}} if training else None
+        identity = {
+            "method": text.partition("[")[0], "settings": {}, "protocol": dict(settled.__dict__),
+            "training": trained, "device": "cpu", "versions": {"numpy": "9"}, "code": {"plugin": "abc"},
+        }  # fmt: skip
+        names = images or [f"im{number}" for number in range(len(psnr))]
+        rows = [
+            Row(name, repeat, value, 0.8, seconds, 0.1)
+            for name, value in zip(names, psnr, strict=True)
+            for repeat in range(repeats)
+        ]
+        return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})
+
+    return make
+
+
+@pytest.fixture
+def stored_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write finished cells into a results folder."""
+
+    def write(*cells: StoredCell, name: str = "results") -> Path:
+        store = Store(tmp_path / name)
+        for cell in cells:
+            store.write(cell)
+        return store.folder
+
+    return write

@@ -29,7 +29,7 @@ from denoisebench.protocol.noise import Draw, parse_noise
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
 MakeFolder = Callable[..., Path]
 MakePlugin = Callable[..., Path]
-FACE = data.astronaut()[64:112, 160:208]  # type: ignore[no-untyped-call]
+FACE = data.astronaut()[64:112, 160:208]
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,6 +42,18 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     loaded = {name.partition(".")[0] for name in ran.stdout.split()}
     assert not loaded & {"torch", "numpy", "scipy", "skimage", "pandas", "PIL", "typer", "rich"}
     assert len(ran.stdout.split()) < 150
+
+
+@pytest.mark.parametrize(("name", "most"), [("denoisebench", 0.5), ("denoisebench.cli", 2.5)])
+def test_an_import_costs_little_beside_that_of_numpy(name: str, most: float) -> None:
+    """Seconds of the processor, the least of several new processes each."""
+
+    def seconds(module: str) -> float:
+        code = f"import time; start = time.process_time(); import {module}; print(time.process_time() - start)"
+        runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, check=True) for _ in range(4)]
+        return min(float(ran.stdout) for ran in runs)
+
+    assert seconds(name) < most * seconds("numpy")
 
 
 def test_a_plugin_author_and_the_lists_need_no_torch() -> None:
@@ -185,12 +197,13 @@ def test_a_folder_without_results_or_with_a_damaged_file_is_a_user_error(
 def test_a_plugin_file_is_loaded_once_and_not_used_when_it_was_changed(
     image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
 ) -> None:
-    plugin, more = plugin_file(), {"datasets": image_folder(count=1), "out": tmp_path / "o"}
+    plugin = plugin_file()
+    more: dict[str, Any] = {"datasets": image_folder(count=1), "out": tmp_path / "o"}
     for _ in range(2):
-        db.run("toy", plugin=[plugin], **more)  # type: ignore[arg-type]
+        db.run("toy", plugin=[plugin], **more)
     plugin.write_text(plugin.read_text(encoding="utf-8").replace("self.shift", "0.1"), encoding="utf-8")
     with pytest.raises(db.UserError, match="changed after it was loaded"):
-        db.run("toy", plugin=[plugin], **more)  # type: ignore[arg-type]
+        db.run("toy", plugin=[plugin], **more)
 
 
 # --- single images ---
@@ -269,7 +282,8 @@ def test_denoise_with_a_trained_network_by_name_by_object_and_as_a_module() -> N
 
 
 def test_a_network_for_a_range_is_told_the_level_of_the_image() -> None:
-    network = api.TrainedNetwork("x", "r2r", "gauss5_50", 3, {}, None)  # type: ignore[arg-type]
+    module: Any = None
+    network = api.TrainedNetwork("x", "r2r", "gauss5_50", 3, {}, module)
     assert api._told("gauss25", network) == (parse_noise("gauss5_50"), 25 / 255)
     assert api._told("gauss60", network) == (parse_noise("gauss60"), 60 / 255)
     assert api._told("poisson30", network) == (parse_noise("poisson30"), 30)
@@ -337,8 +351,8 @@ def test_scores_are_those_of_the_tables() -> None:
     result = np.clip(db.add_noise(FACE, "gauss10"), -0.2, 1.2)
     rounded = to_uint8(result)
     assert db.psnr(result, FACE) == db.psnr(rounded, FACE)
-    assert db.psnr(result, FACE) == pytest.approx(peak_signal_noise_ratio(FACE, rounded), abs=1e-9)  # type: ignore[no-untyped-call]
-    expected = structural_similarity(  # type: ignore[no-untyped-call]
+    assert db.psnr(result, FACE) == pytest.approx(peak_signal_noise_ratio(FACE, rounded), abs=1e-9)
+    expected = structural_similarity(
         FACE, rounded, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert db.ssim(result, FACE) == pytest.approx(expected, abs=1e-9)

@@ -28,6 +28,8 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.files import sealed
 from denoisebench.core.provenance import full_digest
 from denoisebench.data.manifest import entry_of, write_manifest
+from denoisebench.evaluation.evaluate import denoise
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.draws import CounterDraws
@@ -215,6 +217,7 @@ def trained(command: Command, image_folder: MakeFolder, tmp_path: Path) -> tuple
     plugin.write_text(LEARNED, encoding="utf-8")
     pictures, out = image_folder(count=2, size=(32, 70)), tmp_path / "out"
     common = ("--plugin", plugin, "--datasets", pictures)
+    training: tuple[str, ...]
     training = ("--budget", "2steps", "--train-data", "samples_train", "--crop", "32", "--precision", "float32")
     training += ("--recipe", "paper", "--batch", "1", "--lr", "1e-3")
     ran = command("run", "--methods", "small", "--out", out, *training, *common)
@@ -270,7 +273,7 @@ def test_the_real_command_audits_a_real_run(image_folder: MakeFolder, plugin_fil
     assert ran.returncode == 0, ran.stderr
     ran = real("audit", "out", "--paper", *common)
     assert ran.returncode == 0, ran.stderr
-    assert "## toy [shift=0.02] on pictures, Gaussian σ∈[5,50]" in ran.stdout
+    assert "**toy [shift=0.02] on pictures, Gaussian σ∈[5,50]**" in ran.stdout
     assert "re-denoised, equal" in ran.stdout
     assert "The paper has no value" in ran.stdout
     assert {"audit.md", "audit.csv", "audit.tex", "cells", ".denoisebench-files.json"} == {
@@ -295,13 +298,13 @@ def test_a_stopped_audit_goes_on_and_a_finished_one_computes_nothing(
     common = ("--plugin", plugin_file(), "--datasets", image_folder(count=3))
     assert command("run", "--methods", "toy", "--out", out, *common).code == 0
     calls: list[object] = []
-    real, stop = audit_module.denoise, 5
+    stop = 5
 
     def counted(*arguments: Any) -> Any:
         if len(calls) == stop:
             raise KeyboardInterrupt
         calls.append(arguments)
-        return real(*arguments)
+        return denoise(*arguments)
 
     monkeypatch.setattr(audit_module, "denoise", counted)
     ran = command("audit", out, *common)
@@ -325,8 +328,12 @@ def test_a_larger_choice_of_images_holds_the_smaller(
     out, common = tmp_path / "out", ("--datasets", image_folder(count=6), "--methods", "identity")
     assert command("run", "--out", out, *common).code == 0
     calls: list[object] = []
-    real = audit_module.denoise
-    monkeypatch.setattr(audit_module, "denoise", lambda *a: calls.append(a) or real(*a))
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return denoise(*arguments)
+
+    monkeypatch.setattr(audit_module, "denoise", counted)
     for images, total in ((2, 8), (4, 16), ("all", 24), (3, 24)):
         assert command("audit", out, "--images", images, *common).code == 0
         assert len(calls) == total
@@ -471,9 +478,11 @@ def test_intervals() -> None:
     values = [0.1, 0.4, -0.2, 0.3]
     change = _paired(values)
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert (change.mean, change.half) == (pytest.approx(np.mean(values)), pytest.approx((high - low) / 2))
+    assert change.mean == pytest.approx(np.mean(values))
+    assert change.half == pytest.approx((high - low) / 2)
     assert _paired([0.1]) == Change(0.1, None)
-    assert _pooled([30.0, 30.0, 30.0]) == Change(pytest.approx(0.0), pytest.approx(0.0))
+    same = _pooled([30.0, 30.0, 30.0])
+    assert (same.mean, same.half) == pytest.approx((0.0, 0.0))
     assert _pooled([20.0, 30.0]).mean == pytest.approx(-10 * math.log10((0.01 + 0.001) / 2) - 25)
 
 
@@ -493,13 +502,14 @@ def test_the_yardstick_is_the_spread_of_a_mean_between_draws() -> None:
 
 
 def ledger_of(method: str, psnr: float, *effects: Effect, training: str = "short") -> Ledger:
+    about: dict[str, Any]
     about = {"text": method, "label": "B2U", "dataset_title": "Kodak", "noise_title": "σ", "training": training}
     about |= {"told": [], "baseline": False, "changed": {}}
-    protocol = {"dataset": "kodak", "data_hash": DATASETS.get("kodak")([]).data_hash}  # type: ignore[call-arg]
+    protocol = {"dataset": "kodak", "data_hash": find_dataset("kodak", ()).data_hash}
     stored = SimpleNamespace(about=about, identity={"protocol": protocol}, key="k")
-    parts = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
+    parts: dict[str, Any] = {"noise": parse_noise("gauss25"), "dataset": SimpleNamespace(name="kodak"), "changes": []}
     kind = cast(Method, SimpleNamespace(name=method.partition("[")[0], text=method))
-    subject = ReproducibleCell(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)  # type: ignore[arg-type]
+    subject = ReproducibleCell(stored=cast(Any, stored), method=kind, device="cpu", fit=None, network=None, **parts)
     again = Effect("the run's own scores", "stored", "again", "", Change(0.0), Change(0.0), "2", "re-denoised", 1.0)
     return Ledger(subject, psnr, 0.8, 24, [again, *effects], True, 0.01)
 
@@ -571,7 +581,7 @@ def test_every_format_has_the_same_lines() -> None:
     assert re.search(r"Beside the paper", text)
     assert r"pad $|$ ding & a\_b & to one square & +0.123 $\pm$ 0.010 & +0.5000 & 2" in ledgers.latex(found)
     assert "b2u,gauss25,kodak,pad | ding,a_b,to one square,x,0.123450,0.010000,0.50000000,,2" in ledgers.csv_text(found)
-    assert len(ledgers.terminal(found, paper=True)) == 4
+    assert len([part for part in ledgers.terminal(found, paper=True) if part]) == 4
 
 
 def test_what_an_audit_stores_is_no_result_of_the_run(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.methods.b2u import (  # type: ignore[import-untyped]
+from denoisebench.methods.b2u import (
     B2U,
     global_masks,
     random_mask,

@@ -6,37 +6,38 @@ import builtins
 import functools
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import skimage.data
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.methods.bm3d import BM3D  # type: ignore[import-untyped]
+from denoisebench.methods.bm3d import BM3D
 from denoisebench.plugins.method import Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
 from denoisebench.protocol.metrics import psnr
 from denoisebench.protocol.noise import Draw, add_noise, parse_noise
+from denoisebench.toolbox import bm3d_filter
 
 RNG = np.random.default_rng(0)
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _package() -> None:
-    pytest.importorskip("bm3d")
+def needs(engine: str) -> None:
+    if engine == "package":
+        pytest.importorskip("bm3d")
 
 
 def face(channels: int, side: int = 96) -> UIntImage:
-    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])  # type: ignore[no-untyped-call]
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side, :channels])
 
 
 def draw(clean: UIntImage, noise: str) -> Draw:
     return add_noise(clean, parse_noise(noise), np.random.default_rng(1))
 
 
-def denoise(method: BM3D, noisy: FloatImage, family: str, level: float) -> FloatImage:
+def denoise(method: BM3D, noisy: FloatImage, family: str, level: float | None) -> FloatImage:
     """As the harness does it: the method is handed what it declared and nothing else."""
     known = NoiseInfo("bm3d", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})
     noisy.flags.writeable = False
@@ -86,17 +87,14 @@ def test_known_takes_the_level_it_is_told(fast: list[float]) -> None:
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Replace the package's filter by the identity; lists the sigma of each call."""
-    import bm3d
-
+    """Replace the filter by the identity; lists the sigma of each call."""
     calls: list[float] = []
 
-    def record(image: Any, sigma: float, profile: Any) -> Any:
+    def record(image: Any, sigma: float, threads: int) -> Any:
         calls.append(sigma)
         return image
 
-    monkeypatch.setattr(bm3d, "bm3d", record)
-    monkeypatch.setattr(bm3d, "bm3d_rgb", record)
+    monkeypatch.setattr(bm3d_filter, "bm3d", record)
     return calls
 
 
@@ -116,9 +114,11 @@ def test_estimated_and_known_sigma_score_alike() -> None:
 
 
 @pytest.mark.slow
-def test_one_thread_repeats_to_the_last_bit() -> None:
+@pytest.mark.parametrize("engine", ["torch", "package"])
+def test_one_thread_repeats_to_the_last_bit(engine: Literal["torch", "package"]) -> None:
+    needs(engine)
     noisy = draw(face(1, 64), "gauss25").noisy
-    once, twice, several = (denoise(BM3D(threads=n), noisy, "gauss", 0.1) for n in (1, 1, 2))
+    once, twice, several = (denoise(BM3D(threads=n, engine=engine), noisy, "gauss", 0.1) for n in (1, 1, 2))
     assert np.array_equal(once, twice)
     np.testing.assert_allclose(several, once, atol=1e-3)
 
@@ -127,10 +127,12 @@ def test_one_thread_repeats_to_the_last_bit() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["torch", "package"])
 @pytest.mark.parametrize("shape", [(1, 1), (8, 8), (11, 40)])
-def test_tiny_images_are_padded(shape: tuple[int, int]) -> None:
+def test_tiny_images_are_padded(shape: tuple[int, int], engine: Literal["torch", "package"]) -> None:
+    needs(engine)
     noisy = draw(face(3)[: shape[0], : shape[1]], "gauss25").noisy
-    result = denoise(BM3D(sigma="known"), noisy, "gauss", 25 / 255)
+    result = denoise(BM3D(sigma="known", engine=engine), noisy, "gauss", 25 / 255)
     assert result.shape == noisy.shape
     assert np.isfinite(result).all()
 
@@ -141,14 +143,17 @@ def test_sigma_of_a_tiny_image_cannot_be_estimated() -> None:
 
 
 @pytest.mark.slow
-def test_images_without_colour_or_noise_give_no_nan() -> None:
+@pytest.mark.parametrize("engine", ["torch", "package"])
+def test_images_without_colour_or_noise_give_no_nan(engine: Literal["torch", "package"]) -> None:
+    needs(engine)
+    method = BM3D(sigma="known", engine=engine)
     gray = np.repeat(draw(face(1, 32), "gauss25").noisy, 3, axis=2)
-    result = denoise(BM3D(sigma="known"), gray, "gauss", 25 / 255)
+    result = denoise(method, gray, "gauss", 25 / 255)
     assert np.isfinite(result).all()
     assert np.abs(result - gray).max() > 0.01
-    # The Wiener stage shrinks even a flat image by a part in 10^4, which no 8-bit image shows.
+    # The Wiener stage of the package shrinks even a flat image by a part in 10^4, which no 8-bit image shows.
     flat = np.full((32, 32, 3), 0.4, np.float32)
-    assert np.all(to_uint8(denoise(BM3D(sigma="known"), flat, "gauss", 0.1)) == 102)
+    assert np.all(to_uint8(denoise(method, flat, "gauss", 0.1)) == 102)
 
 
 # --- settings and packaging ---
@@ -158,12 +163,16 @@ def test_settings() -> None:
     assert BM3D().text == "bm3d"
     assert BM3D.from_settings({"sigma": "known", "threads": "0"}) == BM3D(sigma="known", threads=0)
     with pytest.raises(UserError, match="allowed values are estimate, known"):
-        BM3D.from_settings({"sigma": "25"})
+        BM3D.from_settings({"sigma": "some"})
     with pytest.raises(UserError, match=r"bm3d\[threads=-1\]"):
         BM3D(threads=-1)
+    assert BM3D(engine="package").text == "bm3d[engine=package]"
+    with pytest.raises(UserError, match="allowed values are torch, package"):
+        BM3D.from_settings({"engine": "matlab"})
 
 
-def test_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = builtins.__import__
 
     def refuse(name: str, *rest: Any, **named: Any) -> Any:
@@ -173,10 +182,18 @@ def test_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delitem(sys.modules, "bm3d", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(UserError, match="pip install bm3d"):
-        denoise(BM3D(sigma="known"), draw(face(1, 32), "gauss25").noisy, "gauss", 0.1)
 
 
-def test_licence_warns_of_the_closed_package() -> None:
+@pytest.mark.usefixtures("without_package")
+def test_missing_package_is_missed_by_its_engine_only() -> None:
+    noisy = draw(face(1, 32), "gauss25").noisy
+    with pytest.raises(UserError, match=r"engine=package needs .*pip install bm3d"):
+        denoise(BM3D(sigma="known", engine="package"), noisy, "gauss", 0.1)
+    assert np.isfinite(denoise(BM3D(sigma="known"), noisy, "gauss", 0.1)).all()
+
+
+def test_licence_and_versions_are_those_of_the_engine() -> None:
+    assert "engine=package" in BM3D.info.licence
     assert "closed source, non-commercial" in BM3D.info.licence
-    assert "bm3d" in BM3D.info.packages
+    assert BM3D().info.packages == ("torch",)
+    assert BM3D(engine="package").info.packages == ("bm3d", "bm4d")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from denoisebench.core.locks import Owner, this_process
 from denoisebench.execution import claims
-from denoisebench.execution.claims import Claims, Owner, this_process
+from denoisebench.execution.claims import Claims
 
 
 @pytest.fixture

@@ -150,6 +150,7 @@ def test_more_repeats_only_add_rows(command: Command, image_folder: MakeFolder, 
 def test_a_learned_method_is_trained_on_the_spot_and_says_so(
     command: Command, image_folder: MakeFolder, learned: Path, tmp_path: Path
 ) -> None:
+    arguments: tuple[object, ...]
     arguments = ("run", "--plugin", learned, "--methods", "small", "--datasets", image_folder(), "--device", "cpu")
     arguments += ("--train-data", image_folder("training"), "--budget", "2steps", "--crop", "32")
     arguments += ("--out", tmp_path / "o", "--precision", "float32")
@@ -192,6 +193,7 @@ def test_a_built_in_method_trains_and_runs_at_a_tiny_budget(
 def test_train_prepares_what_run_then_finds(
     command: Command, image_folder: MakeFolder, learned: Path, tmp_path: Path
 ) -> None:
+    common: tuple[object, ...]
     common = ("--plugin", learned, "--methods", "small", "--train-data", image_folder("training"), "--device", "cpu")
     common += ("--budget", "2steps", "--crop", "32", "--out", tmp_path / "o")
     trained = command("train", *common)
@@ -224,6 +226,7 @@ def test_an_interrupted_run_keeps_its_rows_and_goes_on(
             raise KeyboardInterrupt
         return noisy
     """
+    arguments: tuple[object, ...]
     arguments = ("run", "--methods", "toy", "--plugin", plugin_file(body=body), "--datasets", image_folder(count=4))
     arguments += ("--out", tmp_path / "o")
     stopped = command(*arguments)
@@ -760,6 +763,7 @@ def test_any_learned_method_takes_a_network_of_ones_own(
         encoding="utf-8",
     )
     folder = image_folder()
+    arguments: tuple[object, ...]
     arguments = ("run", "--methods", f"b2u[network={net}:Net],n2v[network=dncnn]", "--datasets", folder)
     arguments += ("--out", tmp_path / "o", "--budget", "1step", "--crop", "32", "--train-data", folder)
     ran = command(*arguments)

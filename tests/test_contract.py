@@ -27,8 +27,6 @@ def failures(text: str) -> list[Verdict]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_built_in_method_keeps_the_contract(name: str) -> None:
-    if name in ("bm3d", "anscombe_bm3d"):
-        pytest.importorskip("bm3d")
     verdicts = list(check(FASTER.get(name, name)))
     assert [f"{verdict.rule}: {verdict.detail}" for verdict in verdicts if not verdict.passed] == []
     for noise in NOISES:

@@ -287,10 +287,17 @@ def test_a_listed_file_is_hashed_before_it_is_decoded(
 ) -> None:
     order: list[str] = []
     real = hashlib.sha256
-    monkeypatch.setattr("denoisebench.data.dataset.hashlib.sha256", lambda data: order.append("hash") or real(data))
-    monkeypatch.setattr(
-        "denoisebench.data.dataset.decode_image", lambda data, path: order.append("decode") or np.zeros(1)
-    )
+
+    def hashed(data: bytes) -> object:
+        order.append("hash")
+        return real(data)
+
+    def decoded(data: bytes, path: Path) -> np.ndarray:
+        order.append("decode")
+        return np.zeros(1)
+
+    monkeypatch.setattr("denoisebench.data.dataset.hashlib.sha256", hashed)
+    monkeypatch.setattr("denoisebench.data.dataset.decode_image", decoded)
     zoo([root])._pixels(root / "zoo" / "ant.png", zoo([root]).entries[0])
     assert order == ["hash", "decode"]
 

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
 from denoisebench.evaluation.evaluate import Place, Route, denoise
-from denoisebench.methods.dbsn import misfit  # type: ignore[import-untyped]
-from denoisebench.networks import build_network
+from denoisebench.methods.dbsn import misfit
+from denoisebench.networks import build_network, part
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, Need, NoiseInfo
@@ -190,7 +190,7 @@ def test_the_loss_is_that_of_full_matrices(
 ) -> None:
     method: Any = parse_method(f"dbsn[objective={objective},covariance={shape}]")
     network, noisy = small(channels, numbers), image(2, channels, 4, 5)
-    mean, features = network["mean"].with_features(noisy)  # type: ignore[operator]
+    mean, features = part(network, "mean").with_features(noisy)
     rows, variance = method.spreads(network, noisy, mean, features, told(family))
     loss, _ = method.loss(network, batch_of(noisy, family), progress)
     total = 0.0
@@ -211,7 +211,7 @@ def test_the_loss_is_that_of_full_matrices(
 def test_gaussian_levels_are_one_per_image_and_channel_and_poisson_ones_follow_the_mean() -> None:
     method: Any = parse_method("dbsn")
     network, noisy = small(3, 6), image(2, 3, 6, 7)
-    mean, features = network["mean"].with_features(noisy)  # type: ignore[operator]
+    mean, features = part(network, "mean").with_features(noisy)
     _, gauss = method.spreads(network, noisy, mean, features, told())
     assert torch.equal(gauss, gauss[:, :, :1, :1].expand_as(gauss))
     assert gauss[:, :, 0, 0].unique().numel() == 6
@@ -229,7 +229,7 @@ def test_gaussian_levels_are_one_per_image_and_channel_and_poisson_ones_follow_t
 def test_the_fused_estimate_is_a_numerical_integral() -> None:
     method: Any = parse_method("dbsn")
     network, noisy = small(1, 1), image(1, 1, 3, 3)
-    mean, features = network["mean"].with_features(noisy)  # type: ignore[operator]
+    mean, features = part(network, "mean").with_features(noisy)
     rows, variance = method.spreads(network, noisy, mean, features, told())
     fused = method.denoise(network, noisy, told(), torch.Generator())
     x = torch.linspace(-60, 60, 2_000_001, dtype=torch.float64)
@@ -248,7 +248,7 @@ def test_gamma_acts_as_in_the_two_released_formulas(channels: int, numbers: int)
     for kind in ("precision", "variance"):
         method: Any = parse_method(f"dbsn[gamma={gamma},gamma_of={kind}]")
         fused[kind] = method.denoise(network, noisy, told(), torch.Generator())[0, :, 1, 0]
-    mean, features = network["mean"].with_features(noisy)  # type: ignore[operator]
+    mean, features = part(network, "mean").with_features(noisy)
     rows, variance = method.spreads(network, noisy, mean, features, told())
     y, mu = noisy[0, :, 1, 0], mean[0, :, 1, 0]
     prior = matrix(rows, 0, 1, 0)
@@ -291,7 +291,8 @@ def test_the_student_learns_last_and_teaches_nobody() -> None:
     assert moved(method, network, 0.5) == {"mean", "prior", "noise"}
     assert moved(method, network, 0.51) == moved(method, network, 1.0) == {"student"}
     noisy = image(1, 1, 12, 12)
-    fused = parse_method("dbsn").denoise(network, noisy, told(), torch.Generator())  # type: ignore[attr-defined]
+    teacher: Any = parse_method("dbsn")
+    fused = teacher.denoise(network, noisy, told(), torch.Generator())
     loss, _ = method.loss(network, batch_of(noisy), 0.9)
     torch.testing.assert_close(loss, (network["student"](noisy) - fused).square().mean())
 
@@ -380,7 +381,7 @@ def test_it_denoises_the_image_it_is_trained_on() -> None:
         optimiser.step()
     noisy = clean + 0.1 * torch.randn(clean.shape, generator=generator)
     with torch.no_grad():
-        mean, features = network["mean"].with_features(noisy)  # type: ignore[operator]
+        mean, features = part(network, "mean").with_features(noisy)
         _, variance = method.spreads(network, noisy, mean, features, told())
         fused = method.denoise(network, noisy, told(), torch.Generator())
     errors = {name: (value - clean).square().mean().sqrt().item() for name, value in (("mean", mean), ("fused", fused))}

@@ -18,6 +18,7 @@ from denoisebench.data.captures import PairSet
 from denoisebench.data.dataset import Archive, FolderSet, MissingData
 from denoisebench.data.definition import KINDS, define, parse
 from denoisebench.data.manifest import entry_of, write_manifest
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.registry import DATASETS
 
 ZOO = """\
@@ -157,7 +158,8 @@ def test_instances_are_pickled_with_what_they_know(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("built_in", [True, False])
 def test_another_process_finds_the_class_without_a_registry(built_in: bool, tmp_path: Path) -> None:
-    dataset = DATASETS.get("set12")([tmp_path]) if built_in else zoo(tmp_path)([])
+    dataset = find_dataset("set12", [tmp_path]) if built_in else zoo(tmp_path)([])
+    assert isinstance(dataset, FolderSet)
     (tmp_path / "pickled").write_bytes(pickle.dumps(dataset))
     code = (
         "import pickle, sys, pathlib\n"
@@ -170,7 +172,7 @@ def test_another_process_finds_the_class_without_a_registry(built_in: bool, tmp_
 
 def test_a_built_in_set_is_pickled_by_its_place_in_the_package(tmp_path: Path) -> None:
     """The package may be installed elsewhere on the other machine."""
-    assert str(Path(__file__).parents[1]).encode() not in pickle.dumps(DATASETS.get("set12")([tmp_path]))
+    assert str(Path(__file__).parents[1]).encode() not in pickle.dumps(find_dataset("set12", [tmp_path]))
 
 
 # --- what is refused ---

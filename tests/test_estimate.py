@@ -25,7 +25,6 @@ from denoisebench.execution.forecast import (
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises
 from denoisebench.plugins.lookup import find_dataset, parse_method
-from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.training.recipe import recipe_from
@@ -58,8 +57,8 @@ def test_the_nearest_size_counts_and_is_scaled_by_pixels() -> None:
     nlm, bm3d = parse_method("nlm"), parse_method("bm3d")
     known.add(Timed("nlm", "", "image", 0.1, 1.0), "cpu", REFERENCE)
     known.add(Timed("nlm", "", "image", 1.0, 4.0), "cpu", REFERENCE)
-    assert known.seconds(nlm, "image", 0.2, "cpu") == (pytest.approx(2.0), REFERENCE)
-    assert known.seconds(nlm, "image", 2.0, "cpu") == (pytest.approx(8.0), REFERENCE)
+    for size, seconds in ((0.2, 2.0), (2.0, 8.0)):
+        assert known.seconds(nlm, "image", size, "cpu") == pytest.approx((seconds, REFERENCE))
     assert known.seconds(nlm, "image", 2.0, "cuda") is None
     assert known.seconds(bm3d, "image", 2.0, "cpu") is None
 
@@ -84,7 +83,7 @@ def test_a_cell_is_foretold_from_its_own_rows(tmp_path: Path) -> None:
 
 
 def test_a_training_is_paid_once_and_not_again_when_stored(tmp_path: Path) -> None:
-    kodak = DATASETS.get("kodak")([tmp_path])
+    kodak = find_dataset("kodak", [tmp_path])
     made = experiment("n2c", datasets=(find_dataset("samples", ()), kodak), budget="1000steps", roots=[tmp_path])
     first, second = lines(made, tmp_path / "out")[0]
     assert (first["training steps"], second["training steps"]) == ("1,000", "")
@@ -108,7 +107,7 @@ def test_minutes_and_epochs_are_understood(tmp_path: Path) -> None:
 
 
 def test_data_that_are_not_here_are_planned_from_their_manifest_and_named(tmp_path: Path) -> None:
-    sets = (DATASETS.get("kodak")([tmp_path]), DATASETS.get("urban100")([tmp_path]))
+    sets = (find_dataset("kodak", [tmp_path]), find_dataset("urban100", [tmp_path]))
     (kodak, urban), notes = lines(experiment("nlm", datasets=sets, repeats=None), tmp_path)
     assert (kodak["images"], kodak["state"], kodak["timed"]) == ("240", "data missing", REFERENCE)
     assert (urban["images"], urban["state"], urban["time"]) == ("100", "data missing", "?")
@@ -139,7 +138,7 @@ def test_a_fit_is_scaled_by_its_steps(tmp_path: Path) -> None:
 
 
 def test_sizes_are_those_that_are_loaded(tmp_path: Path) -> None:
-    crops = DATASETS.get("kodak_crops")([tmp_path])
+    crops = find_dataset("kodak_crops", [tmp_path])
     assert megapixels(crops, crops.images) == []
     samples = find_dataset("samples", ())
     shapes = [samples.load(image).shape for image in samples.images]
@@ -159,5 +158,5 @@ def test_a_plan_computes_nothing_and_data_may_be_absent(command: Callable[..., A
     assert ran.out.count("data missing") == 6
     assert "Missing: Data set 'set14'" in ran.out
     with pytest.raises(UserError):
-        DATASETS.get("kodak")([tmp_path]).verify()
+        find_dataset("kodak", [tmp_path]).verify()
     assert list(tmp_path.iterdir()) == []

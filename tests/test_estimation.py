@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from denoisebench.core.errors import UserError
 from denoisebench.protocol.images import FloatImage, UIntImage
-from denoisebench.toolbox.estimation import estimate_sigma
+from denoisebench.toolbox.estimation import Level, estimate_level, estimate_sigma
 
 PHOTOGRAPHS = ["astronaut", "chelsea", "coffee"]
 
@@ -115,3 +119,47 @@ def test_fixed_patches_underestimate_in_small_images() -> None:
 def test_too_small_images_are_refused(shape: tuple[int, int, int], patch: int | None) -> None:
     with pytest.raises(UserError, match=f"{shape[1]}x{shape[0]} image of {shape[2]} channels cannot"):
         estimate_sigma(np.zeros(shape), patch)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
+def test_white_noise_is_known_as_such(name: str, sigma: float) -> None:
+    noisy = add(photograph(name), sigma)
+    found = estimate_level(noisy)
+    assert (found.correlated, found.settled) == (False, True)
+    assert found.sigma == estimate_sigma(noisy)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_noise_that_was_interpolated_is_measured_where_it_is_independent_again(name: str) -> None:
+    clean = photograph(name) / 255
+    noise = gaussian_filter(np.random.default_rng(0).standard_normal(clean.shape), (0.7, 0.7, 0))
+    noisy = clean + 20 / 255 * noise / noise.std()
+    assert 255 * estimate_sigma(noisy) < 12
+    found = estimate_level(noisy)
+    assert found.correlated
+    assert found.growth > 1.5
+    assert 20 * 0.95 < 255 * found.sigma < 20 * 1.25
+
+
+def test_real_camera_noise_is_found() -> None:
+    folder = Path(os.environ.get("DENOISEBENCH_DATA", "")) / "sidd_srgb"
+    if not (folder / "noisy").is_dir():
+        pytest.skip("needs SIDD")
+    ratios = []
+    for path in sorted((folder / "noisy").glob("*_N.png"))[::4]:
+        noisy, clean = (
+            np.asarray(Image.open(file), dtype=np.float32)
+            for file in (path, folder / "clean" / path.name.replace("_N", "_CL"))
+        )
+        assert estimate_sigma(noisy) < 0.5 * (noisy - clean).std()
+        ratios.append(estimate_level(noisy).sigma / (noisy - clean).std())
+    assert len(ratios) > 5
+    assert np.median(ratios) == pytest.approx(1, abs=0.03)
+    assert np.abs(np.array(ratios) - 1).max() < 0.15
+
+
+def test_an_image_too_small_to_be_thinned_out_is_taken_as_white_and_said_to_be_unsettled() -> None:
+    noise = np.random.default_rng(0).standard_normal((20, 20, 3))
+    assert estimate_level(noise) == Level(estimate_sigma(noise), False, 1.0, False)
+    assert estimate_level(np.full((99, 99, 1), 0.5)).sigma == pytest.approx(0, abs=1e-9)

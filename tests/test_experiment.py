@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denoisebench.core.errors import UserError
-from denoisebench.data.dataset import AnyFolder
+from denoisebench.data.dataset import AnyFolder, FolderSet
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import parse_noises, parse_repeats, resolve_device
 from denoisebench.plugins.lookup import find_dataset, parse_datasets, parse_method, parse_methods, split_list
@@ -317,8 +317,9 @@ def test_training_takes_bsd400_where_it_is(base: Experiment, tmp_path: Path) -> 
     found = {channels: anywhere.training_set(channels, gauss) for channels in (1, 3)}
     assert [data.name for data in found.values()] == ["samples_train", "samples_train"]
     for folder in ("bsd400", "bsd400_color"):
-        kind = type(find_dataset(folder, [tmp_path]))
-        (tmp_path / kind.folders[0]).mkdir(exist_ok=True)  # type: ignore[attr-defined]
+        data = find_dataset(folder, [tmp_path])
+        assert isinstance(data, FolderSet)
+        (tmp_path / data.folders[0]).mkdir(exist_ok=True)
     anywhere = replace(anywhere)  # one experiment looks for them once
     found = {channels: anywhere.training_set(channels, gauss) for channels in (1, 3)}
     assert [data.name for data in found.values()] == ["bsd400", "bsd400_color"]
@@ -327,7 +328,7 @@ def test_training_takes_bsd400_where_it_is(base: Experiment, tmp_path: Path) -> 
 def test_an_experiment_refuses_what_no_protocol_has(base: Experiment) -> None:
     for change in ({"draws": "dice"}, {"padding": "none"}, {"repeats": 0}, {"draws": "legacy"}):
         with pytest.raises(UserError):
-            replace(base, **change)  # type: ignore[arg-type]
+            replace(base, **change)
 
 
 def test_legacy_draws_hold_only_the_papers_repeats(base: Experiment) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_a_convolution_is_pytorchs(shape: tuple[int, ...]) -> None:
 def test_a_convolution_after_upsampling_is_pytorchs(shape: tuple[int, ...], skipped: int) -> None:
     count, channels, height, width = shape
     compare(
-        lambda *inputs: fast.up_conv3x3(*inputs, SLOPE),
+        lambda x, skip, w, b: fast.up_conv3x3(x, skip, w, b, SLOPE),
         plain_up,
         tensor(*shape, seed=1), tensor(count, skipped, 2 * height, 2 * width, seed=4),
         tensor(6, channels + skipped, 3, 3, seed=2), tensor(6, seed=3),
@@ -65,7 +66,7 @@ def test_a_convolution_at_some_pixels_is_that_part_of_the_whole(stride: int) -> 
         return torch.cat([w[:, :, r::stride, c::stride] for w, (r, c) in zip(whole, offsets, strict=True)])
 
     compare(
-        lambda *inputs: fast.conv3x3_at(*inputs, SLOPE, offsets, stride),
+        lambda x, w, b: fast.conv3x3_at(x, w, b, SLOPE, offsets, stride),
         plain,
         tensor(6, 5, 16, 24, seed=1), tensor(7, 5, 3, 3, seed=2), tensor(7, seed=3),
     )  # fmt: skip
@@ -83,10 +84,10 @@ def test_folding_saves_five_of_nine_multiply_adds() -> None:
 @pytest.mark.parametrize("size", [(2, 3, 64, 96), (1, 3, 32, 32)])
 def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    network = build_network(name, 3, 3).double()
+    network: Any = build_network(name, 3, 3).double()
     results = []
     for plain in (False, True):
-        network.plain = plain  # type: ignore[assignment]
+        network.plain = plain
         network.zero_grad()
         x = tensor(*size, seed=1).requires_grad_()
         network(x).square().mean().backward()
@@ -97,14 +98,16 @@ def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, .
 
 def test_float32_gradients_agree_to_rounding() -> None:
     torch.manual_seed(0)
-    network = build_network("unet", 3, 3)
+    network: Any = build_network("unet", 3, 3)
     x = tensor(2, 3, 64, 64, seed=1).float()
     gradients = []
     for dtype, plain in ((torch.float64, True), (torch.float32, False)):
-        network.to(dtype).plain = plain  # type: ignore[assignment]
+        network.to(dtype).plain = plain
         network.zero_grad()
         network(x.to(dtype)).square().mean().backward()
-        gradients.append(torch.cat([parameter.grad.double().flatten() for parameter in network.parameters()]))
+        found = [parameter.grad for parameter in network.parameters()]
+        gradients.append(torch.cat([gradient.double().flatten() for gradient in found if gradient is not None]))
+        assert len(found) == sum(gradient is not None for gradient in found)
     exact, mine = gradients
     assert float((mine - exact).norm() / exact.norm()) < 1e-5
 

@@ -324,11 +324,11 @@ def test_what_a_user_keeps_beside_the_data_is_left_alone(tiny: type[FolderSet], 
     for name in ("tiny.part/mine.png", "tiny.tgz", "tiny.tgz.part", "tiny.tgz.part.tag"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("mine", encoding="utf-8")
-    fetch(tiny, root, [].append)
+    fetch(tiny, root, lambda line: None)
     server.files["/tiny.tgz"] = b"no archive"
     (root / "tiny").rename(tmp_path / "fetched")
     with pytest.raises(UserError):
-        fetch(tiny, root, [].append)
+        fetch(tiny, root, lambda line: None)
     assert left_in(root) == ["tiny.part", "tiny.tgz", "tiny.tgz.part", "tiny.tgz.part.tag"]
     assert (root / "tiny.part" / "mine.png").read_text(encoding="utf-8") == "mine"
 
@@ -339,7 +339,7 @@ def test_a_download_and_what_it_unpacks_to_are_bounded(
 ) -> None:
     monkeypatch.setattr(f"denoisebench.data.fetch.{limit}", 2 if limit == "MOST_MEMBERS" else 12_000)
     with pytest.raises(UserError, match=r"holds|unpacks|download is of"):
-        fetch(tiny, tmp_path / "root", [].append)
+        fetch(tiny, tmp_path / "root", lambda line: None)
     # Files that are fetched one by one stay for the next call, and so does their folder.
     assert left_in(tmp_path / "root") in ([], [".denoisebench-tiny.part"])
     assert not list((tmp_path / "root").rglob("*.jpg"))

@@ -45,8 +45,9 @@ class Toy(PerImageMethod):
         network.get_buffer("seen").add_(1)
         time.sleep(self.sleep)
         if self.fail_at and network.get_buffer("seen") >= self.fail_at:
-            return network(noisy).sum() * float("nan")
-        return (network(noisy + 0.1 * torch.randn_like(noisy)) - noisy).square().mean()
+            return noisy.new_tensor(float("nan")) * torch.Tensor(network(noisy)).sum()
+        again: torch.Tensor = network(noisy + 0.1 * torch.randn_like(noisy))
+        return (again - noisy).square().mean()
 
     def denoise(self, network: nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         assert not torch.is_grad_enabled()

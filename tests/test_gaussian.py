@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser, denoise_counts
 from denoisebench.toolbox.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
 
-CLEAN = astronaut()[:128, 128:256] / 255.0  # type: ignore[no-untyped-call]
+CLEAN = astronaut()[:128, 128:256] / 255.0
 BOTH = frozenset({Need.FAMILY, Need.LEVEL})
 CALLS: list[tuple[FloatArray, float]] = []
 
@@ -109,7 +110,7 @@ def test_a_perfect_filter_leaves_no_bias(mean: float) -> None:
     def average(image: FloatArray, sigma: float) -> FloatArray:
         return np.full_like(image, image.mean())
 
-    def bias(inverse) -> float:  # type: ignore[no-untyped-def]
+    def bias(inverse: Callable[[FloatArray], FloatArray]) -> float:
         return float(level * denoise_counts(noisy, level, average, inverse).mean() - mean)
 
     assert abs(bias(inverse_anscombe)) < 0.02

@@ -54,7 +54,7 @@ def deep_png(path: Path, channels: int) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(image=UINT_IMAGES, extension=st.sampled_from(["png", "bmp", "tif"]))
 def test_lossless_files_give_back_their_pixels(
     image: npt.NDArray[np.uint8], extension: str, tmp_path_factory: pytest.TempPathFactory
@@ -180,7 +180,7 @@ def test_listing_an_empty_or_absent_folder_names_it(tmp_path: Path) -> None:
         list_images(tmp_path / "gone")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(image=UINT_IMAGES, multiple=st.sampled_from([1, 2, 8, 32]), square=st.booleans())
 def test_padding_is_numpys_reflection_to_the_bottom_and_right(
     image: npt.NDArray[np.uint8], multiple: int, square: bool
@@ -220,13 +220,13 @@ def test_rounding_to_8_bits_is_that_of_the_released_tests() -> None:
     assert to_uint8(values).tolist() == [0, 0, 0, 1, 2, 255, 255, 255]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(image=UINT_IMAGES)
 def test_8_bits_survive_the_way_through_floats(image: npt.NDArray[np.uint8]) -> None:
     np.testing.assert_array_equal(to_uint8(image.astype(np.float32) / np.float32(255)), image)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(image=UINT_IMAGES, data=st.data())
 def test_the_pixel_hash_changes_with_any_pixel_and_with_the_shape(
     image: npt.NDArray[np.uint8], data: st.DataObject
@@ -251,7 +251,7 @@ def test_gray_becomes_colour_by_repetition_and_back() -> None:
     assert to_channels(gray, 1) is gray
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(image=arrays(np.uint8, (12, 13, 3)))
 def test_luma_is_within_one_level_of_pillows(image: npt.NDArray[np.uint8]) -> None:
     pillow = np.asarray(Image.fromarray(image).convert("L"), dtype=int)

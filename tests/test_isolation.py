@@ -22,11 +22,21 @@ from denoisebench.core.isolation import isolated
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.results.store import Store
 
+#: Contexts that are kept from the garbage collector, which would leave them.
+KEPT: list[object] = []
+
+
+def enter_inference_mode() -> None:
+    mode = torch.inference_mode()
+    mode.__enter__()
+    KEPT.append(mode)
+
+
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
     "device": (torch.get_default_device, lambda: torch.set_default_device("meta")),
     "grad": (torch.is_grad_enabled, lambda: torch._C._set_grad_enabled(False)),
-    "inference": (torch.is_inference_mode_enabled, lambda: setattr(sys, "_kept", torch.inference_mode().__enter__())),
+    "inference": (torch.is_inference_mode_enabled, enter_inference_mode),
     "autocast": (lambda: torch.is_autocast_enabled("cpu"), lambda: torch.autocast("cpu").__enter__()),
     "deterministic": (torch.are_deterministic_algorithms_enabled, lambda: torch.use_deterministic_algorithms(True)),
     "cudnn": (lambda: torch.backends.cudnn.benchmark, lambda: setattr(torch.backends.cudnn, "benchmark", True)),
@@ -34,7 +44,7 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "threads": (torch.get_num_threads, lambda: torch.set_num_threads(torch.get_num_threads() + 1)),
     "denormal": (lambda: float((torch.tensor([1e-40]) * 1)[0]), lambda: torch.set_flush_denormal(True)),
     "torch random": (lambda: torch.get_rng_state().tolist(), lambda: torch.manual_seed(5)),
-    "numpy random": (lambda: np.random.get_state()[1].tolist(), lambda: np.random.seed(5)),  # type: ignore[index]
+    "numpy random": (lambda: np.random.get_state(legacy=False)["state"]["key"].tolist(), lambda: np.random.seed(5)),
     "random": (random.getstate, lambda: random.seed(5)),
     "errstate": (np.geterr, lambda: np.seterr(all="raise")),
     "folder": (os.getcwd, lambda: os.chdir("/")),

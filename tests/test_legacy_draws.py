@@ -26,7 +26,7 @@ def test_mean_levels_are_those_of_the_released_stream() -> None:
     for dataset in sets:
         clean = {image: dataset.load(image) for image in dataset.images}
         levels = [
-            255 * draws.draw(dataset.name, image, repeat, clean[image], noise).level
+            255 * float(draws.draw(dataset.name, image, repeat, clean[image], noise).level or 0)
             for repeat in range(dataset.paper_repeats)
             for image in dataset.images
         ]

@@ -107,7 +107,7 @@ def test_a_lock_of_another_user_ends_in_a_sentence(tmp_path: Path, monkeypatch: 
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / LOCK).unlink()
-    monkeypatch.setattr(locks.os, "open", denied)
+    monkeypatch.setattr("denoisebench.core.locks.os.open", denied)
     with pytest.raises(CannotWrite, match="Permission denied"), locked(tmp_path):
         pass
 

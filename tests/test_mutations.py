@@ -1,4 +1,4 @@
-"""The list of mutations fits the code: every text is there once, every named test exists. `tools/mutations.py` runs it."""
+"""Every mutation of the list can be made and names tests that exist; tools/mutations.py runs them."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from denoisebench.core.errors import ContractError
 from denoisebench.core.progress import Quiet
-from denoisebench.methods.n2c import N2C  # type: ignore[import-untyped]
-from denoisebench.methods.n2n import N2N  # type: ignore[import-untyped]
+from denoisebench.methods.n2c import N2C
+from denoisebench.methods.n2n import N2N
 from denoisebench.plugins.method import Batch, LearnedMethod, Need, NoiseInfo
 from denoisebench.protocol.images import UIntImage
 from denoisebench.protocol.noise import parse_noise
@@ -44,7 +44,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_one_thing_told(method: Learne
     noisy, target, network = image(1), image(2), Gain()
     batch = Batch(noisy, NoiseInfo(method.name, told, {}), torch.Generator(), method.name, told, {need: target})
     loss, monitors = method.loss(network, batch, 0.5)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     error = 0.7 * noisy - target
     assert loss.item() == pytest.approx(error.square().mean().item())
     assert network.a.grad is not None

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from denoisebench.core.errors import UserError
-from denoisebench.methods.n2v import N2V  # type: ignore[import-untyped]
+from denoisebench.methods.n2v import N2V
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, NoiseInfo
 

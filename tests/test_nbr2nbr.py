@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.methods.nbr2nbr import NBR2NBR, draw_pairs, pick  # type: ignore[import-untyped]
+from denoisebench.methods.nbr2nbr import NBR2NBR, draw_pairs, pick
 from denoisebench.plugins.method import Batch, NoiseInfo
 
 

@@ -389,6 +389,6 @@ def test_legacy_draws_refuse_other_sets_and_images() -> None:
 
 
 def test_legacy_draws_leave_the_global_stream_alone() -> None:
-    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()
     LegacyDraws(SETS).draw("first", "b", 1, IMAGES["b"], parse_noise("gauss25"))
-    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+    assert np.array_equal(before, np.random.get_state(legacy=False)["state"]["key"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.methods.noisy_as_clean import noisier, turned  # type: ignore[import-untyped]
+from denoisebench.methods.noisy_as_clean import noisier, turned
 from denoisebench.networks.resnet import ResNet
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Need, NoiseInfo, PerImageMethod

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from denoisebench.networks import build_network
+from denoisebench.networks import build_network, placed
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.training.optimiser import Muon, build_optimiser, orthogonalised
@@ -14,7 +14,7 @@ from denoisebench.training.optimiser import Muon, build_optimiser, orthogonalise
 
 def by_definition(matrix: torch.Tensor) -> torch.Tensor:
     """Five Newton-Schulz steps on the matrix itself, in double precision."""
-    x = matrix.double() / matrix.double().norm()
+    x: torch.Tensor = matrix.double() / matrix.double().norm()
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
@@ -55,14 +55,15 @@ def test_matrices_are_all_weights_but_the_first_and_the_last() -> None:
 
 def test_one_step_of_muon_against_the_formula() -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 6, 3), nn.Conv2d(6, 1, 3))
-    network = network.to(memory_format=torch.channels_last)
-    weight = network[1].weight
+    middle = nn.Conv2d(4, 6, 3)
+    network = placed(nn.Sequential(nn.Conv2d(1, 4, 3), middle, nn.Conv2d(6, 1, 3)), "cpu")
+    weight = middle.weight
     optimiser, momentum = build_optimiser("muon", network, 0.01, 0.1), torch.zeros(6, 36)
     for _ in range(3):
         before = weight.detach().clone()
         for p in network.parameters():
             p.grad = torch.randn_like(p)
+        assert weight.grad is not None
         gradient = (weight.grad + 0.1 * before).reshape(6, 36)
         momentum = 0.95 * momentum + 0.05 * gradient
         step = by_definition(0.05 * gradient + 0.95 * momentum).float().reshape(6, 4, 3, 3)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from denoisebench.core import ownfiles
-from denoisebench.core.files import CannotWrite
+from denoisebench.core.files import CannotWrite, write_bytes
 from denoisebench.core.ownfiles import INDEX, is_fresh, is_own, write_own
 
 
@@ -43,7 +43,7 @@ def test_what_is_no_file_is_kept(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_stop_at_any_write_leaves_files_that_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = ownfiles.write_bytes
+    original = write_bytes
     for stop in range(3):
         folder = tmp_path / str(stop)
         folder.mkdir()

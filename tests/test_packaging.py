@@ -67,9 +67,9 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
         assert "__init__.py" not in there
     manifests = {path.name for path in (ROOT / "datasets" / "manifests").glob("*.tsv")}
     assert manifests == {name.split("/")[-1] for name in names if name.endswith(".tsv")}
-    for folder, there in (("paper", "paper"), ("weights", "shipped")):
+    for folder, packed in (("paper", "paper"), ("weights", "shipped")):
         files = {path.name for path in (ROOT / "results" / folder).iterdir()}
-        assert files == {name.split("/")[-1] for name in names if name.startswith(f"denoisebench/{there}/")}
+        assert files == {name.split("/")[-1] for name in names if name.startswith(f"denoisebench/{packed}/")}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "denoisebench").rglob("*.py")}
     assert modules <= set(names)
     assert {"denoisebench/py.typed", "denoisebench/__init__.pyi"} <= set(names)
@@ -135,3 +135,11 @@ def test_another_package_called_datasets_wins_even_from_a_checkout(tmp_path: Pat
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.stdout == "theirs\n", result.stderr
+
+
+def test_the_wheel_holds_the_parts_of_the_page(wheel: Path) -> None:
+    names = {name.removeprefix("denoisebench/reports/page/") for name in zipfile.ZipFile(wheel).namelist()}
+    here = ROOT / "denoisebench" / "reports" / "page"
+    parts = [path for path in here.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {path.relative_to(here).as_posix() for path in parts} <= names
+    assert {"page.html.j2", "assets/page.css", "vendor/uPlot.LICENSE"} <= names

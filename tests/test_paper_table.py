@@ -12,10 +12,12 @@ from rich.console import Console
 from denoisebench.core.errors import UserError
 from denoisebench.data.dataset import FolderSet
 from denoisebench.experiment.file import PaperPart
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
+from denoisebench.reports.grid import plain_text
 from denoisebench.reports.paper import paper_table as tables
-from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid, paper_table
+from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid_of, measured_part, paper_table
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Score
 
@@ -23,7 +25,7 @@ from denoisebench.results.summary import Score
 def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", **about: Any) -> StoredCell:
     kind = DATASETS.get(dataset)
     known = issubclass(kind, FolderSet) and kind.manifest is not None
-    images = kind([]).data_hash if known else "hash"  # type: ignore[call-arg]
+    images = find_dataset(dataset, ()).data_hash if known else "hash"
     protocol = {"noise": noise, "dataset": dataset, "data_hash": images, "draws": "legacy", "padding": "side"}
     facts = {
         "text": text, "label": text, "training": "", "told": [], "protocol": "abc", "written": written,
@@ -31,6 +33,14 @@ def cell(text: str, noise: str, dataset: str, psnr: float, written: str = "1", *
     }  # fmt: skip
     rows = {("a", 0): Row("a", 0, psnr - 1, 0.8, 1.0, 0.1), ("b", 0): Row("b", 0, psnr + 1, 0.9, 1.0, 0.1)}
     return StoredCell({"method": text.partition("[")[0], "protocol": protocol, "cell": text + written}, facts, rows)
+
+
+def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of the layout, as one wide table."""
+    found = grid_of(table)
+    (block,) = found.blocks
+    rows = [[row.section, *map(plain_text, row.cells)] for row in block.rows]
+    return [found.section, *(head.flat or head.text for head in block.heads)], rows
 
 
 def entry(table: PaperTable, noise: str, method: str, dataset: str) -> Entry:
@@ -102,7 +112,9 @@ def test_a_method_with_other_settings_is_not_the_papers(text: str) -> None:
 def test_the_newest_measurement_counts() -> None:
     cells = [cell("b2u", "gauss25", "kodak", 31.0, written="2"), cell("b2u", "gauss25", "kodak", 20.0, written="1")]
     found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
-    assert found.score == Score(pytest.approx(31.0), pytest.approx(0.85), 2)
+    assert found.score is not None
+    assert found.score == Score(found.score.psnr, found.score.ssim, 2)
+    assert (found.score.psnr, found.score.ssim) == pytest.approx((31.0, 0.85))
 
 
 def test_of_several_trainings_the_newest_stands_in_the_row() -> None:
@@ -131,7 +143,9 @@ def test_variants_are_methods_with_settings() -> None:
     found = entry(table, "gaussian_sigma25", "RM+V", "Kodak")
     # The paper prints no number there: it did not converge.
     assert (found.psnr, found.difference, found.verdict) == (None, None, "")
-    assert found.score == Score(25.0, pytest.approx(0.85), 2)
+    assert found.score is not None
+    assert found.score == Score(25.0, found.score.ssim, 2)
+    assert found.score.ssim == pytest.approx(0.85)
     assert entry(table, "gaussian_sigma25", "GM+V", "Kodak").measured == ()
     assert entry(table, "gaussian_sigma25", "GM", "Kodak").measured == ()
     with pytest.raises(UserError, match="Table 6 has no variant GX"):
@@ -172,18 +186,19 @@ def test_the_levels_that_a_range_of_them_drew_are_said() -> None:
 
 def test_odd_published_cells_are_marked_and_explained() -> None:
     table = paper_table(PaperPart(1, {}), "T", [])
-    text = tables.markdown(table)
-    assert "30.38/0.826*" in text
+    text = tables.text_of(table, "markdown")
+    assert r"30.38/0.826\*" in text
     assert r"\* DBSN, Kodak, BSD300, Set14, Gaussian σ∈[5,50]: odd:" in text
 
 
 def test_latex_has_a_rule_between_noises_and_escapes_names() -> None:
-    measured = cell("r2r[passes=8]", "gauss25", "kodak", 31.0, label="R2R")
-    text = tables.latex(paper_table(PaperPart(1, {}), "Table 1", [measured]))
-    assert text.count(r"\midrule") == 4
+    table = paper_table(PaperPart(1, {}), "Table 1", [cell("r2r[passes=8]", "gauss25", "kodak", 31.0, label="R2R")])
+    text = tables.text_of(table, "latex", page="landscape")
+    assert [text.count(rf"\textit{{{noise}") for noise in ("Gaussian", "Poisson")] == [2, 2]
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1 + text.count("(continued)")
     assert r"R2R {[}passes=8{]} & " in text
-    assert r"Gaussian $\sigma$=25 & N2C & 32.43/0.884" in text
-    assert text.count(r"\\") == 47
+    assert "N2C & 32.43/0.884" in text
+    assert text.count("32.43/0.884") == text.count("31.00/0.850") == 1
 
 
 def test_literature_stands_in_its_noise_and_is_marked_by_its_evidence() -> None:
@@ -198,7 +213,7 @@ def test_literature_stands_in_its_noise_and_is_marked_by_its_evidence() -> None:
     row = rows[12]
     assert row[2:5] == ["29.25/0.779", "28.00/0.850", ""]
     assert next(row for row in rows if row[1].startswith("NBR2NBR, run again by"))[8] == "31.2"
-    text = tables.markdown(table)
+    text = tables.text_of(table, "markdown")
     assert "None of them was measured here" in text
     assert "huaqlili/Prompt-SID @ 50b3014" in text
     assert "Laine19-pme, level known (Laine et al.) [V] 31.25" in text
@@ -211,7 +226,7 @@ def test_literature_stands_in_its_noise_and_is_marked_by_its_evidence() -> None:
 
 def test_literature_is_left_out_unless_it_is_asked_for() -> None:
     assert {entry.evidence for entry in paper_table(PaperPart(1, {}), "T", []).entries} == {""}
-    assert "[V]" not in tables.markdown(paper_table(PaperPart(1, {}), "T", []))
+    assert "[V]" not in tables.text_of(paper_table(PaperPart(1, {}), "T", []), "markdown")
     with_it = paper_table(PaperPart(5, {"L_A": "b2u"}), "T", [], with_literature=True)
     assert [entry.noise for entry in with_it.entries][:2] == ["gaussian_sigma25", "gaussian_sigma25"]
     assert len(with_it.entries) == 8
@@ -219,14 +234,32 @@ def test_literature_is_left_out_unless_it_is_asked_for() -> None:
 
 def test_the_terminal_shows_the_same_numbers_published_above_measured() -> None:
     table = paper_table(PaperPart(1, {}), "T [1]", [cell("r2r", "gauss25", "kodak", 31.0, training="30 steps")])
-    console = Console(width=110, file=io.StringIO(), record=True)
+    console = Console(width=80, file=io.StringIO(), record=True)
     console.print(tables.terminal(table))
     lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
     assert "T [1]" in lines[0]
     at = next(number for number, line in enumerate(lines) if "32.25/0.880" in line)
-    assert "R2R" in lines[at]
+    assert lines[at].startswith("R2R")
     assert "31.00/0.850 -1.25 <" in lines[at + 1]
-    assert "30 steps" in lines[at]
+    assert any("(a) trained 30 steps." in line for line in lines)
     for row in grid(table)[1]:
         assert all(any(text in line for line in lines) for text in row[2:-1:3])
-    assert sum("Gaussian σ=25" in line for line in lines) == 1
+    assert sum(line == "Gaussian σ=25" for line in lines) == 1
+
+
+def test_a_part_is_printed_as_that_part_and_the_rest_is_named() -> None:
+    cells = [cell("b2u", "gauss25", "kodak", 31.0), cell("n2c", "poisson30", "kodak", 30.0)]
+    part = measured_part(paper_table(PaperPart(1, {}), "T", cells))
+    heads, rows = grid(part)
+    assert [head for head in heads if "paper" in head] == ["Kodak paper"]
+    assert [(row[0], row[1]) for row in rows] == [("Gaussian σ=25", "Blind2Unblind"), ("Poisson λ=30", "N2C")]
+    assert part.left_out.startswith("Not measured, so left out: BSD300; Set14; Gaussian σ=25 (N2C, N2N, ")
+    assert "Gaussian σ∈[5,50]; Poisson λ=30 (N2N" in part.left_out
+    assert part.left_out in tables.text_of(part, "markdown").replace("\\", "")
+    nothing = paper_table(PaperPart(1, {}), "T", [])
+    assert measured_part(nothing) is nothing
+    known = paper_table(PaperPart(1, {}), "T", cells, with_literature=True)
+    kept = {(e.noise, e.evidence) for e in measured_part(known).entries}
+    assert {noise for noise, _ in kept} == {"gaussian_sigma25", "poisson_lambda30"}
+    assert ("gaussian_sigma25", "V") in kept

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from denoisebench.core import progress
 from denoisebench.core.progress import PlainLog, Quiet, Terminal, duration, for_stderr
 
 
@@ -16,7 +15,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("denoisebench.core.progress.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.methods.r2r import R2R  # type: ignore[import-untyped]
+from denoisebench.methods.r2r import R2R
 from denoisebench.plugins.method import Batch, Need, NoiseInfo
 
 TOLD = frozenset({Need.FAMILY, Need.LEVEL})

@@ -43,7 +43,7 @@ class Scene(DataSet):
     data_hash = "0"
     images = ("a", "b")
 
-    def __init__(self, channels: int = 4, kind: type = np.float32, captures: int = CAPTURES) -> None:
+    def __init__(self, channels: int = 4, kind: Any = np.float32, captures: int = CAPTURES) -> None:
         self.channels, self._captures = channels, captures
         self.scoring = "raw" if channels == 4 else "uint8"
         rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def test_raw_images_are_scored_as_floats_on_the_mosaic() -> None:
     a, b = (unpack_bayer(np.clip(image.astype(np.float64), 0, 1))[:, :, 0] for image in (result, clean))
     measured = RAW.score(result, clean)
     assert measured[0] == pytest.approx(-10 * np.log10(np.mean((a - b) ** 2)), abs=1e-12)
-    expected = structural_similarity(  # type: ignore[no-untyped-call]
+    expected = structural_similarity(
         255 * a, 255 * b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
     )
     assert measured[1] == pytest.approx(expected, abs=1e-12)
@@ -155,6 +155,7 @@ def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path
 
     store, data = Store(tmp_path), Scene()
     cell = experiment(data, [parse_method("identity")]).cells()[0]
+    about: dict[str, Any]
     about = {"text": "identity", "told": [], "training": "", "written": "1", "label": "i", "protocol": "p"}
     about |= {"baseline": True, "warnings": [], "noise_title": "real", "dataset_title": "Scene"}
     stored = StoredCell(dict(cell.identity), about)
@@ -257,7 +258,8 @@ def test_the_mean_of_the_prior_is_the_network_without_the_pixel() -> None:
         with torch.no_grad():
             results.append(method.denoise(network, noisy, known, torch.Generator()))
     with torch.no_grad():
-        mean, _ = both[0].prior(network, noisy)  # type: ignore[attr-defined]
+        first: Any = both[0]
+        mean, _ = first.prior(network, noisy)
     torch.testing.assert_close(results[0], mean)
     assert not torch.allclose(results[1], mean)
 

@@ -155,7 +155,7 @@ def test_a_data_set_file_is_registered_under_its_own_name(tmp_path: Path) -> Non
     assert DATASETS.get(path.stem).title == "Kodak"
     assert str(path) in DATASETS.origin(path.stem)
     with pytest.raises(UserError, match="'kodak' is taken twice: built in and file"):
-        DATASETS.add_file(shutil.copy(path, tmp_path / "kodak.toml"))
+        DATASETS.add_file(Path(shutil.copy(path, tmp_path / "kodak.toml")))
     with pytest.raises(UserError, match=r"Data set file .*absent\.toml cannot be read"):
         DATASETS.add_file(tmp_path / "absent.toml")
 

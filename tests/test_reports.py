@@ -252,8 +252,8 @@ def test_a_score_is_the_mean_over_rows_not_over_pixels() -> None:
 @pytest.mark.parametrize(
     "change", [{"draws": "counter-1"}, {"padding": "square"}, {"rounding": "none"}, {"metrics": "other"}]
 )
-def test_rows_of_different_protocols_are_never_averaged(change: dict[str, str]) -> None:
-    table = build_table([cell("a", 30.0), cell("a", 34.0, **change)])  # type: ignore[arg-type]
+def test_rows_of_different_protocols_are_never_averaged(change: dict[str, Any]) -> None:
+    table = build_table([cell("a", 30.0), cell("a", 34.0, **change)])
     assert len(table.columns) == 2
     assert sorted(score.psnr for score in table.scores.values()) == [30.0, 34.0]
     assert len(set(table.titles.values())) == 2
@@ -341,7 +341,7 @@ def nasty() -> Table:
 
 def test_markdown_marks_and_escapes() -> None:
     text = markdown(nasty())
-    rows = grid(text.partition("\nBeside the paper")[0])
+    rows = grid(text.partition("\n**Beside the paper")[0])
     assert {len(row) for row in rows} == {6}
     assert html.unescape(re.sub(r"\\(.)", r"\1", rows[0][3])) == f"{NASTY}, Gaussian σ=25"
     assert rows[1][3] == "<u>30.00</u>/**0.800**"
@@ -361,24 +361,20 @@ def test_latex_is_well_formed() -> None:
         assert depth >= 0
     assert depth == 0
     assert bare.count("$") % 2 == 0
-    columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)
-    assert columns is not None
-    rows = [line for line in code if line.endswith(r"\\")]
-    assert len(rows) == 1 + 3
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns[1]) - 1}
-    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
-        assert text.count(rule) == 1
+    for begun in ("table", "tabular"):
+        assert text.count(rf"\begin{{{begun}}}") == text.count(rf"\end{{{begun}}}") > 0
     outside = re.sub(r"\$[^$]*\$", "", bare)
     assert not set("^~#_|σλ∈×²") & set(outside.replace("|", "").replace(r"\^{}", "").replace(r"\~{}", ""))
     assert r"\textbf{31.50}/\textbf{0.800}" in text
     assert r"\underline{30.00}" in text
 
 
-def test_latex_notes_are_comments() -> None:
-    before, _, _ = latex(nasty()).partition(r"\begin{tabular}")
-    assert all(line.startswith("%") for line in before.splitlines())
-    assert "older" not in before
-    assert "mean of 1 scored images" in before
+def test_latex_has_what_a_reader_needs_below_the_table_and_the_rest_in_comments() -> None:
+    before, _, after = latex(below()).partition(r"\begin{tabular}")
+    assert "% Kodak, Gaussian σ=25: mean of 2 scored images" in before
+    assert r"$^\dagger$ worse on Kodak, Gaussian $\sigma$=25: below the noisy input" in after
+    assert r"\textsuperscript{a} told noise model." in after
+    assert "mean of 2 scored images" not in after
 
 
 def test_the_terminal_shows_brackets_as_they_are() -> None:
@@ -508,9 +504,9 @@ def test_differences_and_gaps() -> None:
 
 
 @pytest.mark.parametrize("change", [{"data_hash": "other"}, {"dataset": "photographs"}])
-def test_other_images_under_a_published_name_are_not_set_beside_the_paper(change: dict[str, str]) -> None:
+def test_other_images_under_a_published_name_are_not_set_beside_the_paper(change: dict[str, Any]) -> None:
     assert beside(build_table([cell("b2u", 32.0)]))
-    assert beside(build_table([cell("b2u", 32.0, **change)])) == []  # type: ignore[arg-type]
+    assert beside(build_table([cell("b2u", 32.0, **change)])) == []
     folder = cell("b2u", 32.0)
     folder.about["dataset_class"] = "denoisebench.data.dataset.AnyFolder"
     assert beside(build_table([folder])) == []
@@ -595,6 +591,6 @@ def test_beside_the_paper_a_misleading_score_has_its_footnote_too() -> None:
     assert beside(build_table(cells))
     assert "29.00/0.900†" in markdown(build_table(cells)).partition("Beside the paper")[2]
     layout = paper_table.paper_table(PaperPart(1, {}), "T", cells)
-    assert "29.00/0.900†" in paper_table.markdown(layout)
-    assert r"29.00/0.900$^\dagger$" in paper_table.latex(layout)
-    assert "† Blind2Unblind on Kodak" in paper_table.markdown(layout)
+    assert "29.00/0.900†" in paper_table.text_of(layout, "markdown")
+    assert r"29.00/0.900$^\dagger$" in paper_table.text_of(layout, "latex")
+    assert "† Blind2Unblind on Kodak" in paper_table.text_of(layout, "markdown")

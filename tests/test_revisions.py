@@ -380,7 +380,7 @@ def test_a_changed_helper_is_computed_anew_and_a_reworded_one_is_not(
         ran = command(*order, "--out", tmp_path / out)
         assert ran.code == 0, ran.err
         line = next(line for line in ran.out.splitlines() if line.startswith("| toy"))
-        return line.rsplit("|", 2)[0]  # without the seconds
+        return str(line.rsplit("|", 2)[0])  # without the seconds
 
     first = row("out")
     (helper_plugin / "toy_helper.py").write_text("# words\nSTRENGTH = 0.99\n", encoding="utf-8")

@@ -28,7 +28,7 @@ from denoisebench.plugins.lookup import parse_method, parse_methods
 from denoisebench.plugins.method import Batch, Info, LearnedMethod, NoiseInfo, PerImageMethod, PlainMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.table import build_table
-from denoisebench.results.store import Store
+from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import training_seed
 from denoisebench.training.recipe import Budget, Recipe
 
@@ -210,7 +210,9 @@ def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Pat
         def verify(self) -> None:
             raise UserError("Image x was altered")
 
-    damaged = Damaged(base.datasets[0].folder)  # type: ignore[attr-defined]
+    whole = base.datasets[0]
+    assert isinstance(whole, AnyFolder)
+    damaged = Damaged(whole.folder)
     damaged.name = "damaged"
     store = Store(tmp_path / "o")
     with pytest.raises(UserError, match="altered"):
@@ -272,7 +274,12 @@ def test_rows_are_saved_while_a_cell_is_running(
     sizes: list[int] = []
     store = Store(tmp_path / "o")
     write = store.write
-    monkeypatch.setattr(store, "write", lambda cell: (sizes.append(len(cell.rows)), write(cell)))
+
+    def counted(cell: StoredCell) -> None:
+        sizes.append(len(cell.rows))
+        write(cell)
+
+    monkeypatch.setattr(store, "write", counted)
     run(replace(base, repeats=2), store, Quiet())
     assert sizes == [1, 2, 3, 4, 4]
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from denoisebench.core.errors import UserError
+from denoisebench.networks.fast import weights
 from denoisebench.networks.self2self import Self2SelfNet
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import NoiseInfo, PerImageMethod
@@ -31,8 +32,8 @@ def test_without_holes_a_partial_convolution_is_a_convolution() -> None:
     network = Self2SelfNet(3)
     x = torch.rand(1, 3, 32, 32)
     out, held = network._partial(0, x, torch.ones_like(x))
-    layer = network.encoder[0]
-    expected = F.leaky_relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), layer.weight, layer.bias), 0.1)  # type: ignore[arg-type]
+    weight, bias = weights(network.encoder[0])
+    expected = F.leaky_relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias), 0.1)
     torch.testing.assert_close(out, expected)
     assert held.shape == (1, 1, 32, 32)
     assert held.all()
@@ -40,7 +41,7 @@ def test_without_holes_a_partial_convolution_is_a_convolution() -> None:
 
 def test_a_partial_convolution_divides_by_the_share_it_sees() -> None:
     network = Self2SelfNet(1)
-    network.encoder[0].weight.data.fill_(1.0)  # type: ignore[union-attr,operator]
+    weights(network.encoder[0])[0].data.fill_(1.0)
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2, 3] = mask[..., 4, 4] = 1
     image = 0.5 * mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -185,7 +186,7 @@ def test_h5py_is_asked_for_by_name(scenes: Path, monkeypatch: pytest.MonkeyPatch
         MatImage(path, "x")
 
 
-def test_table_3_is_measured_where_it_can_be(command: Callable, blocks: Path, scenes: Path) -> None:  # type: ignore[type-arg]
+def test_table_3_is_measured_where_it_can_be(command: Callable[..., Any], blocks: Path, scenes: Path) -> None:
     assert blocks == scenes
     out = blocks / "out"
     common = ("--budget", "2steps", "--crop", 32, "--data-root", blocks, "--out", out)
@@ -204,19 +205,20 @@ def test_table_3_is_measured_where_it_can_be(command: Callable, blocks: Path, sc
 
 
 def test_a_submission_is_written_and_goes_on_where_it_was(
-    command: Callable,
+    command: Callable[..., Any],
     blocks: Path,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[type-arg]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from denoisebench.evaluation.evaluate import denoise
     from denoisebench.publishing import submission
 
-    out, usual, calls = blocks / "out", submission.denoise, []
+    out, calls = blocks / "out", list[object]()
 
-    def stopping(*arguments: object) -> object:
+    def stopping(*arguments: Any) -> object:
         calls.append(arguments)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return usual(*arguments)  # type: ignore[arg-type]
+        return denoise(*arguments)
 
     monkeypatch.setattr(submission, "denoise", stopping)
     order = ("submit", "--methods", "nlm", "--data-root", blocks, "--out", out)
@@ -238,7 +240,7 @@ def test_a_submission_is_written_and_goes_on_where_it_was(
     assert len(calls) == 7
 
 
-def test_nothing_is_submitted_where_no_server_is(command: Callable) -> None:  # type: ignore[type-arg]
+def test_nothing_is_submitted_where_no_server_is(command: Callable[..., Any]) -> None:
     ran = command("submit", "--methods", "nlm", "--datasets", "samples")
     assert ran.code == 2
     assert "'samples' has no server" in ran.err
@@ -301,7 +303,8 @@ def test_a_frame_that_is_replaced_in_the_middle_is_refused(scenes: Path) -> None
     capture = data.capture("0001", 0)
     (path,) = scenes.rglob("0001_NOISY_RAW_010.MAT")
     save73(path, "x", np.full((72, 84), 0.25, np.float32))
-    for use in (lambda: capture[0:4, 0:4], lambda: data.capture("0001", 0)):
+    uses: tuple[Callable[[], object], ...] = (lambda: capture[0:4, 0:4], lambda: data.capture("0001", 0))
+    for use in uses:
         with pytest.raises(UserError, match="was changed while this run used it"):
             use()
 

@@ -13,7 +13,8 @@ from denoisebench.core.errors import UserError
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports import versus
 from denoisebench.reports.cost import machine_notes
-from denoisebench.reports.grid import latex, markdown
+from denoisebench.reports.grid import plain_text
+from denoisebench.reports.latex import latex
 from denoisebench.reports.statistics import (
     Group,
     against,
@@ -25,6 +26,7 @@ from denoisebench.reports.statistics import (
     paired_mean,
     signed_rank,
 )
+from denoisebench.reports.writers import markdown
 from denoisebench.results.store import Store, StoredCell
 
 Command = Callable[..., Any]
@@ -163,7 +165,8 @@ def test_perfect_images_are_left_out_and_counted() -> None:
     assert (found.psnr, found.left_out) == (1.5, 1)
     none = only([cell("a", [[np.inf]]), cell("b", [[30.0]])])
     grid = versus.grids(against(groups_of([*none["a"].cells, *none["b"].cells]), [], "b"), {none["a"].column: []})
-    assert grid[0].rows[0][:3] == ["A", "none", ""]
+    (block,) = grid[0].blocks
+    assert [plain_text(text) for text in block.rows[0].cells[:3]] == ["A", "none", ""]
 
 
 def test_trainings_of_the_same_seeds_are_pairs() -> None:
@@ -215,8 +218,8 @@ def test_what_cannot_be_told_apart_is_grouped() -> None:
 def test_few_images_detect_nothing_and_say_so() -> None:
     cells = [cell("a", [[31.0], [32.0]]), cell("b", [[30.0], [30.5]])]
     grid = versus.grids(against(groups_of(cells), [], "b"), groups_of(cells))[0]
-    assert grid.rows[0][-1] == "no"
-    assert any("6 are needed" in note for note in grid.notes)
+    assert plain_text(grid.blocks[0].rows[0].cells[-1]) == "no"
+    assert any("6 are needed" in plain_text(note) for note in grid.notes)
 
 
 # --- printing ---
@@ -259,7 +262,7 @@ def test_the_command_compares_and_refuses_in_a_sentence(command: Command, result
     for arguments, words in (
         (["a"], "Name two methods"),
         (["a", "nope"], "Unknown method of this run 'nope'"),
-        (["a", "b", "--format", "html"], "Allowed: csv, latex, markdown"),
+        (["a", "b", "--format", "word"], "Allowed: csv, html, latex, markdown, md, tex, typst"),
         (["a", "b", "--noise", "gauss50"], "Unknown noise of this run"),
     ):
         ran = command("compare", results, *arguments)

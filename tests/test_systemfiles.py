@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,9 @@ def beside(folder: Path, pattern: str) -> None:
 
 
 def test_results_trainings_and_weights_beside_files_of_a_mac(
-    command: Callable,
+    command: Callable[..., Any],
     image_folder: Callable[..., Path],
-    tmp_path: Path,  # type: ignore[type-arg]
+    tmp_path: Path,
 ) -> None:
     data, out, weights = image_folder("data", count=1), tmp_path / "o", tmp_path / "w"
     assert command("run", "--methods", "nlm", "--datasets", data, "--out", out).code == 0

@@ -15,7 +15,7 @@ from PIL import Image
 from denoisebench.core import printing
 from denoisebench.core.text import ERRORS, file_part, one_line, plain, readable
 from denoisebench.data.dataset import AnyFolder
-from denoisebench.reports.render import csv_text, md, tex
+from denoisebench.reports.markup import csv_text, md, tex
 
 STEERING = ["\x1b[31mred", "\x1b]0;title\x07", "a\rb", "a\nb", "\u202eevil", "\x9b31m", "\x7f", "a\u2028b"]
 

@@ -19,7 +19,7 @@ from denoisebench.networks import NETWORKS, build_network
 from denoisebench.networks.blindspot import BlindSpotUNet
 from denoisebench.networks.dbsn import DilatedBlindSpot
 from denoisebench.networks.dncnn import DnCNN
-from denoisebench.networks.tiled import in_tiles, is_tileable, windows
+from denoisebench.networks.tiled import Tiled, in_tiles, is_tileable, windows
 from denoisebench.networks.unet import UNet
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Info, LearnedMethod
@@ -37,11 +37,11 @@ NARROW: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
 }
 
 
-def farthest(network: nn.Module, height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> int:
+def farthest(network: Any, height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> int:
     """How far from an output pixel an input with an influence lies, over positions in the grid of 32."""
     # A maximum depends on every pixel of its block; its gradient shows only one.
     monkeypatch.setattr(F, "max_pool2d", F.avg_pool2d)
-    network.plain = True  # type: ignore[assignment]
+    network.plain = True
     for parameter in network.parameters():
         # Positive weights: nothing cancels, no unit is off.
         parameter.data = parameter.data.abs() + 0.01
@@ -59,10 +59,10 @@ def farthest(network: nn.Module, height: int, width: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", NARROW)
 def test_the_declared_reach_is_that_of_the_gradient(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, height, width = NARROW[name]
-    network = make()
+    network: Any = make()
     found = farthest(network, height, width, monkeypatch)
     assert found < height // 2 - 32, "the test image is too small to tell"
-    assert network.reach - 32 < found <= network.reach  # type: ignore[operator]
+    assert network.reach - 32 < found <= network.reach
 
 
 def test_every_network_by_name_declares_its_reach() -> None:
@@ -128,7 +128,8 @@ def test_a_halo_that_is_too_small_shows() -> None:
     with torch.inference_mode():
         whole, tiled = network(x), in_tiles(network, 32)
         assert (tiled(x) - whole).abs().max() < 1e-5
-        tiled.halo = 32  # type: ignore[assignment]
+        assert isinstance(tiled, Tiled)
+        tiled.halo = 32
         assert (tiled(x) - whole).abs().max() > 1e-5
 
 
@@ -139,7 +140,8 @@ class Hungry(nn.Module):
 
     def __init__(self, room: int) -> None:
         super().__init__()
-        self.room, self.given = room, []  # type: ignore[var-annotated]
+        self.room = room
+        self.given: list[int] = []
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.given.append(x.shape[2] * x.shape[3])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
@@ -160,7 +160,6 @@ def test_a_budget_that_cannot_be_read_is_a_user_error_with_the_allowed_forms(tex
     | st.builds(Budget, st.integers(1, 99_999).map(lambda n: n / 100), st.sampled_from(["epochs", "minutes"]))
 )
 @example(Budget(1, "minutes"))
-@settings(deadline=None)
 def test_the_text_of_a_budget_reads_back(budget: Budget) -> None:
     assert parse_budget(budget.text) == budget
 
@@ -173,7 +172,6 @@ def test_the_text_of_a_very_long_or_short_budget_reads_back(budget: Budget) -> N
 
 
 @given(st.text("0123456789.se pochmintu-", max_size=12))
-@settings(deadline=None)
 def test_any_text_is_a_budget_above_zero_or_a_user_error(text: str) -> None:
     try:
         budget = parse_budget(text)
@@ -227,7 +225,6 @@ def test_tiny_budgets_follow_the_same_schedule(steps: int, factors: list[float])
 
 
 @given(st.integers(1, 5000))
-@settings(deadline=None)
 def test_the_rate_is_never_halved_before_a_fifth_and_never_rises(steps: int) -> None:
     factors = [learning_rate_factor((step + 1) / steps) for step in range(steps)]
     assert all(factors[step] == 1 for step in range(steps) if 5 * (step + 1) < steps)
@@ -314,7 +311,7 @@ def test_the_cosine_falls_from_one_to_zero() -> None:
 
 def test_the_average_of_the_weights_is_kept_as_the_network(tmp_path: Path) -> None:
     """Against the recursion, from the networks of trainings that stop after each step."""
-    recipe = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
+    recipe: dict[str, Any] = {"optimiser": "muon", "schedule": "cosine", "average": 0.6}
     kept: list[dict[str, torch.Tensor]] = []
 
     class Spied(Tiny):
@@ -780,10 +777,11 @@ def test_images_smaller_than_the_crop_are_reflected(tmp_path: Path) -> None:
 
 
 def test_a_crop_that_does_not_suit_the_method_is_a_user_error(tmp_path: Path) -> None:
+    nbr2nbr: Any = METHODS.get("nbr2nbr")
     with pytest.raises(UserError, match=r"Crop 36 does not suit tiny.*multiples of 8"):
         run(tmp_path, Tiny(), crop=36)
     with pytest.raises(UserError, match=r"Crop 32 does not suit nbr2nbr.*multiples of 64"):
-        run(tmp_path, METHODS.get("nbr2nbr")(), crop=32)  # type: ignore[arg-type]
+        run(tmp_path, nbr2nbr(), crop=32)
 
 
 # --- noise ---
@@ -848,9 +846,9 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def watched(name: str, steps: list[Batch]) -> LearnedMethod:
     """The method with one convolution for its network, unless it builds its own, noting the batches it is handed."""
-    plugin = METHODS.get(name)
+    plugin: Any = METHODS.get(name)
 
-    class Watched(plugin):  # type: ignore[misc,valid-type]
+    class Watched(plugin):  # type: ignore[misc]
         def build(self, channels: int) -> nn.Module:
             if plugin.build is not LearnedMethod.build:
                 module: nn.Module = super().build(channels)

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.core.files import CannotWrite
+from denoisebench.core.files import CannotWrite, write_bytes
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.networks import build_network
 from denoisebench.plugins.lookup import parse_method
@@ -299,7 +299,7 @@ def test_a_start_that_is_not_there_is_named(tmp_path: Path, command: Callable[..
 def test_a_stop_between_two_files_leaves_a_folder_that_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = module.write_bytes
+    original = write_bytes
     first = make(tmp_path)
     tensors = {name: value + 1 for name, value in read_tensors(first.path, first.sha256).items()}
     for stop in range(5):
@@ -393,9 +393,9 @@ CHECKPOINTS = [("unet_b2u", _b2u_names, 1_102_371), ("unet_nbr", _nbr_names, 1_2
 @pytest.mark.parametrize(("network", "names", "count"), CHECKPOINTS, ids=["b2u", "nbr2nbr"])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_released_checkpoints_are_imported(
-    tmp_path: Path, command: Callable[..., Any], network: str, names: object, count: int, prefix: str
+    tmp_path: Path, command: Callable[..., Any], network: str, names: Callable[[], Any], count: int, prefix: str
 ) -> None:
-    state = released(network, names())  # type: ignore[operator]
+    state = released(network, names())
     assert sum(tensor.numel() for tensor in state.values()) == count
     torch.save({prefix + name: value for name, value in state.items()}, tmp_path / "epoch_100.pth")
     ran = command(

@@ -11,7 +11,7 @@ import skimage.data
 import torch
 
 from denoisebench.core.errors import UserError
-from denoisebench.methods import wnnm  # type: ignore[import-untyped]
+from denoisebench.methods import wnnm
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage, UIntImage, to_uint8
@@ -32,14 +32,14 @@ def _one_thread() -> Iterator[None]:
 
 
 def camera(side: int = 64) -> UIntImage:
-    return np.asarray(skimage.data.camera()[100 : 100 + side, 200 : 200 + side, None])  # type: ignore[no-untyped-call]
+    return np.asarray(skimage.data.camera()[100 : 100 + side, 200 : 200 + side, None])
 
 
 def face(side: int = 48) -> UIntImage:
-    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side])  # type: ignore[no-untyped-call]
+    return np.asarray(skimage.data.astronaut()[60 : 60 + side, 170 : 170 + side])
 
 
-def denoised(text: str, noisy: FloatImage, family: str, level: float) -> FloatImage:
+def denoised(text: str, noisy: FloatImage, family: str, level: float | None) -> FloatImage:
     method = parse_method(text)
     assert isinstance(method, PlainMethod)
     known = NoiseInfo("wnnm", method.told(family), {Need.FAMILY: family, Need.LEVEL: level})

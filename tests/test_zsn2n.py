@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from denoisebench.core.errors import UserError
-from denoisebench.methods.zsn2n import build, diagonals, loss  # type: ignore[import-untyped]
+from denoisebench.methods.zsn2n import build, diagonals, loss
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import PerImageMethod
 
@@ -26,9 +26,9 @@ def test_the_fast_layers_have_the_gradient_of_the_plain_ones() -> None:
     gradients = []
     for plain in (True, False):
         network.zero_grad()
-        network.plain = plain  # type: ignore[assignment]
+        network.plain = plain
         value = loss(network, image)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         gradients.append([value.detach(), *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
     assert len(gradients[0]) == 7
     for expected, found in zip(*gradients, strict=True):

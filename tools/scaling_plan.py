@@ -14,6 +14,7 @@ from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.experiment.options import parse_noises
+from denoisebench.networks import placed
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod
 from denoisebench.protocol.noise import add_noise_batch, parse_noise
@@ -67,14 +68,14 @@ def _step(method: LearnedMethod) -> float:
     told = method.told("gauss")
     noisy = noisy.contiguous(memory_format=torch.channels_last)
     batch = Batch(noisy, _known(method, level), torch_generator_from("m"), method.name, told, values)
-    network = method.build(3).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = placed(method.build(3), "cpu").train()
     with FlopCounterMode(display=False) as counter:
         method.backward(network, batch, 0.9)
     return float(counter.get_total_flops())
 
 
 def _inference(method: LearnedMethod) -> float:
-    network = method.build(3).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = placed(method.build(3), "cpu").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         method.denoise(network, torch.rand(1, 3, SIDE, SIDE), _known(method, 0.1), torch_generator_from("m"))
     return float(counter.get_total_flops())
@@ -84,7 +85,7 @@ def _fit(method: PerImageMethod) -> float:
     image = torch.rand(1, 3, SIDE, SIDE)
     network = method.build(image).train()
     with FlopCounterMode(display=False) as counter:
-        method.loss(network, image, _known(method, 0.1), 0.5).backward()  # type: ignore[no-untyped-call]
+        method.loss(network, image, _known(method, 0.1), 0.5).backward()
     return float(counter.get_total_flops())
 
 

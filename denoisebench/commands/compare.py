@@ -13,13 +13,12 @@ from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.printing import document, message
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from denoisebench.results.store import Store, StoredCell
 
-    Printed = str | list[Table]
+    Printed = str | list[RenderableType]
 
-FORMATS = ("markdown", "latex", "csv")
 Results = Annotated[Path, typer.Argument(help="A results folder.", metavar="RESULTS")]
 Noise = Annotated[str | None, typer.Option("--noise", help="Only these noises, e.g. gauss25,poisson30.")]
 Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these test sets, by name.")]
@@ -36,8 +35,10 @@ def compare(
     noise: Noise = None,
     datasets: Datasets = None,
     form: Annotated[
-        str | None, typer.Option("--format", help="markdown, latex or csv; on a terminal a table if none is given.")
+        str | None,
+        typer.Option("--format", help="md, latex, csv, html or typst; what suits the terminal if none is given."),
     ] = None,
+    page: Annotated[str, typer.Option(help="LaTeX and Typst: page, column, wide or landscape.")] = "page",
 ) -> None:
     """Compare methods on the same noisy images: mean differences, 95 % intervals, images won, a corrected test."""
     names = list(methods or [])
@@ -46,7 +47,7 @@ def compare(
             raise UserError("Name two methods to compare, or a reference for all others: --reference b2u.")
         reference, *names = names
     store, cells = stored_cells(results, noise, datasets)
-    show(differences(cells, names, reference, form))
+    show(differences(cells, names, reference, form, page))
     for text in store.damaged:
         message(f"WARNING: {text}")
     if store.damaged:
@@ -86,7 +87,9 @@ def stored_cells(
     return store, cells
 
 
-def differences(cells: Sequence[StoredCell], names: Sequence[str], reference: str, form: str | None = None) -> Printed:
+def differences(
+    cells: Sequence[StoredCell], names: Sequence[str], reference: str, form: str | None = None, page: str = "page"
+) -> Printed:
     """Every named method minus the reference, ready to be printed.
 
     Parameters
@@ -94,21 +97,25 @@ def differences(cells: Sequence[StoredCell], names: Sequence[str], reference: st
     names, reference : Sequence[str] or str
         See `denoisebench.reports.statistics.against`.
     form : str | None
-        One of `FORMATS`, or None for what suits the output.
+        One of `denoisebench.reports.writers.FORMATS`, or None for what suits the output.
+    page : str
+        One of `denoisebench.reports.latex.PAGES`.
     """
-    from denoisebench.reports import grid, versus
+    from denoisebench.reports import versus, writers
+    from denoisebench.reports.latex import page_of
+    from denoisebench.reports.screen import Screen
     from denoisebench.reports.statistics import against, groups_of
 
-    if form not in (None, *FORMATS):
-        raise unknown("format", str(form), FORMATS)
+    form = None if form is None else writers.format_of(form)
+    page_of(page)
     groups = groups_of(cells)
     found = against(groups, names, reference)
     if form == "csv":
         return versus.csv_text(found)
     grids = versus.grids(found, groups)
     if form is None and sys.stdout.isatty():
-        return [grid.terminal(one) for one in grids]
-    return "\n".join(grid.latex(one) if form == "latex" else grid.markdown(one) for one in grids)
+        return [Screen(one) for one in grids]
+    return "\n".join(writers.write(one, form or "markdown", page) for one in grids)
 
 
 def show(printed: Printed) -> None:
@@ -118,4 +125,6 @@ def show(printed: Printed) -> None:
         return
     from rich.console import Console
 
-    Console().print(*printed, sep="\n")
+    console = Console(highlight=False)
+    for number, one in enumerate(printed):
+        console.print(*([""] if number else []), one, sep="\n")

@@ -58,6 +58,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     call.__name__, call.__doc__, call.__module__ = command.__name__, command.__doc__, command.__module__
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    # Types know neither that a function has a signature of its own nor that these classes are dataclasses.
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return call
 

@@ -75,7 +75,6 @@ def make_experiment(
     repeats = mistakes.read(1, options.parse_repeats, protocol.repeats)
     tile = mistakes.read(None, options.parse_tile, protocol.tile)
     start = None if training.start is None else mistakes.read(None, _start, training)
-    train_data = None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots)
     try:
         experiment = Experiment(
             methods=methods,
@@ -85,7 +84,7 @@ def make_experiment(
             image_budget=training.image_budget or training.budget,
             image_precision="float32" if training.precision == "auto" else training.precision,
             repeats=repeats,
-            train_data=train_data,
+            train_data=None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots),
             draws=protocol.noise_draws,
             seed=training.seed,
             trainings=training.trainings,

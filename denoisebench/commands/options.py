@@ -245,3 +245,56 @@ class OutputOptions(OptionGroup):
     out: Out = DEFAULT_OUT
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False
     literature: Literature = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableOptions(OptionGroup):
+    """How a table is printed."""
+
+    panel: ClassVar[str] = "Table"
+
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these: told, training, seconds, images, parameters, training-images, training-seconds, device, "
+            "and test sets or noises by name."
+        ),
+    ] = None
+    metric: Annotated[str, typer.Option(help="psnr, ssim or both.")] = "both"
+    label: Annotated[
+        list[str] | None, typer.Option(help="Printed name of a method: b2u=Ours, or 'b2u[stride=2]=Ours, fast'.")
+    ] = None
+    caption: Annotated[str, typer.Option(help="Title of the table.")] = ""
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="md, latex, csv, html or typst; what suits the terminal if none is given."),
+    ] = None
+    page: Annotated[
+        str,
+        typer.Option(help="LaTeX and Typst: page, column (of two), wide (table*: both of them) or landscape."),
+    ] = "page"
+    whole: Annotated[bool, typer.Option("--whole", help="A table of the paper with what was not measured, too.")] = (
+        False
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PageOptions(OptionGroup):
+    """One page of HTML."""
+
+    panel: ClassVar[str] = "One page"
+
+    html: Annotated[
+        bool, typer.Option("--html", help="Also make report.html: one page to sort, filter and look at, offline.")
+    ] = False
+    opened: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Images of each test set in it, denoised again; up to 3 within half a minute if not given."
+        ),
+    ] = None
+    datasets: Annotated[
+        str | None, typer.Option("--datasets", help="Folders of images of one's own that the run used, for --images.")
+    ] = None
+    weights: WeightFolders = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,14 @@ from denoisebench.core.printing import document, line, message
 from denoisebench.core.text import one_line
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from denoisebench.audit.measure import Audit
+    from denoisebench.commands.options import TableOptions
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
-    from denoisebench.results.store import Store
+    from denoisebench.reports.layout import Layout
+    from denoisebench.results.store import Store, StoredCell
 
 
 @contextmanager
@@ -55,38 +59,86 @@ def print_plan(experiment: Experiment, out: Path) -> None:
     document("\n" + "\n".join(map(one_line, notes)))
 
 
-def print_paper_table(asked: ExperimentFile, cells: list, notes: list[str], store: Store, literature: bool) -> None:  # type: ignore[type-arg]
+def layout_of(options: TableOptions) -> Layout:
+    """The layout that options of the command line describe.
+
+    Raises
+    ------
+    UserErrors
+        Each of them that is wrong.
+    """
+    from denoisebench.core.errors import Mistakes
+    from denoisebench.plugins.lookup import split_list
+    from denoisebench.reports.latex import page_of
+    from denoisebench.reports.layout import Layout, split_label
+    from denoisebench.reports.writers import format_of
+
+    mistakes = Mistakes()
+    layout = mistakes.read(
+        Layout(), Layout, None if options.columns is None else split_list(options.columns), options.metric,
+        dict(mistakes.read(("", ""), split_label, text) for text in options.label or []), options.caption,
+    )  # fmt: skip
+    mistakes.read(None, page_of, options.page)
+    if options.form is not None:
+        mistakes.read(None, format_of, options.form)
+    mistakes.check()
+    return layout
+
+
+def print_paper_table(
+    asked: ExperimentFile, cells: Sequence[StoredCell], notes: list[str], store: Store, literature: bool,
+    options: TableOptions,
+) -> None:  # fmt: skip
+    """Print a table of the paper beside what was measured, and write it into the folder."""
     from denoisebench.core.ownfiles import write_own
     from denoisebench.reports.paper import paper_table
 
     assert asked.paper is not None
+    layout = layout_of(options)
     table = paper_table.paper_table(asked.paper, asked.title, cells, notes, literature)
+    table = table if options.whole else paper_table.measured_part(table)
     stem = f"paper-table{table.number}"
-    forms = {"md": paper_table.markdown, "tex": paper_table.latex, "csv": paper_table.csv_text}
-    contents = {f"{stem}.{ending}": form(table).encode() for ending, form in forms.items()}
-    say_all(write_own(store.folder, contents))
+    forms = {"md": "markdown", "tex": "latex", "csv": "csv"}
+    contents = {
+        f"{stem}.{ending}": paper_table.text_of(table, form, layout, options.page).encode()
+        for ending, form in forms.items()
+    }
+    said = write_own(store.folder, contents)
+    if options.form is not None:
+        document(paper_table.text_of(table, options.form, layout, options.page), end="")
+        say_all(said)
+        return
+    say_all(said)
     if sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(paper_table.terminal(table))
+        show_on_terminal(paper_table.terminal(table, layout))
     else:
-        document(paper_table.markdown(table), end="")
+        document(paper_table.text_of(table, "markdown", layout), end="")
     line("")
     line(f"Also as {stem}.md, .tex and .csv in {store.folder}")
 
 
-def print_table(cells: list, notes: list[str]) -> None:  # type: ignore[type-arg]
+def print_table(
+    cells: Sequence[StoredCell], notes: list[str], options: TableOptions, methods: list[str] | None = None
+) -> None:
+    """Print the comparison table of some cells, or of those of some methods."""
     from denoisebench.reports import render
+    from denoisebench.reports.layout import chosen_cells
     from denoisebench.reports.table import build_table
 
-    table = build_table(cells, notes)
-    if sys.stdout.isatty():
-        from rich.console import Console
+    layout = layout_of(options)
+    table = build_table(chosen_cells(cells, layout), notes, methods)
+    if options.form is not None or not sys.stdout.isatty():
+        document(render.text_of(table, options.form or "markdown", layout, options.page), end="")
+        return
+    other = render.terminal_beside(table, layout)
+    show_on_terminal(render.terminal(table, layout), *(["", other] if other else []))
 
-        console, other = Console(), render.terminal_beside(table)
-        console.print(render.terminal(table), *([other] if other else []))
-    else:
-        document(render.markdown(table), end="")
+
+def show_on_terminal(*found: RenderableType) -> None:
+    """Print what rich draws."""
+    from rich.console import Console
+
+    Console(highlight=False).print(*found, sep="\n")
 
 
 def print_ledgers(found: Audit, paper: bool) -> None:

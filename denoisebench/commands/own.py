@@ -1,4 +1,4 @@
-"""Images of the user's own, without a clean copy: ``denoisebench denoise``."""
+"""Images of the user's own, without a clean copy: ``denoisebench denoise`` and ``diagnose``."""
 
 # Annotations are evaluated here as they are read, as in `options`.
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from denoisebench.commands.making import load_plugins, make_device
 from denoisebench.commands.options import Device, PluginOptions, WeightFolders
 from denoisebench.commands.output import resumable, say_all
 from denoisebench.core import limits
-from denoisebench.core.errors import Mistakes, unknown
+from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.printing import line, message
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ class DenoisingOptions(OptionGroup):
         float | None,
         typer.Option(help="Standard deviation of the noise, in the values of the files; estimated if not given."),
     ] = None
+    noise: Annotated[
+        str,
+        typer.Option(
+            "--noise",
+            help="gauss: of one level; camera: growing with the signal, made one level before; auto: what is found.",
+        ),
+    ] = "auto"
     network: Annotated[
         str | None, typer.Option(help="Trained network by its name in 'weights list'; the one that fits if none.")
     ] = None
@@ -122,6 +129,40 @@ def denoise(
     _show(outcome, results.out)
 
 
+@grouped
+def diagnose(images: Images, reading: ReadingOptions) -> None:
+    """Say what kind of noise your images have, and which methods can remove it; nothing is written."""
+    from denoisebench.own.diagnose import diagnose as diagnose_one
+    from denoisebench.own.reading import find_files, read_stack
+    from denoisebench.own.scale import finite
+    from denoisebench.own.stack import layout_of
+
+    mistakes = Mistakes()
+    if reading.channels not in CHANNELS:
+        mistakes.note(unknown("value of --channels", reading.channels, CHANNELS))
+    found = mistakes.read(None, find_files, images)
+    mistakes.check()
+    assert found is not None
+    problems = []
+    for number, (path, _) in enumerate(found.files):
+        try:
+            stack = finite(read_stack(path, reading.axes, reading.convert), reading.nan)[0]
+            told = diagnose_one(stack, layout_of(stack, reading.channels))  # type: ignore[arg-type]
+        except UserError as error:
+            problems.append((str(path), str(error)))
+            continue
+        shape = "x".join(map(str, stack.data.shape))
+        if number:
+            line("")
+        line(f"{path}: {stack.axes} {shape} {stack.data.dtype}")
+        for text in (*told.facts, *(f"-> {text}" for text in told.advice)):
+            line(f"  {text}")
+    for source, reason in problems:
+        message(f"Not diagnosed: {reason if source in reason else f'{source}: {reason}'}")
+    if problems:
+        raise typer.Exit(1 if len(problems) < len(found.files) else 2)
+
+
 def _request(
     reading: ReadingOptions, denoising: DenoisingOptions, results: ResultOptions, mistakes: Mistakes
 ) -> "Request | None":
@@ -137,7 +178,8 @@ def _request(
     folders = mistakes.read([], weights_folders, denoising.weights or [])
     limit = denoising.time_limit
     values: dict[str, Any] = {
-        "sigma": denoising.sigma, "range": reading.range, "axes": reading.axes, "channels": reading.channels,
+        "sigma": denoising.sigma, "noise": denoising.noise, "range": reading.range, "axes": reading.axes,
+        "channels": reading.channels,
         "nan": reading.nan, "convert": reading.convert, "overwrite": results.overwrite, "network": denoising.network,
         "image_budget": denoising.image_budget, "seed": denoising.seed,
         "device": make_device(denoising.device, mistakes), "tile": mistakes.read(None, parse_tile, denoising.tile),
@@ -151,7 +193,8 @@ def _show(outcome: "Outcome", out: Path) -> None:
     from denoisebench.own.record import FILE
 
     for entry in outcome.done:
-        sigma = f", sigma {entry.sigma} ({entry.sigma_source})" if entry.sigma else ""
+        word = "" if entry.sigma_source == "fitted" else "sigma "
+        sigma = f", {word}{entry.sigma} ({entry.sigma_source})" if entry.sigma else ""
         notes = f"; {entry.notes}" if entry.notes else ""
         line(f"{entry.output}: {entry.shape} {entry.dtype}{sigma}, {entry.seconds:.1f} s{notes}")
     if outcome.present:

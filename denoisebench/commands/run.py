@@ -17,15 +17,17 @@ from denoisebench.commands.options import (
     RunSelection,
     RunTraining,
     SourceOptions,
+    TableOptions,
 )
-from denoisebench.commands.output import print_paper_table, print_plan, print_table, resumable, say_all
-from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.commands.output import layout_of, print_paper_table, print_plan, print_table, resumable, say_all
+from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.printing import line, message
 
 if TYPE_CHECKING:
     from denoisebench.execution.runner import Outcome
     from denoisebench.experiment.cells import Experiment
     from denoisebench.experiment.file import ExperimentFile
+    from denoisebench.reports.layout import Layout
     from denoisebench.results.store import Store
 
 #: The groups of options of `run`.
@@ -73,6 +75,7 @@ def run(
     execution: LimitedExecution,
     sources: SourceOptions,
     output: OutputOptions,
+    table: TableOptions,
     config: ConfigFile = None,
 ) -> None:
     """Run methods on test sets with synthetic or real noise and print a table.
@@ -80,7 +83,7 @@ def run(
     Learned methods use trained networks that fit; any option of training makes them train anew.
     """
     asked = None if config is None else experiment_file(config)
-    measure(selection, protocol, training, execution, sources, output, asked)
+    measure(selection, protocol, training, execution, sources, output, table, asked)
 
 
 def measure(
@@ -90,6 +93,7 @@ def measure(
     execution: LimitedExecution,
     sources: SourceOptions,
     output: OutputOptions,
+    table: TableOptions,
     asked: ExperimentFile | None,
 ) -> None:
     """Run an experiment and print its table, beside the published one if ``asked`` names one."""
@@ -104,9 +108,11 @@ def measure(
     published = asked is not None and asked.paper is not None
     if output.literature and not published:
         mistakes.note(UserError("--literature goes with a table of the paper: denoisebench table N --literature."))
+    layout = mistakes.read(None, layout_of, table)
     device = make_device(execution.device, mistakes)
     where = None if output.plan else make_executor(execution, device, mistakes)
     experiment = make_experiment(selection, training, sources.data_root, device, mistakes, protocol, shipped=True)
+    _check_names(layout, experiment)
     if output.plan:
         print_plan(experiment, output.out)
         return
@@ -116,11 +122,32 @@ def measure(
     store = Store(output.out)
     with resumable(f"What was computed is in {output.out}"):
         outcome = run_cells(experiment, store, for_stderr(), where)
-    _show(outcome, absent, store, asked, output)
+    _show(outcome, absent, store, asked, output, table)
+
+
+def _check_names(layout: Layout | None, experiment: Experiment) -> None:
+    """Refuse columns and labels that the table will not have, before anything is computed."""
+    from denoisebench.reports.layout import INFO
+
+    columns = [*INFO, *(noise.id for noise in experiment.noises), *(found.name for found in experiment.datasets)]
+    methods = ["identity", *(text for method in experiment.methods for text in (method.text, method.name))]
+    mistakes = Mistakes()
+    for name in (layout.columns if layout else None) or ():
+        if name not in columns:
+            mistakes.note(unknown("column of this table", name, columns))
+    for name in layout.labels if layout else ():
+        if name not in methods:
+            mistakes.note(unknown("method of this table", name, methods))
+    mistakes.check()
 
 
 def _show(
-    outcome: Outcome, absent: list[str], store: Store, asked: ExperimentFile | None, output: OutputOptions
+    outcome: Outcome,
+    absent: list[str],
+    store: Store,
+    asked: ExperimentFile | None,
+    output: OutputOptions,
+    table: TableOptions,
 ) -> None:
     """Write and print what a run found; exit code 1 if something of it failed."""
     from denoisebench.reports.files import outdated, write_reports
@@ -130,11 +157,12 @@ def _show(
             say_all(write_reports(store)[1])
         notes = absent + outcome.notes
         if asked is None or asked.paper is None:
-            print_table(outcome.cells, notes)
-            line("")
-            line(f"Scores, table.md and table.tex: {output.out}")
+            print_table(outcome.cells, notes, table)
+            if table.form is None:
+                line("")
+                line(f"Scores, table.md and table.tex: {output.out}")
         else:
-            print_paper_table(asked, outcome.cells, notes, store, output.literature)
+            print_paper_table(asked, outcome.cells, notes, store, output.literature, table)
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             message(f"{title}: {reason}")

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from denoisebench.commands.compare import differences, show
 from denoisebench.commands.grouping import grouped
+from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import (
     LimitedExecution,
     Literature,
     OutputOptions,
+    PageOptions,
     ProtocolOptions,
     RunSelection,
     RunTraining,
     SourceOptions,
+    TableOptions,
 )
-from denoisebench.commands.output import print_paper_table, print_table, say_all
+from denoisebench.commands.output import layout_of, print_paper_table, print_table, say_all, show_on_terminal
 from denoisebench.commands.run import experiment_file, measure, read_config
-from denoisebench.core.errors import UserError
-from denoisebench.core.printing import document, line
+from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.core.printing import document, line, message
+
+if TYPE_CHECKING:
+    from denoisebench.results.store import Store, StoredCell
+
+OnlyMethods = Annotated[str | None, typer.Option("--methods", help="Only these methods, in this order.")]
 
 
 def read_table(context: typer.Context, value: str) -> str:
@@ -41,6 +50,7 @@ def table(
     execution: LimitedExecution,
     sources: SourceOptions,
     output: OutputOptions,
+    shown: TableOptions,
 ) -> None:
     """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
 
@@ -49,21 +59,36 @@ def table(
     """
     from denoisebench.experiment.file import table_file
 
-    measure(selection, protocol, training, execution, sources, output, experiment_file(table_file(which)))
+    measure(selection, protocol, training, execution, sources, output, shown, experiment_file(table_file(which)))
 
 
+@grouped
 def paper(
     which: Annotated[str, typer.Argument(help="1 to 8.", metavar="N")],
-    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+    shown: TableOptions,
+    methods: OnlyMethods = None,
 ) -> None:
     """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
-    from denoisebench.reports.paper.printed import printed_table, text_of
+    from denoisebench.plugins.lookup import split_list
+    from denoisebench.reports.paper.printed import only, printed_table, terminal, text_of
 
-    document(text_of(printed_table(which), form), end="")
+    layout = layout_of(shown)
+    found = printed_table(which)
+    if methods:
+        found = only(found, split_list(methods))
+    if shown.form is None and sys.stdout.isatty():
+        show_on_terminal(terminal(found, layout))
+    else:
+        document(text_of(found, shown.form or "markdown", layout, shown.page), end="")
 
 
+@grouped
 def report(
     folder: Annotated[Path, typer.Argument(help="A results folder.")],
+    shown: TableOptions,
+    page: PageOptions,
+    sources: SourceOptions,
+    methods: OnlyMethods = None,
     published: Annotated[
         str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
     ] = None,
@@ -74,26 +99,80 @@ def report(
 ) -> None:
     """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
     from denoisebench.experiment.file import table_file
+    from denoisebench.plugins.lookup import split_list
     from denoisebench.reports.files import flaws, write_reports
     from denoisebench.results.store import Store
 
+    layout_of(shown)
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
+    asked_of_page = {
+        "--open": page.opened,
+        "--images": page.images is not None,
+        "--datasets": page.datasets is not None,
+    }
+    for name, given in asked_of_page.items():
+        if given and not page.html:
+            raise UserError(f"{name} is about the page that --html makes: give --html as well.")
     asked = experiment_file(table_file(published)) if published else None
     store = Store(folder, create=False)
     cells = store.all()
+    if page.html and not cells:
+        _page(store, cells, versus, page, sources)
+        raise typer.Exit(1 if store.damaged else 0)
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     cells.sort(key=lambda cell: str(cell.about["written"]))
-    printed = differences(cells, [], versus) if versus else ""
+    names = split_list(methods) if methods else None
+    printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus else ""
     say_all(write_reports(store)[1])
     notes = flaws(store)
     if asked is None:
-        print_table(cells, notes)
+        print_table(cells, notes, shown, names)
     else:
-        print_paper_table(asked, cells, notes, store, literature)
+        chosen = _only(cells, names)
+        print_paper_table(asked, chosen, notes, store, literature, shown)
     if printed:
         line("")
         show(printed)
+    if page.html:
+        line("")
+        _page(store, cells, versus, page, sources)
     if store.damaged:
         raise typer.Exit(1)
+
+
+def _only(cells: list[StoredCell], names: list[str] | None) -> list[StoredCell]:
+    """The cells of the methods that are asked for."""
+    from denoisebench.results.summary import line_of, lines_named
+
+    if names is None:
+        return cells
+    lines = list(dict.fromkeys(line_of(cell) for cell in cells))
+    wanted = {line for name in names for line in lines_named(lines, name)}
+    return [cell for cell in cells if line_of(cell) in wanted]
+
+
+def _page(
+    store: Store, cells: list[StoredCell], versus: str | None, options: PageOptions, sources: SourceOptions
+) -> None:
+    """Write the page of a results folder, say where it is, and show it if asked to."""
+    from denoisebench.core.memory import keep_freed_memory
+    from denoisebench.reports.page.build import NAME, write_page
+    from denoisebench.reports.page.pictures import make_albums
+    from denoisebench.reports.statistics import groups_of
+
+    keep_freed_memory()
+    load_plugins(sources.plugin)
+    mistakes = Mistakes()
+    choice = make_filter(None, None, options.datasets, options.weights, None, sources.data_root, mistakes)
+    mistakes.check()
+    albums = None if options.images == 0 else make_albums(store.folder, groups_of(cells), choice, options.images)
+    say_all(write_page(store, cells, versus, albums))
+    path = (store.folder / NAME).resolve()
+    line(path)
+    if options.opened:
+        import webbrowser
+
+        if not webbrowser.open(path.as_uri()):
+            message(f"No browser was found; open {path} in one.")

@@ -21,7 +21,8 @@ def descendants(pid: int) -> list[psutil.Process]:
     import psutil
 
     try:
-        return psutil.Process(pid).children(recursive=True)  # type: ignore[no-any-return]
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+        return found
     except psutil.Error:
         return []
 

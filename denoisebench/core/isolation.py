@@ -98,7 +98,8 @@ class _State:
         if dict(os.environ) != self._environment:
             _set_environment(self._environment)
         if list(warnings.filters) != self._filters:
-            warnings.filters[:] = self._filters  # type: ignore[index]
+            filters: Any = warnings.filters
+            filters[:] = self._filters
             getattr(warnings, "_filters_mutated", lambda: None)()
         warnings.showwarning = self._showwarning
         sys.stdin, sys.stdout, sys.stderr = self._streams

@@ -106,7 +106,7 @@ class Terminal:
                 self._bars.stop()
                 self._bars = None
 
-    def _make(self) -> object:
+    def _make(self) -> Any:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
@@ -119,11 +119,11 @@ class Terminal:
 
 
 class _BarTask:
-    def __init__(self, bar: object, identifier: object) -> None:
+    def __init__(self, bar: Any, identifier: Any) -> None:
         self._bar, self._id = bar, identifier
 
     def update(self, fraction: float, text: str = "") -> None:
-        self._bar.update(self._id, completed=fraction, text=one_line(text))  # type: ignore[attr-defined]
+        self._bar.update(self._id, completed=fraction, text=one_line(text))
 
 
 class Bar:

@@ -22,13 +22,13 @@ def resumable_array(path: Path, shape: tuple[int, ...], kind: np.dtype[Any]) -> 
     """
     if path.is_file():
         try:
-            found = np.lib.format.open_memmap(path, mode="r+")  # type: ignore[no-untyped-call]
+            found = np.lib.format.open_memmap(path, mode="r+")
             if found.shape == shape and found.dtype == kind:
-                return found  # type: ignore[no-any-return]
+                return found
         except (ValueError, OSError):  # cut off while it was made
             pass
         path.unlink()
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)  # type: ignore[no-untyped-call]
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
     if kind.kind == "f":
         array[:] = np.nan
-    return array  # type: ignore[no-any-return]
+    return array

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, TypeAlias
 
@@ -90,7 +91,7 @@ def _status(kind: type[DataSet], roots: Sequence[Path]) -> Status:
             folder = dataset.folder
         dataset.verify()
         message, images = dataset.note, len(dataset.images)
-        if isinstance(dataset, FolderSet) and kind.shared:  # type: ignore[attr-defined]
+        if isinstance(dataset, FolderSet) and dataset.shared:
             others = dataset.others
         if images < expected:
             state = "partial"
@@ -436,10 +437,7 @@ _Member = tuple[str, bool, Callable[[], IO[bytes] | None]]
 @contextmanager
 def _tar_members(packed: Path, password: str) -> Iterator[Iterator[_Member]]:
     with tarfile.open(packed) as tar:
-        yield (
-            (member.name, member.isfile() or member.isdir(), lambda member=member: tar.extractfile(member))  # type: ignore[misc]
-            for member in tar
-        )
+        yield ((member.name, member.isfile() or member.isdir(), partial(tar.extractfile, member)) for member in tar)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ Real Fluorescence Microscopy Images, CVPR 2019, https://github.com/yinhaoz/denoi
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ class FMDDLeaveOneOut(FMDDTest):
     @cached_property
     def _sums(self) -> dict[str, AnyImage]:
         return {
-            image: sum(self.capture(image, index).astype(np.int64) for index in range(self.captures(image)))  # type: ignore[misc]
+            image: reduce(np.add, (self.capture(image, n).astype(np.int64) for n in range(self.captures(image))))
             for image in self.images
         }
 

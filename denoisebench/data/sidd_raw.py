@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -215,10 +215,10 @@ class RawScenes(RawSet):
         return len(self._scenes[image])
 
     def capture(self, image: str, index: int) -> AnyImage:
-        return self._mosaic(self._scenes[image][index][0])  # type: ignore[return-value]
+        return self._mosaic(self._scenes[image][index][0])
 
     def reference(self, image: str, index: int) -> AnyImage:
-        return self._mosaic(self._scenes[image][index][1])  # type: ignore[return-value]
+        return self._mosaic(self._scenes[image][index][1])
 
     def load(self, image: str) -> AnyImage:
         return self.reference(image, 0)
@@ -256,7 +256,7 @@ class RawScenes(RawSet):
             each[path] = hashlib.sha256(sample).hexdigest()
         return whole.hexdigest(), each
 
-    def _mosaic(self, path: Path) -> MatImage:
+    def _mosaic(self, path: Path) -> AnyImage:
         """A file that is what it was when it was hashed, and stays so while it is in use."""
         if hashlib.sha256(_sample(path)).hexdigest() != self._hashes[1][path]:
             raise changed(path)
@@ -266,7 +266,8 @@ class RawScenes(RawSet):
             if _times(path) != first:
                 raise changed(path)
 
-        return MatImage(path, "x", unchanged)
+        # It stands for an array: it is sliced, and has a shape and a type.
+        return cast("AnyImage", MatImage(path, "x", unchanged))
 
 
 def _sample(path: Path) -> bytes:

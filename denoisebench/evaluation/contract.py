@@ -192,7 +192,7 @@ def _fit_gradient(method: PerImageMethod, noise: Noise, channels: int) -> str | 
             torch.manual_seed(0)
             network = method.build(image).train()
             loss = method.loss(network, image, known, progress)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         problem = _flaw(network, loss)
         if problem:
             return f"{problem} at progress {progress}"
@@ -223,7 +223,7 @@ def _same_gradient(method: LearnedMethod) -> str | None:
         if overridden:
             method.backward(network, batch, 0.95)
         else:
-            method.loss(network, batch, 0.95)[0].backward()  # type: ignore[no-untyped-call]
+            method.loss(network, batch, 0.95)[0].backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
     for expected, found in zip(*gradients, strict=True):
         if expected is None or found is None:

@@ -123,12 +123,15 @@ class Denoised:
         Side of its tiles, 0 where there are none.
     seconds : float
         In the method and its network.
+    estimate : float or None
+        Level of the noise that the method estimated and used, if it noted one.
     """
 
     image: FloatImage
     steps: int
     tile: int
     seconds: float
+    estimate: float | None = None
 
 
 def evaluate(
@@ -167,7 +170,7 @@ def evaluate(
         if clock is not None:
             clock.method += done.seconds
             clock.metrics += time.perf_counter() - start
-        yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile)
+        yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile, done.estimate)
 
 
 def _noisy_images(
@@ -215,12 +218,12 @@ def denoise(route: Route, draw: Draw, place: Place) -> Denoised:
     """
     start = time.perf_counter()
     with limited(route.limit, (place.image, place.repeat)):
-        image, steps, tile = _denoise(route, draw, place)
-    return Denoised(image, steps, tile, time.perf_counter() - start)
+        done = _denoise(route, draw, place)
+    return replace(done, seconds=time.perf_counter() - start)
 
 
-def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, int]:
-    """The image, the steps of its fit and the side of its tiles."""
+def _denoise(route: Route, draw: Draw, place: Place) -> Denoised:
+    """The image and how it came about; its seconds are not counted here."""
     method = route.method
     height, width = draw.noisy.shape[:2]
     padded = draw.noisy
@@ -228,7 +231,8 @@ def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, i
         padded = pad(padded, method.info.multiple, route.padding == "square")
     padded.flags.writeable = False
     with isolated():
-        result, steps, used = _through_method(route, padded, draw.level, place)
+        done = _through_method(route, padded, draw.level, place)
+    result = done.image
     if result.shape != padded.shape:
         raise ContractError(f"method {method.name!r} returned shape {result.shape} for input {padded.shape}")
     if result.dtype.kind != "f":
@@ -239,10 +243,10 @@ def _denoise(route: Route, draw: Draw, place: Place) -> tuple[FloatImage, int, i
         finite = np.isfinite(result.astype(np.float32, copy=False)).all()
     if not finite:
         raise ContractError(f"method {method.name!r} returned values that are not finite")
-    return result, steps, used
+    return replace(done, image=result)
 
 
-def _through_method(route: Route, padded: FloatImage, level: float | None, place: Place) -> tuple[FloatImage, int, int]:
+def _through_method(route: Route, padded: FloatImage, level: float | None, place: Place) -> Denoised:
     """The padded image through the method's own code."""
     method, network, device = route.method, route.network, route.device
     known = known_of(method, route.noise, level)
@@ -261,7 +265,7 @@ def _through_method(route: Route, padded: FloatImage, level: float | None, place
         )  # fmt: skip
     else:
         raise ContractError(f"method {method.name!r} is neither a PlainMethod, a LearnedMethod nor a PerImageMethod")
-    return result, steps, used
+    return Denoised(result, steps, used, 0.0, known.noted)
 
 
 def _through_network(

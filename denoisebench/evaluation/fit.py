@@ -21,6 +21,7 @@ import numpy as np
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.interrupts import deferred_interrupts
 from denoisebench.core.lazy import torch
+from denoisebench.networks import placed
 from denoisebench.plugins.method import NoiseInfo, PerImageMethod, show_value
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
@@ -154,8 +155,7 @@ class _Fit:
         self._steps = recipe.budget.steps(1, 1)
         self._checkpoint = checkpoint
         self.done, self._seconds = 0, 0.0
-        network = method.build(image).to(image.device).train()
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = placed(method.build(image), image.device).train()
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=method.rate(1e-6))
         self._resume()
         self._saved = time.monotonic()
@@ -184,7 +184,7 @@ class _Fit:
         self._optimiser.zero_grad(set_to_none=True)
         with torch.autocast(self._image.device.type, torch.bfloat16, enabled=self._recipe.precision == "bfloat16"):
             loss = self._method.loss(self.network, self._image, self._known, after)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if not math.isfinite(loss.item()):
             raise TrainingFailed(f"{self._method.text} diverged: loss is not finite at step {self.done + 1}")
         self._optimiser.step()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.lazy import torch
@@ -104,7 +105,7 @@ def build_network(name: str, in_channels: int, out_channels: int) -> torch.nn.Mo
     _, place, settings = NETWORKS[name]
     module, _, kind = place.partition(".")
     network = getattr(importlib.import_module(f"denoisebench.networks.{module}"), kind)
-    return network(in_channels, out_channels, **settings)  # type: ignore[no-any-return]
+    return network(in_channels, out_channels, **settings)
 
 
 def _build_own(path: Path, name: str, in_channels: int, out_channels: int) -> torch.nn.Module:
@@ -117,6 +118,19 @@ def _build_own(path: Path, name: str, in_channels: int, out_channels: int) -> to
         raise UserError(
             f"Network {name} of {path} cannot be made from the numbers of input and output channels: {error}."
         ) from error
+
+
+def part(network: torch.nn.Module, name: str) -> Any:
+    """One network of a `torch.nn.ModuleDict`, for a method that builds several."""
+    return network.get_submodule(name)
+
+
+def placed(network: torch.nn.Module, device: str | torch.device) -> torch.nn.Module:
+    """The network on a device, its weights in channels_last order."""
+    # This order halves the time of a convolution on a CPU and feeds tensor cores on a GPU.
+    # PyTorch's types leave memory_format out for modules.
+    moved: torch.nn.Module = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def forward_at(

@@ -78,11 +78,13 @@ class Branch(nn.Module):
             x = F.relu_(layer(x))
         for block in self.blocks:
             x = block(x)
-        return self.leave(x)  # type: ignore[no-any-return]
+        return self.leave(x)
 
 
 class MaskedConv(nn.Conv2d):
     """A convolution that does not look at the pixel in the middle."""
+
+    mask: torch.Tensor
 
     def __init__(self, width: int, side: int) -> None:
         super().__init__(width, width, side, padding=side // 2)
@@ -92,7 +94,7 @@ class MaskedConv(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._conv_forward(x, self.weight * self.mask, self.bias)  # type: ignore[no-any-return,operator]
+        return self._conv_forward(x, self.weight * self.mask, self.bias)
 
 
 class Block(nn.Module):
@@ -109,7 +111,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide, narrow, none = (F.relu_(layer(x)) for layer in self.enter)
-        paths = [dilated_relu(self.dilated[0], wide), dilated_relu(self.dilated[1], narrow), none]  # type: ignore[arg-type]
+        paths = [dilated_relu(self.dilated[0], wide), dilated_relu(self.dilated[1], narrow), none]
         x = F.relu_(self.join(torch.cat(paths, dim=1))) + x
         for layer in self.leave:
             x = F.relu_(layer(x))

@@ -16,11 +16,12 @@ from torch.autograd import Function
 from denoisebench.networks import fast
 
 
-def dilated_relu(layer: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+def dilated_relu(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """``relu(layer(x))``, (N, C, H, W) to (N, O, H, W), for a square kernel with padding that keeps the size."""
+    assert isinstance(layer, nn.Conv2d)
     if not fast.suits(x, plain=False):
         return F.relu_(layer(x))
-    return _DilatedReLU.apply(x, layer.weight, layer.bias, layer.dilation[0])  # type: ignore[no-any-return,no-untyped-call]
+    return fast.applied(_DilatedReLU, x, *fast.weights(layer), layer.dilation[0])
 
 
 class _DilatedReLU(Function):
@@ -35,7 +36,7 @@ class _DilatedReLU(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, out = ctx.saved_tensors
         padding = weight.shape[-1] // 2 * ctx.dilation
         whole, inner = _frame(x, weight.shape[0], padding)

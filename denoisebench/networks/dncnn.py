@@ -40,18 +40,19 @@ class DnCNN(nn.Module):
         sizes = [in_channels, *[width] * (depth - 1), out_channels]
         self.layers = nn.ModuleList(nn.Conv2d(given, made, 3, padding=1) for given, made in itertools.pairwise(sizes))
         for layer in self.layers:
-            nn.init.kaiming_normal_(layer.weight)  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            weight, bias = fast.weights(layer)
+            nn.init.kaiming_normal_(weight)
+            nn.init.zeros_(bias)
         # A small first guess of the noise: the network starts as the identity, nearly.
-        self.layers[-1].weight.data.mul_(0.1)  # type: ignore[operator, union-attr]
+        fast.weights(self.layers[-1])[0].data.mul_(0.1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) to (N, O, H, W)."""
         out = x
         for layer in self.layers[:-1]:
             if fast.suits(out, self.plain):
-                out = fast.conv3x3(out, layer.weight, layer.bias, 0.0)  # type: ignore[arg-type]
+                out = fast.conv3x3(out, *fast.weights(layer), 0.0)
             else:
                 out = F.relu(layer(out), inplace=True)
         out = self.layers[-1](out)
-        return x - out if self.residual else out  # type: ignore[no-any-return]
+        return x - out if self.residual else out

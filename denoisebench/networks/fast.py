@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.autograd import Function
 
 # Below these sizes the calls cost more than they save.
@@ -29,9 +30,22 @@ def suits(x: torch.Tensor, plain: bool) -> bool:
     return x.shape[0] * x.shape[2] * x.shape[3] >= MIN_PIXELS and not torch.is_autocast_enabled("cpu")
 
 
+def weights(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kernel and bias of a convolution that has both; a `torch.nn.ModuleList` does not tell what its layers are."""
+    kernel, bias = layer.weight, layer.bias
+    assert isinstance(kernel, torch.Tensor)
+    assert isinstance(bias, torch.Tensor)
+    return kernel, bias
+
+
+def applied(function: type[Function], *arguments: Any) -> torch.Tensor:
+    """``function.apply(*arguments)``, which PyTorch leaves without types."""
+    return function.apply(*arguments)
+
+
 def conv3x3(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, slope: float) -> torch.Tensor:
     """``leaky_relu(conv2d(x, weight, bias, padding=1), slope)``."""
-    return _Conv3x3.apply(x, weight, bias, slope)  # type: ignore[no-any-return,no-untyped-call]
+    return applied(_Conv3x3, x, weight, bias, slope)
 
 
 def up_conv3x3(
@@ -48,7 +62,7 @@ def up_conv3x3(
     weight : torch.Tensor
         (O, L + S, 3, 3).
     """
-    return _UpConv3x3.apply(low, skip, weight, bias, slope)  # type: ignore[no-any-return,no-untyped-call]
+    return applied(_UpConv3x3, low, skip, weight, bias, slope)
 
 
 def conv3x3_at(
@@ -73,7 +87,7 @@ def conv3x3_at(
     torch.Tensor
         (K N, O, H / stride, W / stride).
     """
-    return _Conv3x3At.apply(x, weight, bias, slope, tuple(offsets), stride)  # type: ignore[no-any-return,no-untyped-call]
+    return applied(_Conv3x3At, x, weight, bias, slope, tuple(offsets), stride)
 
 
 class _Conv3x3(Function):
@@ -86,7 +100,7 @@ class _Conv3x3(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, out = ctx.saved_tensors
         padded = _through_activation(grad, out, ctx.slope)
         grad_x = _data_gradient(padded, weight) if ctx.needs_input_grad[0] else None
@@ -111,7 +125,7 @@ class _UpConv3x3(Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         low, skip, weight, out, folded = ctx.saved_tensors
         channels, split = weight.shape[0], low.shape[1]
         count, _, height, width = low.shape
@@ -151,7 +165,7 @@ class _Conv3x3At(Function):
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         windows, kernel, out = ctx.saved_tensors
         total, rows, columns, _, channels = windows.shape
         stride, outputs = ctx.stride, len(kernel)
@@ -187,7 +201,7 @@ def _kernel_gradient(x: torch.Tensor, padded: torch.Tensor) -> torch.Tensor:
     if count * height * width < MIN_PIXELS or channels < _MIN_CHANNELS:
         grad = padded[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
         kernel = x.new_empty(outputs, channels, 3, 3)
-        return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
+        return torch.ops.aten.convolution_backward(
             grad, x, kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False]
         )[1]
     flat_x, flat_grad = _padded(x).view(-1, channels), padded.view(-1, outputs)

@@ -52,7 +52,7 @@ class Hourglass(nn.Module):
     def _block(self, name: str, level: int, x: torch.Tensor) -> torch.Tensor:
         layer: nn.Conv2d = getattr(self, name)[level]
         out = layer(x) if layer.kernel_size == (1, 1) else mirrored.conv3x3(layer, x, mode="reflect")
-        norm: nn.Module = self.norms[name][level]  # type: ignore[index]
+        norm = self.norms.get_submodule(f"{name}.{level}")
         return F.leaky_relu(norm(out), SLOPE, inplace=True)
 
 

@@ -34,5 +34,4 @@ class ResNet(nn.Module):
         return torch.sigmoid(mirrored.conv3x3(self.last, out))
 
     def _normed(self, number: int, x: torch.Tensor) -> torch.Tensor:
-        layer: nn.Conv2d = self.layers[number]  # type: ignore[assignment]
-        return self.norms[number](mirrored.conv3x3(layer, x))  # type: ignore[no-any-return]
+        return self.norms[number](mirrored.conv3x3(self.layers[number], x))

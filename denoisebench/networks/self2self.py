@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from denoisebench.networks import mirrored
+from denoisebench.networks import fast, mirrored
 
 LEVELS, SLOPE, START = 5, 0.1, 0.01
 
@@ -55,10 +55,11 @@ class Self2SelfNet(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=1.0 if layer is self.last else SLOPE)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(fast.weights(layer)[1])
         with torch.no_grad():
             for layer in (*self.decoder_a, *self.decoder_b, self.last):
-                layer.weight.mul_((1 - dropout) ** 0.5 * (START if layer is self.last else 1.0))  # type: ignore[operator,union-attr]
+                scale = START if layer is self.last else 1.0
+                fast.weights(layer)[0].mul_((1 - dropout) ** 0.5 * scale)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) and its mask of kept values, of the same shape, to (N, C, H, W) within 0..1."""
@@ -72,8 +73,8 @@ class Self2SelfNet(nn.Module):
         out, _ = self._partial(LEVELS + 1, out, held)
         for level in range(LEVELS):
             out = torch.cat([F.interpolate(out, scale_factor=2.0), skips[LEVELS - 1 - level]], dim=1)
-            out = mirrored.conv3x3(self.decoder_a[level], self._drop(out), SLOPE)  # type: ignore[arg-type]
-            out = mirrored.conv3x3(self.decoder_b[level], self._drop(out), SLOPE)  # type: ignore[arg-type]
+            out = mirrored.conv3x3(self.decoder_a[level], self._drop(out), SLOPE)
+            out = mirrored.conv3x3(self.decoder_b[level], self._drop(out), SLOPE)
         return torch.sigmoid(mirrored.conv3x3(self.last, self._drop(out)))
 
     def _drop(self, x: torch.Tensor) -> torch.Tensor:
@@ -81,14 +82,14 @@ class Self2SelfNet(nn.Module):
 
     def _partial(self, level: int, x: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features and the mask (N, 1, H, W) of where they are known; x is zero where the mask is."""
-        layer: nn.Conv2d = self.encoder[level]  # type: ignore[assignment]
+        layer = self.encoder[level]
         # From the second layer on all channels share one mask, mostly without holes.
         if mask.shape[1] == 1 and level and bool(mask.all()):
             return mirrored.conv3x3(layer, x, SLOPE), mask
         window = F.pad(mask.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         share = F.avg_pool2d(window, 3, stride=1)
         known = (share > 0).to(x.dtype)
-        raw = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), layer.weight)
-        assert layer.bias is not None
-        out = (raw / share.clamp(min=1e-6) + layer.bias.view(1, -1, 1, 1)) * known
+        weight, bias = fast.weights(layer)
+        raw = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight)
+        out = (raw / share.clamp(min=1e-6) + bias.view(1, -1, 1, 1)) * known
         return F.leaky_relu(out, SLOPE), known

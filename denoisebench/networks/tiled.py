@@ -47,10 +47,13 @@ def in_tiles(network: nn.Module, side: int) -> nn.Module:
 class Tiled(nn.Module):
     """A network in tiles; what it is asked for beyond its outputs, the network itself answers."""
 
+    network: Any
+    halo: int
+
     def __init__(self, network: nn.Module, side: int) -> None:
         super().__init__()
         self.network, self.side = network, side
-        self.halo = -(-int(network.reach) // GRID) * GRID  # type: ignore[arg-type]
+        self.halo = -(-int(self.network.reach) // GRID) * GRID
         self.train(network.training)
 
     def __getattr__(self, name: str) -> Any:
@@ -65,7 +68,7 @@ class Tiled(nn.Module):
 
     def with_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Output and features, of a network that has them."""
-        return self._joined(x, self.network.with_features, 1)  # type: ignore[arg-type]
+        return self._joined(x, self.network.with_features, 1)
 
     def forward_at(self, x: torch.Tensor, offsets: Sequence[tuple[int, int]], stride: int) -> list[torch.Tensor]:
         """See `denoisebench.networks.forward_at`; the grid of tiles is a multiple of every stride."""

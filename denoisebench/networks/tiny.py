@@ -30,7 +30,7 @@ class TinyNet(nn.Module):
         """One pass."""
         for layer in self.wide:
             if fast.suits(x, self.plain):
-                x = fast.conv3x3(x, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
+                x = fast.conv3x3(x, *fast.weights(layer), self.slope)
             else:
                 x = F.leaky_relu(layer(x), self.slope, inplace=True)
-        return self.last(x)  # type: ignore[no-any-return]
+        return self.last(x)

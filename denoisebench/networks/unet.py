@@ -81,7 +81,7 @@ class UNet(nn.Module):
     def _initialise(self, init: str) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(fast.weights(module)[1])
                 if init == "small":
                     nn.init.kaiming_normal_(module.weight, a=0.0)
                     module.weight.data.mul_(0.1)
@@ -100,16 +100,15 @@ class UNet(nn.Module):
         The last 3x3 convolution and the 1x1 layers, a third of all multiply-adds, are computed at the kept
         pixels only: as a convolution of that stride on a view that starts at the offset.
         """
-        last3: nn.Conv2d = self.decoder_b[-1]  # type: ignore[assignment]
+        weight, bias = fast.weights(self.decoder_b[-1])
         features = self._features(x)
         if fast.suits(x, self.plain):
-            weight, bias = last3.weight, last3.bias
-            pixels = fast.conv3x3_at(features, weight, bias, self.slope, offsets, stride)  # type: ignore[arg-type]
+            pixels = fast.conv3x3_at(features, weight, bias, self.slope, offsets, stride)
             return list(self._finish(pixels).chunk(len(offsets)))
         kept = []
         for copy, (row, column) in zip(features.chunk(len(offsets)), offsets, strict=True):
             window = F.pad(copy, (1, 1, 1, 1))[:, :, row:, column:]
-            kept.append(F.conv2d(window, last3.weight, last3.bias, stride=stride))
+            kept.append(F.conv2d(window, weight, bias, stride=stride))
         height, width = x.shape[-2] // stride, x.shape[-1] // stride
         # Beyond the last cell the shifted view can still hold one more window; drop it.
         pixels = torch.cat([k[:, :, :height, :width] for k in kept])
@@ -133,19 +132,19 @@ class UNet(nn.Module):
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
         if fast.suits(x, self.plain):
-            return fast.conv3x3(x, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
+            return fast.conv3x3(x, *fast.weights(layer), self.slope)
         return self._act(layer(x))
 
     def _up_conv(self, level: int, low: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         layer = self.decoder_a[level]
         if fast.suits(low, self.plain) and isinstance(self.up[level], nn.Upsample):
-            return fast.up_conv3x3(low, skip, layer.weight, layer.bias, self.slope)  # type: ignore[arg-type]
+            return fast.up_conv3x3(low, skip, *fast.weights(layer), self.slope)
         return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
 
     def _finish(self, features: torch.Tensor) -> torch.Tensor:
         for layer in self.head:
             features = self._act(layer(features))
-        return self.last(features)  # type: ignore[no-any-return]
+        return self.last(features)
 
     def _act(self, x: torch.Tensor) -> torch.Tensor:
         # In place: every input is a fresh convolution output, and memory traffic is what limits large images.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def read_array(path: Path, axes: str | None) -> Stack:
     def write(target: Path, result: Array) -> None:
         with target.open("wb") as stream:
             if key:
-                np.savez_compressed(stream, **{key: result})  # type: ignore[arg-type]
+                named: dict[str, Any] = {key: result}
+                np.savez_compressed(stream, **named)
             else:
                 np.save(stream, result)
 

@@ -21,22 +21,22 @@ from denoisebench.core.text import readable
 from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
+from denoisebench.own.model import MODELS, Camera, camera_of
 from denoisebench.own.network import Choice, choose
-from denoisebench.own.reading import not_finite, read_stack
+from denoisebench.own.reading import read_stack
 from denoisebench.own.record import Entry, add_entry, is_done
-from denoisebench.own.scale import Scale, filled, parse_range, scale_of
+from denoisebench.own.scale import NAN, Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Array, Channels, Layout, Stack, layout_of
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import REAL, Draw, Noise
-from denoisebench.toolbox.estimation import estimate_sigma
+from denoisebench.toolbox.estimation import estimate_level
 from denoisebench.training.weights import Shelf
 
 # Networks get larger images in tiles of this side: less memory, the same result.
 _TILE = 1024
 # Planes of a stack whose noise is estimated; it is one microscope.
 _ESTIMATED = 5
-NAN = ("refuse", "interpolate", "keep")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,8 @@ class Request:
         Trained networks.
     sigma : float or None
         Standard deviation of the noise in the values of the files; None to estimate it in each.
+    noise : str
+        One of `denoisebench.own.model.MODELS`; 'auto' is 'camera' where noise clearly grows with the signal.
     range : str
         See `denoisebench.own.scale.parse_range`.
     axes : str or None
@@ -60,7 +62,7 @@ class Request:
     channels : str
         'auto', 'together' or 'apart', see `denoisebench.own.stack.layout_of`.
     nan : str
-        One of `NAN`: what happens to values that are NaN or infinite.
+        See `denoisebench.own.scale.finite`: what happens to values that are NaN or infinite.
     convert, overwrite : bool
         Whether colours may be converted, and results replaced that are there.
     network : str or None
@@ -81,6 +83,7 @@ class Request:
     out: Path
     shelf: Shelf
     sigma: float | None = None
+    noise: str = "auto"
     range: str = "auto"
     axes: str | None = None
     channels: Channels = "auto"
@@ -101,6 +104,7 @@ class Request:
             {
                 "source": source_sha256, "output": output, "method": method.name, "settings": method.settings(),
                 "code": [PROTOCOL_VERSION, plugin_digest(kind), __version__], "sigma": self.sigma, "range": self.range,
+                "noise": self.noise,
                 "axes": self.axes, "channels": self.channels, "nan": self.nan, "convert": self.convert,
                 "network": self.network, "weights": [weights.sha256 for weights in self.shelf.all()],
                 "image_budget": self.image_budget, "seed": self.seed, "tile": self.tile, "device": self.device,
@@ -175,6 +179,10 @@ def check_range(request: Request) -> None:
     parse_range(request.range)
     if request.nan not in NAN:
         raise UserError(f"--nan {request.nan!r}: allowed are {', '.join(NAN)}.")
+    if request.noise not in MODELS:
+        raise UserError(f"--noise {request.noise!r}: allowed are {', '.join(MODELS)}.")
+    if request.sigma is not None and request.noise == "camera":
+        raise UserError("--sigma is of noise of one level, and --noise camera of noise that grows; drop one.")
     if request.sigma is not None and not 0 < request.sigma < float("inf"):
         raise UserError(f"--sigma {request.sigma:g}: the standard deviation of noise is above 0.")
 
@@ -216,7 +224,9 @@ class _Runner:
                 raise UserError(f"its result would replace it; give another folder to --out than {request.out}.")
             if not request.overwrite:
                 raise UserError(f"{path} is there already; give --overwrite to replace it, or another --out.")
-        clean, notes = self._prepared(stack)
+        clean, notes = finite(stack, request.nan)
+        if clean.data.min() == clean.data.max():
+            raise UserError(f"it is constant (every value is {clean.data.flat[0]:g}); there is nothing to denoise.")
         layout = layout_of(stack, request.channels)
         scale = scale_of(clean, parse_range(request.range))
         told = _told(request, clean, layout, scale)
@@ -233,34 +243,12 @@ class _Runner:
             output, str(source), "x".join(map(str, stack.data.shape)), stack.axes, str(stack.data.dtype),
             scale.black, scale.white, scale.source, request.method.text,
             "" if choice is None else choice.text, "" if choice is None else choice.weights.sha256,
-            "" if told.level is None else f"{told.level * (scale.white - scale.black):.6g}", told.source,
+            told.sigma(scale), told.source,
             len(layout.planes), steps, tile, round(seconds, 3), "; ".join([*stack.notes, *notes]), __version__,
             key, sha256, file_sha256(path),
         )  # fmt: skip
         outcome.said += [text for text in add_entry(request.out, entry) if text]
         outcome.done.append(entry)
-
-    def _prepared(self, stack: Stack) -> tuple[Stack, list[str]]:
-        """The file without values that are not finite, and without being constant."""
-        bad = not_finite(stack)
-        if bad and self._request.nan == "refuse":
-            raise UserError(
-                f"it holds {bad:,} values of {stack.data.size:,} that are NaN or infinite; give --nan interpolate to "
-                "have them filled from their neighbours, or --nan keep to have them back in the result."
-            )
-        notes = []
-        if bad:
-            data = np.array(stack.data)
-            layout = layout_of(stack, "auto")
-            for index in layout.planes:
-                plane = layout.view(data, index)
-                if not np.isfinite(plane).any():
-                    raise UserError(f"it has a plane without a finite value ({layout.name(index) or 'its only one'}).")
-                plane[...] = filled(plane)
-            stack, notes = replace(stack, data=data), [f"{bad} values not finite were interpolated"]
-        if stack.data.min() == stack.data.max():
-            raise UserError(f"it is constant (every value is {stack.data.flat[0]:g}); there is nothing to denoise.")
-        return stack, notes
 
     def _route(self, told: _Told, layout: Layout) -> tuple[Route, Choice | None]:
         """The way of every plane, and the network that it goes through."""
@@ -307,8 +295,11 @@ class _Runner:
                 part.update((number + fraction) / len(planes), f"{name} {text}".strip())
 
             noisy = scale.apply(layout.view(stack.data, index))
+            if told.camera is not None:
+                noisy = told.camera.forward(noisy)
             done = _denoised(route, noisy, told.level, choice, Place("", name, 0), report)
-            layout.view(result, index)[...] = scale.undo(done.image, stack.data.dtype)
+            image = done.image if told.camera is None else told.camera.inverse(done.image)
+            layout.view(result, index)[...] = scale.undo(image, stack.data.dtype)
             # Last, because it marks the plane as done.
             state[number] = done.seconds, done.steps, done.tile
             part.update((number + 1) / len(planes), name)
@@ -318,42 +309,52 @@ class _Runner:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the method is told of the noise of a file; the level on the 0..1 scale."""
+    """What the method is told of the noise of a file; the level on the scale of what it is given."""
 
     method: Method
     noise: Noise
     level: float | None
     source: str
+    camera: Camera | None = None
+
+    def sigma(self, scale: Scale) -> str:
+        """The level in the values of the file, in words; of a camera's noise its model."""
+        if self.camera is not None:
+            return self.camera.text
+        return "" if self.level is None else f"{self.level * (scale.white - scale.black):.6g}"
 
 
 def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told:
-    """Gaussian noise of the given or estimated level, or real noise for methods that are told no level."""
-    method = request.method.told_the_level()
-    level = None if request.sigma is None else request.sigma / (scale.white - scale.black)
-    guess = Noise("gauss", 255 * (level or 0.1), 255 * (level or 0.1))
-    family = guess if not method.unsuitable(guess, layout.channels) else REAL
-    wanted = isinstance(method, LearnedMethod) or Need.LEVEL in method.told(family.family)
-    source = "" if level is None else "given"
-    if level is None and wanted and not family.real:
-        level, source = _estimate(stack, layout, scale), "estimated"
-    noise = family if family.real or level is None else Noise("gauss", 255 * level, 255 * level)
-    if family.real:
-        # The level of noise that is taken as it is found in the image.
-        method, level, source = request.method, None, ""
-    reason = method.unsuitable(noise, layout.channels)
-    if reason:
-        raise UserError(f"method {method.text!r} cannot denoise it: it {reason}.")
-    return _Told(method, noise, level, source)
-
-
-def _estimate(stack: Stack, layout: Layout, scale: Scale) -> float:
-    """The median of the estimates of a few planes."""
+    """Gaussian noise of the given or estimated level, a camera's made so, or real noise for who is told no level."""
+    method, channels = request.method.told_the_level(), layout.channels
+    given = None if request.sigma is None else request.sigma / (scale.white - scale.black)
+    guess = _gauss(given or 0.1)
+    wanted = isinstance(method, LearnedMethod) or Need.LEVEL in method.told(guess.family)
+    if method.unsuitable(guess, channels) or not wanted:
+        # It takes the noise as it finds it in the image.
+        noise = guess if not method.unsuitable(guess, channels) and given else REAL
+        reason = request.method.unsuitable(noise, channels)
+        if reason:
+            raise UserError(f"method {method.text!r} cannot denoise it: it {reason}.")
+        return _Told(request.method, noise, given if noise is guess else None, "given" if noise is guess else "")
+    if given is not None:
+        return _Told(method, guess, given, "given")
     planes = layout.planes
     chosen = planes[:: max(1, len(planes) // _ESTIMATED)][:_ESTIMATED]
-    level = float(np.median([estimate_sigma(scale.apply(layout.view(stack.data, index))) for index in chosen]))
+    samples = [scale.apply(layout.view(stack.data, index)) for index in chosen]
+    camera = camera_of(samples, request.noise == "camera") if request.noise != "gauss" else None
+    if camera is not None:
+        return _Told(method, _gauss(camera.level), camera.level, "fitted", camera)
+    found = [estimate_level(sample) for sample in samples]
+    level = float(np.median([one.sigma for one in found]))
     if not level > 0:
         raise UserError("no noise was found in it; if there is some, give its standard deviation with --sigma.")
-    return level
+    source = "estimated" if all(one.settled for one in found) else "guessed"
+    return _Told(method, _gauss(level), level, source)
+
+
+def _gauss(level: float) -> Noise:
+    return Noise("gauss", 255 * level, 255 * level)
 
 
 def _denoised(
@@ -364,9 +365,10 @@ def _denoised(
     route = replace(route, fitting=fitting)
     if choice is None:
         return denoise(route, Draw(noisy, level), place)
-    seen = np.repeat(noisy, choice.repeat, axis=2) * np.float32(choice.factor)
+    factor, shift = np.float32(choice.factor), np.float32(choice.shift)
+    seen = np.repeat(noisy, choice.repeat, axis=2) * factor + shift
     done = denoise(route, Draw(seen, choice.level), place)
-    image = done.image / np.float32(choice.factor)
+    image = (done.image - shift) / factor
     return replace(done, image=image.mean(axis=2, keepdims=True) if choice.repeat > 1 else image)
 
 

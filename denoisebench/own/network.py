@@ -50,6 +50,11 @@ class Choice:
     repeat: int
 
     @property
+    def shift(self) -> float:
+        """What is added after multiplying: an image that is made darker goes to the middle of what networks saw."""
+        return max(0.0, (1 - self.factor) / 2)
+
+    @property
     def text(self) -> str:
         """How it is used, in words."""
         parts = [f"network {self.weights.path.stem}"]

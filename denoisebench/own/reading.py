@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.own.stack import Stack
@@ -70,13 +68,6 @@ def _reader(path: Path, suffix: str) -> Callable[[Path, str | None, bool], Stack
         return picture.read_picture
     mend = _OTHERS.get(suffix, f"allowed are {', '.join(SUFFIXES)}")
     raise UserError(f"{path} cannot be read: {mend}.")
-
-
-def not_finite(stack: Stack) -> int:
-    """How many values are NaN or infinite."""
-    if stack.data.dtype.kind != "f":
-        return 0
-    return int(stack.data.size - np.count_nonzero(np.isfinite(stack.data)))
 
 
 @dataclass(frozen=True)

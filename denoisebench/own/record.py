@@ -32,9 +32,10 @@ class Entry:
     method, network, network_sha256 : str
         What denoised it; '' for a method without a network.
     sigma : str
-        Standard deviation of the noise in the values of the file; '' where it was not asked for.
+        Standard deviation of the noise in the values of the file, or how its variance grows with the signal; '' where
+        the method takes the noise as it finds it.
     sigma_source : str
-        'given' or 'estimated'.
+        'given', 'estimated', 'fitted' (noise that grows), or 'guessed': an estimate that did not settle.
     planes, steps, tile : int
         Images in the file, steps of a fit to each, side of the tiles.
     seconds : float

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from denoisebench.core.errors import UserError
-from denoisebench.own.stack import Array, Stack
+from denoisebench.own.stack import Array, Stack, layout_of
 from denoisebench.protocol.images import FloatImage
 
 #: Percentiles that are black and white where nothing says which values are; what lies beyond is not cut off.
 LOW, HIGH = 0.1, 99.9
+#: What may happen to values that are NaN or infinite.
+NAN = ("refuse", "interpolate", "keep")
 _MOST = 4_000_000
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
@@ -90,7 +92,7 @@ def scale_of(stack: Stack, asked: tuple[float, float] | str) -> Scale:
     if asked == "type" or (asked == "auto" and kind == np.uint8):
         if kind.kind == "f":
             return Scale(0.0, 1.0, "type")
-        limits = np.iinfo(kind)  # type: ignore[type-var]
+        limits = np.iinfo(kind)
         return Scale(float(limits.min), float(limits.max), "8 bits" if asked == "auto" else "type")
     flat = stack.data.reshape(-1) if stack.data.flags.c_contiguous else np.ravel(stack.data)
     sample = np.asarray(flat[:: max(1, flat.size // _MOST)], dtype=np.float64)
@@ -103,6 +105,41 @@ def scale_of(stack: Stack, asked: tuple[float, float] | str) -> Scale:
     if black >= white:
         raise UserError(f"{stack.path} is constant (every value is {black:g}), so there is nothing to denoise.")
     return Scale(black, white, "percentiles")
+
+
+def finite(stack: Stack, nan: str) -> tuple[Stack, list[str]]:
+    """The file with values that are NaN or infinite filled in, and a note that says so.
+
+    Parameters
+    ----------
+    stack : Stack
+        The file.
+    nan : str
+        One of `NAN`; all but 'refuse' fill them.
+
+    Raises
+    ------
+    UserError
+        There are some, and they were not to be filled; or a plane has no other.
+    """
+    bad = 0
+    if stack.data.dtype.kind == "f":
+        bad = int(stack.data.size - np.count_nonzero(np.isfinite(stack.data)))
+    if not bad:
+        return stack, []
+    if nan == "refuse":
+        raise UserError(
+            f"it holds {bad:,} values of {stack.data.size:,} that are NaN or infinite; give --nan interpolate to "
+            "have them filled from their neighbours, or --nan keep to have them back in the result."
+        )
+    data = np.array(stack.data)
+    layout = layout_of(stack, "auto")
+    for index in layout.planes:
+        plane = layout.view(data, index)
+        if not np.isfinite(plane).any():
+            raise UserError(f"it has a plane without a finite value ({layout.name(index) or 'its only one'}).")
+        plane[...] = filled(plane)
+    return replace(stack, data=data), [f"{bad} values that were not finite were interpolated"]
 
 
 def filled(data: Array) -> Array:

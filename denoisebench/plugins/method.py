@@ -99,6 +99,13 @@ class DisclosedFacts:
 class NoiseInfo(DisclosedFacts):
     """What a method is told about the noise of the image or batch before it."""
 
+    #: The level that the method found by itself and noted, for the record; None if none was.
+    noted: float | None = None
+
+    def note(self, level: float) -> None:
+        """Record the level that a method estimated and used: it stands in the row of the image."""
+        self.noted = float(level)
+
     @property
     def family(self) -> str:
         """'gauss' or 'poisson'; 'real' for captures, of whose noise nobody knows the model."""
@@ -281,6 +288,17 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
+def _parse_one_of(where: str, text: str, kinds: Sequence[Any]) -> Any:
+    """The text as the first of some types that it fits; the error names all of them."""
+    reasons = []
+    for kind in kinds:
+        try:
+            return _parse(where, text, kind)
+        except UserError as error:
+            reasons.append(str(error).removeprefix(f"{where}: ").rstrip("."))
+    raise UserError(f"{where}: {', or '.join(reasons)}.")
+
+
 def _parse(where: str, text: str, kind: Any) -> Any:
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
@@ -290,7 +308,9 @@ def _parse(where: str, text: str, kind: Any) -> Any:
         raise UserError(f"{where}: allowed values are {', '.join(map(str, choices))}.")
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return None if text == "none" else _parse(where, text, options[0])
+        if text == "none" and len(options) < len(typing.get_args(kind)):
+            return None
+        return _parse_one_of(where, text, options)
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise UserError(f"{where}: allowed values are true and false.")
@@ -376,7 +396,7 @@ class LearnedMethod(Method):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Accumulate the gradient of `loss`; override where the same gradient can be had more cheaply."""
         loss, monitors = self.loss(network, batch, progress)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach(), monitors
 
     def denoise(

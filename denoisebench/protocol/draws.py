@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class LegacyDraws:
 
     def __init__(self, sets: Sequence[LegacySet]) -> None:
         self._sets = list(sets)
-        self._starts: dict[tuple[str, int, int], tuple[object, ...]] = {}
+        self._starts: dict[tuple[str, int, int], Any] = {}
         self._rng = np.random.RandomState(101)
         self._noise: str | None = None
         self._next = (0, 0, 0)
@@ -120,12 +120,12 @@ class LegacyDraws:
         self._noise, self._next = noise.id, start
         self._rng = np.random.RandomState(101)
         if begun:
-            self._rng.set_state(self._starts[(noise.id, *start[:2])])  # type: ignore[arg-type]
+            self._rng.set_state(self._starts[(noise.id, *start[:2])])
 
     def _step(self, clean: UIntImage, noise: Noise) -> Draw:
         index, repeat, position = self._next
         if position == 0:
-            self._starts[(noise.id, index, repeat)] = self._rng.get_state()  # type: ignore[assignment]
+            self._starts[(noise.id, index, repeat)] = self._rng.get_state()
         draw = _add_noise_legacy(clean, noise, self._rng)
         current = self._sets[index]
         if position + 1 < len(current.images):

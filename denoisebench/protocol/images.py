@@ -258,7 +258,8 @@ def to_channels(image: UIntImage, channels: int) -> UIntImage:
         return image
     if channels == 1:
         luma = image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-        return np.floor(luma + 0.5).astype(np.uint8)[:, :, None]  # type: ignore[no-any-return]
+        gray: UIntImage = np.floor(luma + 0.5).astype(np.uint8)[:, :, None]
+        return gray
     return np.repeat(image, channels, axis=2)
 
 

@@ -48,7 +48,8 @@ class Protocol:
 class Row:
     """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps.
 
-    ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once.
+    ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once; ``estimate`` is the
+    level that the method estimated and used, on the scale of ``level``, None for none.
     """
 
     image: str
@@ -59,6 +60,7 @@ class Row:
     level: float | None
     steps: int = 0
     tile: int = 0
+    estimate: float | None = None
 
 
 def row_of(values: Mapping[str, Any]) -> Row:

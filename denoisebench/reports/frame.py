@@ -24,7 +24,8 @@ def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns as in scores.csv: psnr in dB, ssim, seconds per image, level (sigma on the 0..1 scale, or lambda).
+        Columns as in scores.csv: psnr in dB, ssim, seconds per image, level (sigma on the 0..1 scale, or lambda), and
+        estimate, the level that a method found by itself.
         Beside them the cost of each: parameters, training_images (crops seen) and training_seconds of a trained
         network, training_seed, device and machine. The level is missing where nobody knows it.
     """
@@ -34,7 +35,7 @@ def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
 
     # An empty cell means "told nothing" or "not trained", not a missing value.
     frame = pandas.read_csv(
-        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""]}
+        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""], "estimate": [""]}
     )
     for name, values in cost_columns(cells).items():
         frame[name] = frame["cell"].map(values)

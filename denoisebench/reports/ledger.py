@@ -13,15 +13,20 @@ from denoisebench.audit.measure import Audit, Change, Effect, Ledger
 from denoisebench.core.ownfiles import write_own
 from denoisebench.core.text import plain
 from denoisebench.plugins.identity import is_registered_cell
+from denoisebench.reports import writers
+from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
 from denoisebench.reports.markup import csv_text as quoted
-from denoisebench.reports.markup import md, tex
+from denoisebench.reports.markup import md
 from denoisebench.reports.paper.published import Key, Value, published
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-HEADS = ("Detail", "As run", "Alternative", "dB", "SSIM", "Images", "How", "s")
-PAPER_HEADS = ("Detail", "Alternative", "dB", "SSIM", "Paper does so")
+HEADS = (
+    Head("Detail"), Head("As run"), Head("Alternative"), Head("dB", "r"), Head("SSIM", "r"), Head("Images", "r"),
+    Head("How"), Head("s", "r"),
+)  # fmt: skip
+PAPER_HEADS = (Head("Detail"), Head("Alternative"), Head("dB", "r"), Head("SSIM", "r"), Head("Paper does so"))
 COLUMNS = (
     "method", "noise", "dataset", "detail", "run", "alternative", "source", "psnr", "psnr_interval", "ssim",
     "ssim_interval", "images", "how", "seconds", "note", "cell",
@@ -40,25 +45,23 @@ def write_ledgers(audit: Audit, folder: Path, paper: bool) -> list[str]:
 
 def markdown(audit: Audit, paper: bool = False) -> str:
     """All ledgers in Markdown, with their notes."""
-    from tabulate import tabulate
+    failed = "".join(f"\nFAILED: {md(title)}: {md(reason)}" for title, reason in audit.failed)
+    return "\n".join(map(writers.markdown, grids(audit, paper))) + f"\n{LEGEND}\n{failed}" + "\n" * bool(failed)
 
-    parts = []
+
+def grids(audit: Audit, paper: bool = False) -> list[Grid]:
+    """A table per ledger, and one beside the paper's value if that is asked for."""
+    found = []
     for ledger in audit.ledgers:
-        align = ("left",) * 3 + ("right",) * 3 + ("left", "right")
-        body = [[md(text) for text in row] for row in rows(ledger)]
-        table = tabulate(body, HEADS, tablefmt="github", disable_numparse=True, colalign=align)
-        notes = "\n".join(f"- {md(note)}" for note in notes_of(ledger))
-        parts.append(f"## {md(ledger.subject.title)}\n\n{table}\n\n{notes}\n")
+        title = cell_of(ledger.subject.title)
+        body = [Row([cell_of(text) for text in row]) for row in rows(ledger)]
+        found.append(Grid(title, [Block(HEADS, body)], notes=[cell_of(note) for note in notes_of(ledger)]))
         if paper:
             lines, said = beside_paper(ledger)
-            lines, said = [[md(text) for text in row] for row in lines], [md(text) for text in said]
-            aligned = ("left",) * 2 + ("right",) * 2 + ("left",)
-            grid = tabulate(
-                lines, PAPER_HEADS, tablefmt="github", disable_numparse=True, colalign=aligned if lines else None
-            )
-            parts.append("\n\n".join(["### Beside the paper", *said[:1], *([grid] if lines else []), *said[1:]]) + "\n")
-    failed = [f"\nFAILED: {md(title)}: {md(reason)}" for title, reason in audit.failed]
-    return "\n".join([*parts, LEGEND, *failed]) + "\n"
+            body = [Row([cell_of(text) for text in row]) for row in lines]
+            blocks = [Block(PAPER_HEADS, body)] if body else []
+            found.append(Grid(cell_of("Beside the paper"), blocks, notes=[cell_of(text) for text in said]))
+    return found
 
 
 def rows(ledger: Ledger) -> list[list[str]]:
@@ -170,14 +173,8 @@ def _as_large(measured: Sequence[Effect], left: float) -> str:
 
 
 def latex(audit: Audit) -> str:
-    """One booktabs tabular per ledger, notes as comments."""
-    lines = ["% \\usepackage{booktabs}", f"% {LEGEND}"]
-    for ledger in audit.ledgers:
-        lines += ["", f"% {plain(ledger.subject.title)}", *(f"% {plain(note)}" for note in notes_of(ledger))]
-        lines += [r"\begin{tabular}{lllrrrlr}", r"\toprule", " & ".join(HEADS) + r" \\", r"\midrule"]
-        lines += [" & ".join(tex(text) for text in row) + r" \\" for row in rows(ledger)]
-        lines += [r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
+    """One table per ledger."""
+    return f"% {LEGEND}\n" + "\n".join(writers.write(grid, "latex") for grid in grids(audit))
 
 
 def csv_text(audit: Audit) -> str:
@@ -207,25 +204,12 @@ def _values(change: Change | None, digits: int) -> tuple[str, str]:
 
 
 def terminal(audit: Audit, paper: bool = False) -> list[RenderableType]:
-    """Everything for a terminal, as rich draws it."""
+    """Everything for a terminal, as wide as that is."""
     from rich.markup import escape
+
+    from denoisebench.reports.screen import Screen
 
     found: list[RenderableType] = []
-    for ledger in audit.ledgers:
-        found.append(_grid(ledger.subject.title, HEADS, rows(ledger), notes_of(ledger)))
-        if paper:
-            found.append(_grid("Beside the paper", PAPER_HEADS, *beside_paper(ledger)))
+    for grid in grids(audit, paper):
+        found += [Screen(grid), ""]
     return [*found, LEGEND, *(escape(plain(f"FAILED: {title}: {reason}")) for title, reason in audit.failed)]
-
-
-def _grid(title: str, heads: Sequence[str], body: Sequence[Sequence[str]], notes: Sequence[str]) -> RenderableType:
-    from rich.markup import escape
-    from rich.table import Table as Grid
-
-    caption = escape("\n".join(map(plain, notes)))
-    grid = Grid(title=escape(plain(title)), caption=caption, title_justify="left", caption_justify="left")
-    for head in heads:
-        grid.add_column(head, justify="right" if head in ("dB", "SSIM", "Images", "s") else "left")
-    for row in body:
-        grid.add_row(*(escape(plain(text)) for text in row))
-    return grid

@@ -1,9 +1,10 @@
-"""Text made safe for LaTeX, Markdown, HTML, CSV and plain tables."""
+"""Text made safe for LaTeX, Markdown, HTML, Typst, CSV and plain tables."""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 
 from denoisebench.core.text import one_line, plain
 
@@ -12,10 +13,9 @@ _TEX_SPECIAL = str.maketrans(
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
      "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$",
      "|": "$|$", "\N{REPLACEMENT CHARACTER}": "?",
+     "–": "--", "η": r"$\eta$", "→": r"$\rightarrow$", "−": "$-$", "µ": r"$\mu$", "°": r"$^\circ$",
      "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}
 )  # fmt: skip
-#: The symbols of `denoisebench.results.summary.FLAGS`.
-TEX_FLAGS = {ord(symbol): _TEX_SPECIAL[ord(symbol)] for symbol in "†‡§"}
 
 _MD_SPECIAL = str.maketrans(
     {"\\": r"\\", "`": r"\`", "*": r"\*", "|": r"\|", "~": r"\~", "$": r"\$", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -38,6 +38,11 @@ def tex(text: str) -> str:
     return "{*}" + shown[1:] if shown.startswith("*") else shown
 
 
+def typst(text: str) -> str:
+    """Text as a string of Typst, quotes included: nothing in it is markup or code."""
+    return '"' + plain(text).replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
 def escaped(text: str) -> str:
     """Text that HTML shows as it is, on one line."""
     return html.escape(plain(text))
@@ -52,6 +57,14 @@ def md(text: str) -> str:
     # Of a number the point behind it is escaped.
     place = block.end() if block[0].isdecimal() else 0
     return shown[:place] + "\\" + shown[place:]
+
+
+def spaced(text: str, escape: Callable[[str], str]) -> str:
+    """A piece of a sentence, escaped, with the spaces around it that `escape` drops."""
+    inner = text.strip(" ")
+    if not inner:
+        return " " if text else ""
+    return " " * text.startswith(" ") + escape(inner) + " " * text.endswith(" ")
 
 
 def csv_text(text: str) -> str:

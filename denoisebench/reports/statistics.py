@@ -15,17 +15,20 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import UserError
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Column, Line, column_of, current, line_of, training_seed
+from denoisebench.results.summary import Column, Line, column_of, current, line_of, lines_named, training_seed
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Pair: TypeAlias = tuple[str, int]
 Interval: TypeAlias = tuple[float, float]
+Pairing: TypeAlias = tuple[int, int]
 
 LEVEL = 0.95
 RESAMPLES = 9999
 SIGNIFICANCE = 1 - LEVEL
+#: Of fewer images the signed-rank test finds nothing, whatever they show.
+FEWEST = 6
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,17 @@ class Difference:
         interval = self.psnr_interval
         return interval is not None and not interval[0] <= 0 <= interval[1] and self.p_holm < SIGNIFICANCE
 
+    def reversed(self) -> Difference:
+        """The same comparison seen from the reference."""
+        return replace(
+            self, one=self.other, other=self.one, psnr=-self.psnr, ssim=-self.ssim, won=1 - self.won,
+            psnr_interval=_negative(self.psnr_interval), ssim_interval=_negative(self.ssim_interval),
+        )  # fmt: skip
+
+
+def _negative(interval: Interval | None) -> Interval | None:
+    return None if interval is None else (-interval[1], -interval[0])
+
 
 # --- what is compared ---
 
@@ -139,11 +153,7 @@ def named(groups: Mapping[Column, Sequence[Group]], names: Sequence[str]) -> lis
     lines = list(dict.fromkeys(group.line for column in groups.values() for group in column))
     found: list[Line] = []
     for name in names:
-        exact = [line for line in lines if name in (line.method, line.label)]
-        matching = exact or [line for line in lines if line.name == name]
-        if not matching:
-            raise unknown("method of this run", name, {line.method for line in lines})
-        found += matching
+        found += lines_named(lines, name)
     return list(dict.fromkeys(found))
 
 
@@ -166,7 +176,7 @@ def against(groups: Mapping[Column, Sequence[Group]], names: Sequence[str], refe
             continue
         other = max(others, key=lambda group: max(str(cell.about["written"]) for cell in group.cells))
         ones = [g for g in column if g is not other and (wanted is None or g.line in wanted)]
-        found += _corrected([d for one in ones if (d := difference(one, other)) is not None])
+        found += corrected([d for one in ones if (d := difference(one, other)) is not None])
     if not found:
         raise UserError(
             f"No noisy image of this folder was scored for {reference!r} and for another method under one protocol, so "
@@ -315,6 +325,11 @@ def signed_rank(differences: Floats) -> float:
     return float(wilcoxon(moved).pvalue) if len(moved) else 1.0
 
 
+def too_few(images: int) -> str:
+    """What is to be said of a comparison on fewer images than `FEWEST`."""
+    return f"With {images} images no test can find a difference; {FEWEST} are needed."
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's correction of several p-values: each says what it would say of the whole family."""
     order = np.argsort(p)
@@ -324,23 +339,35 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+def corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """The comparisons of one family, each with its p-value corrected for the others."""
     values = holm([d.p for d in differences])
     return [replace(d, p_holm=value) for d, value in zip(differences, values, strict=True)]
 
 
-def alike(column: Sequence[Group]) -> list[list[Group]]:
+def pairwise(column: Sequence[Group]) -> dict[Pairing, Difference]:
+    """Every two groups of a column that share a row, by their places: the later one minus the earlier one."""
+    pairings = [(i, j) for i in range(len(column)) for j in range(i)]
+    return {pair: d for pair in pairings if (d := difference(column[pair[0]], column[pair[1]])) is not None}
+
+
+def alike(column: Sequence[Group], pairs: Mapping[Pairing, Difference] | None = None) -> list[list[Group]]:
     """Methods between which no difference is detectable: runs of the ranking by PSNR, longest first, two or more.
 
     Every pair of a column is compared, corrected for all of them. Groups may overlap: A and B, B and C, not A and C.
+
+    Parameters
+    ----------
+    column : Sequence[Group]
+        The groups of one column.
+    pairs : Mapping[Pairing, Difference] | None
+        What `pairwise` found, if it is known already.
     """
+    found = pairwise(column) if pairs is None else pairs
+    apart = {frozenset(pair) for pair, d in zip(found, corrected(list(found.values())), strict=True) if d.detectable}
     indices = [(i, j) for i in range(len(column)) for j in range(i)]
-    found = {pair: difference(column[pair[0]], column[pair[1]]) for pair in indices}
-    present = [pair for pair in indices if found[pair] is not None]
-    corrected = _corrected([d for pair in present if (d := found[pair]) is not None])
-    apart = {frozenset(pair) for pair, d in zip(present, corrected, strict=True) if d.detectable}
     # What shares no row was not compared.
-    apart |= {frozenset(pair) for pair in indices if found[pair] is None}
+    apart |= {frozenset(pair) for pair in indices if pair not in found}
     ranking = sorted(range(len(column)), key=lambda place: -_mean_psnr(column[place]))
     runs: list[list[int]] = []
     for start in range(len(ranking)):

@@ -8,9 +8,10 @@ below the noisy input, or is the noisy input, has a footnote instead of a mark.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+from typing import Any
 
 from denoisebench.plugins.identity import is_registered_cell
 from denoisebench.plugins.method import show_value
@@ -28,6 +29,7 @@ from denoisebench.results.summary import (
     flag_notes,
     flag_of,
     line_of,
+    lines_named,
     method_of,
     noisy_cells,
     perfect_note,
@@ -46,8 +48,12 @@ class Table:
         Headings, in order of appearance.
     titles : dict[Column, str]
         Printed heading of a column.
+    parts : dict[Column, tuple[str, str]]
+        Printed names of its data set and its noise.
     scores : dict[tuple[Line, Column], Score]
         By (line, column); absent where there is no result.
+    cells : dict[tuple[Line, Column], list[StoredCell]]
+        Behind each score, one of every training.
     seconds : dict[Line, float]
         Mean denoising time per image of a line.
     registered : set[Column]
@@ -59,13 +65,15 @@ class Table:
     columns: list[Column] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     titles: dict[Column, str] = field(default_factory=dict)
+    parts: dict[Column, tuple[str, str]] = field(default_factory=dict)
     scores: dict[tuple[Line, Column], Score] = field(default_factory=dict)
+    cells: dict[tuple[Line, Column], list[StoredCell]] = field(default_factory=dict)
     seconds: dict[Line, float] = field(default_factory=dict)
     registered: set[Column] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
-def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table:
+def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods: Sequence[str] | None = None) -> Table:
     """Make the table of some stored cells.
 
     Parameters
@@ -74,12 +82,22 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
         With rows; several cells of one (line, column) are reduced to the newest, and a note says so.
     notes : Sequence[str]
         Sentences to add below.
+    methods : Sequence[str] | None
+        Only these, in this order: ``b2u[stride=2]``, or ``b2u`` for every ``b2u`` there is. They are ranked among
+        themselves, and still compared with the noisy input.
+
+    Raises
+    ------
+    UserError
+        There is no such method.
     """
     chosen, older = current(cells)
     chosen.sort(key=lambda cell: not cell.about["baseline"])
+    noisy = noisy_cells(chosen)
+    if methods is not None:
+        chosen = _named(chosen, methods)
     table = Table()
     seconds: dict[Line, list[float]] = {}
-    trainings: dict[tuple[Line, Column], list[StoredCell]] = {}
     for cell in chosen:
         line, column = line_of(cell), column_of(cell)
         if line not in table.lines:
@@ -87,21 +105,29 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = ()) -> Table
         if column not in table.columns:
             table.columns.append(column)
             table.registered |= {column} if is_registered_cell(cell) else set()
-            table.titles[column] = f"{cell.about['dataset_title']}, {cell.about['noise_title']}"
-        trainings.setdefault((line, column), []).append(cell)
+            table.parts[column] = (cell.about["dataset_title"], cell.about["noise_title"])
+            table.titles[column] = ", ".join(table.parts[column])
+        table.cells.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
-    noisy = noisy_cells(chosen)
     table.scores = {
-        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1]))) for place, group in trainings.items()
+        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1])))
+        for place, group in table.cells.items()
     }
     table.seconds = {line: fmean(values) for line, values in seconds.items()}
     _separate_protocols(table)
     for column in table.columns:
-        groups = {line: trainings[line, column] for line in table.lines if (line, column) in trainings}
+        groups = {line: table.cells[line, column] for line in table.lines if (line, column) in table.cells}
         marked = ranked({line: table.scores[line, column] for line in groups}, groups)
         table.scores |= {(line, column): score for line, score in marked.items()}
     table.notes = [*_notes(table, chosen, older), *notes]
     return table
+
+
+def _named(cells: Sequence[StoredCell], names: Sequence[str]) -> list[StoredCell]:
+    """The cells of the methods of these names, in their order."""
+    lines = list(dict.fromkeys(line_of(cell) for cell in cells))
+    wanted = [line for name in names for line in lines_named(lines, name)]
+    return sorted((cell for cell in cells if line_of(cell) in wanted), key=lambda cell: wanted.index(line_of(cell)))
 
 
 def _separate_protocols(table: Table) -> None:
@@ -118,14 +144,13 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     for (_, column), score in table.scores.items():
         scores[column].append(score)
     notes = []
+    ways = {column: _way(protocols[column]) for column in table.columns}
+    alike = len(set(ways.values())) == 1 and len(ways) > 1
     for column in table.columns:
         counts = sorted({score.rows for score in scores[column]})
-        draws, padding = protocols[column]["draws"], protocols[column]["padding"]
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
-        notes.append(
-            f"{table.titles[column]}: mean of {evaluations} scored images; noise draws {draws}, "
-            f"padding {padding}, {scoring_text(protocols[column])}; protocol {column.protocol}."
-        )
+        way = "" if alike else f"{ways[column]}; "
+        notes.append(f"{table.titles[column]}: mean of {evaluations} scored images; {way}protocol {column.protocol}.")
         several = sorted({score.trainings for score in scores[column]} - {1})
         if several:
             notes.append(
@@ -141,6 +166,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
+    notes += [f"All columns: {next(iter(ways.values()))}."] if alike else []
     notes += flag_notes((f"{line.method} on {table.titles[place]}", s) for (line, place), s in table.scores.items())
     notes += machine_notes(cells)
     for cell in cells:
@@ -155,6 +181,11 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
     return list(dict.fromkeys(notes))
+
+
+def _way(protocol: Mapping[str, Any]) -> str:
+    """How noisy images were made and scored."""
+    return f"noise draws {protocol['draws']}, padding {protocol['padding']}, {scoring_text(protocol)}"
 
 
 def _unnamed_settings(cells: Sequence[StoredCell]) -> list[str]:

@@ -7,13 +7,21 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 
-from denoisebench.reports.grid import Grid
+from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
 from denoisebench.reports.markup import csv_text as quoted
-from denoisebench.reports.statistics import Difference, Group, Interval, alike
+from denoisebench.reports.statistics import FEWEST, Difference, Group, Interval, alike, too_few
 from denoisebench.results.summary import Column
 
-HEADS = ("Method", "dB", "95 % interval", "SSIM", "95 % interval of SSIM", "Images won", "p (Holm)", "Detectable")
-_RIGHT = (1, 3, 5, 6)
+HEADS = (
+    Head("Method"),
+    Head("dB", "r", "dB (95 % interval)", role="score", stack=True),
+    Head("95 % interval", "c", "dB (95 % interval)", role="score", stack=True),
+    Head("SSIM", "r", "SSIM (95 % interval)", role="score", stack=True),
+    Head("95 % interval of SSIM", "c", "SSIM (95 % interval)", role="score", stack=True),
+    Head("Images won", "r", role="score"),
+    Head("p (Holm)", "r", role="score"),
+    Head("Detectable", "c", role="score"),
+)
 CSV_COLUMNS = (
     "noise", "dataset", "protocol", "method", "training", "reference", "psnr", "psnr_low", "psnr_high", "ssim",
     "ssim_low", "ssim_high", "images", "rows", "trainings", "reference_trainings", "won", "p", "p_holm", "detectable",
@@ -40,14 +48,18 @@ def grids(differences: Sequence[Difference], groups: Mapping[Column, Sequence[Gr
         compared = {d.one.line for d in lines} | {other.line}
         members = [group for group in groups[column] if group.line in compared]
         tables.append(
-            Grid(f"{other.title}: minus {other.name}", HEADS, [_row(d) for d in lines], _RIGHT, _notes(lines, members))
+            Grid(
+                cell_of(f"{other.title}: minus {other.name}"),
+                [Block(HEADS, [_row(d) for d in lines])],
+                notes=[cell_of(note) for note in _notes(lines, members)],
+            )
         )
     return tables
 
 
-def _row(found: Difference) -> list[str]:
+def _row(found: Difference) -> Row:
     finite = math.isfinite(found.psnr)
-    return [
+    texts = [
         found.one.name,
         f"{found.psnr:+.2f}" if finite else "none",
         interval_text(found.psnr_interval, 2),
@@ -57,6 +69,7 @@ def _row(found: Difference) -> list[str]:
         p_text(found.p_holm),
         "yes" if found.detectable else "no",
     ]
+    return Row([cell_of(text) for text in texts])
 
 
 def csv_text(differences: Sequence[Difference]) -> str:
@@ -112,8 +125,8 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
         notes.append("One training of each method: intervals hold for these networks, not for another training.")
     same = alike(members)
     notes += [f"No detectable difference: {', '.join(group.name for group in run)}." for run in same]
-    if lines[0].images < 6:
-        notes.append(f"With {lines[0].images} images no test can find a difference; 6 are needed.")
+    if lines[0].images < FEWEST:
+        notes.append(too_few(lines[0].images))
     notes += [
         f"{d.one.name}: {d.left_out} of {d.rows} rows equal their reference (infinite PSNR) and are in no dB here."
         for d in lines

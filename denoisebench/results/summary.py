@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from denoisebench.core.errors import unknown
 from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.results.store import StoredCell
@@ -187,6 +188,21 @@ def line_of(cell: StoredCell) -> Line:
     training = about["training"].removesuffix(f", seed {training_seed(cell)}")
     text, name = about["text"], method_of(cell)
     return Line(text, about["label"], told, training or "none", name, text.removeprefix(name))
+
+
+def lines_named(lines: Sequence[Line], name: str) -> list[Line]:
+    """The lines of a method: ``b2u[stride=2]`` or a label, or ``b2u`` for every ``b2u`` there is.
+
+    Raises
+    ------
+    UserError
+        No line has that name.
+    """
+    exact = [line for line in lines if name in (line.method, line.label)]
+    matching = exact or [line for line in lines if line.name == name]
+    if not matching:
+        raise unknown("method of this run", name, {line.method for line in lines})
+    return matching
 
 
 def column_of(cell: StoredCell) -> Column:

@@ -1,30 +1,41 @@
-"""The BM3D filter itself: the ``bm3d`` package of its authors.
+"""The BM3D filter of an image by one of two engines: `collaborative`, or the ``bm3d`` package of its authors.
 
-The package is closed source and for non-commercial use only. It is imported when the filter is used, and not before.
+The package is closed source and for non-commercial use only. It is imported when it is asked for, and not before.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
+from denoisebench.plugins.method import Info
+from denoisebench.toolbox.collaborative import bm3d
+
+Engine = Literal["torch", "package"]
 
 LICENCE = (
-    "bm3d package (Tampere University): closed source, non-commercial use only; imported only "
-    "when this method runs. The code around it: BSD-3-Clause (denoisebench)"
+    "written from the papers (BSD-3-Clause); only engine=package imports the bm3d package (Tampere University): "
+    "closed source, non-commercial use only"
 )
-#: Distributions whose version decides the result.
-PACKAGES = ("bm3d", "bm4d")
+#: Distributions whose version decides the result of each engine.
+_PACKAGES: dict[Engine, tuple[str, ...]] = {"torch": ("torch",), "package": ("bm3d", "bm4d")}
+#: All of them.
+PACKAGES = ("torch", "bm3d", "bm4d")
 
 # The package ends the process with a segmentation fault on 8x8 images and refuses smaller ones.
 _SMALLEST_SIDE = 16
 
 
-def bm3d_filter(image: npt.NDArray[np.float64], sigma: float, threads: int = 1) -> npt.NDArray[np.float64]:
-    """BM3D with the package's default profile; in colour CBM3D, where the image has colour.
+def bm3d_filter(
+    image: npt.NDArray[np.float64], sigma: float, threads: int = 1, engine: Engine = "torch"
+) -> npt.NDArray[np.float64]:
+    """BM3D; in colour CBM3D.
 
     Parameters
     ----------
@@ -33,8 +44,10 @@ def bm3d_filter(image: npt.NDArray[np.float64], sigma: float, threads: int = 1) 
     sigma : float
         Standard deviation of its white Gaussian noise on the same scale, above 0.
     threads : int
-        Processor threads; 1 repeats to the last bit. With more (0: all cores) the sums of the aggregation run in
-        varying order: other bits, the same PSNR to 1e-4 dB.
+        Processor threads, 0: all cores. With more than one the sums of the package run in varying order: other bits,
+        the same PSNR to 1e-4 dB. The other engine repeats to the last bit.
+    engine : {'torch', 'package'}
+        The suite's own code, or the package with its default profile.
 
     Returns
     -------
@@ -44,8 +57,19 @@ def bm3d_filter(image: npt.NDArray[np.float64], sigma: float, threads: int = 1) 
     Raises
     ------
     UserError
-        The package is not installed, or has no binary for this platform.
+        The package is asked for and not installed, or has no binary for this platform.
     """
+    if engine == "package":
+        return _by_package(image, sigma, threads)
+    return bm3d(image, sigma, threads or os.cpu_count() or 1)
+
+
+def info_of(info: Info, engine: Engine) -> Info:
+    """What is said of a method when it uses an engine: only that one's packages decide its results."""
+    return replace(info, packages=_PACKAGES[engine])
+
+
+def _by_package(image: npt.NDArray[np.float64], sigma: float, threads: int) -> npt.NDArray[np.float64]:
     package = _package()
     profile = package.BM3DProfile()
     profile.num_threads = threads
@@ -78,7 +102,7 @@ def _package() -> ModuleType:
         import bm3d
     except (ImportError, OSError) as error:  # OSError: no binary for this platform
         raise UserError(
-            f"BM3D needs the package bm3d, which cannot be imported ({error}). Install it with "
-            "'pip install bm3d' (closed source, non-commercial use only), or leave the method out."
+            f"BM3D with engine=package needs the package bm3d, which cannot be imported ({error}). Install it with "
+            "'pip install bm3d' (closed source, non-commercial use only), or leave engine=package out."
         ) from None
-    return bm3d  # type: ignore[no-any-return]
+    return bm3d  # type: ignore[no-any-return]  # it has no types

@@ -66,5 +66,6 @@ def posterior_mean(noisy: torch.Tensor, mean: torch.Tensor, covariance: Matrix, 
         rest = white[i] - sum(factor[k][i] * weights[k] for k in range(i + 1, count))
         weights[i] = rest / factor[i][i]
     entry = [[covariance[max(i, j)][min(i, j)] for j in range(count)] for i in range(count)]
+    # Types take the sum of tensors for a number, as it starts at 0.
     gain = torch.stack([sum(entry[i][j] * weights[j] for j in range(count)) for i in range(count)], 1)  # type: ignore[misc]
     return mean + gain

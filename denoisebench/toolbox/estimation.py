@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,87 @@ _STRIDE, _PATCH, _SMALLEST_PATCH = 3, 8, 2
 _AMPLE, _SPARSE = 25.0, 4.0
 # Patches are gathered in blocks of about this many bytes: they stay in the cache of the processor.
 _BLOCK_BYTES = 2**22
+
+
+# White noise reads the same on every second pixel, to some 10 %; weak noise on fine texture, and up to 1.2 times more.
+_WHITE_GROWTH = 1.25
+# Channels one at a time read up to twice the level of all together in white noise, more than that in tied channels.
+_TIED = 2.5
+# Noise of demosaiced pixels is independent again three pixels apart; what still grows beyond is not understood.
+_APART, _SETTLED = 3, 1.15
+
+
+@dataclass(frozen=True)
+class Level:
+    """How much noise an image of unknown noise carries.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation, in the units of the image.
+    correlated : bool
+        Whether noise of neighbouring pixels belongs together, as after demosaicing, scaling or JPEG.
+    growth : float
+        Estimate from every second pixel over that from all: 1 for white noise.
+    settled : bool
+        Whether pixels still farther apart tell the same; if not, ``sigma`` is a guess.
+    """
+
+    sigma: float
+    correlated: bool
+    growth: float
+    settled: bool
+
+
+def estimate_level(noisy: npt.NDArray[np.floating]) -> Level:
+    """`estimate_sigma` for noise that need not be white.
+
+    Noise of neighbouring pixels that belongs together hides from an estimator for white noise: in photographs of
+    telephones (SIDD) of true sigma 16.5 it finds 3. Pixels far enough apart are independent again, so the image is
+    thinned out: the estimate from every third pixel of each channel is taken where that from every second pixel exceeds
+    that from all, or channels one by one far exceed all together. On SIDD that is within 3 % in the median; fine
+    texture raises it, by up to a quarter on photographs at sigma 20.
+
+    Parameters
+    ----------
+    noisy : npt.NDArray[np.floating]
+        (H, W, C) float, any scale.
+
+    Raises
+    ------
+    UserError
+        The image is too small.
+    """
+    sigma = estimate_sigma(noisy)
+    planes = np.split(noisy, noisy.shape[2], axis=2)
+    try:
+        growth = _over(_thinned(noisy, 2), sigma)
+        # What is left between channels that carry the same noise says nothing of it.
+        tied = len(planes) > 1 and _over(_apart(planes, 1), sigma) > _TIED
+        if growth <= _WHITE_GROWTH and not tied:
+            return Level(sigma, False, growth, True)
+        apart, beyond = (_apart(planes, step) for step in (_APART, _APART + 1))
+    except UserError:
+        # Too small to be thinned out.
+        return Level(sigma, False, 1.0, False)
+    return Level(apart, True, growth, beyond <= _SETTLED * apart)
+
+
+def _over(level: float, other: float) -> float:
+    if other > 0:
+        return level / other
+    return 1.0 if level == 0 else float("inf")
+
+
+def _apart(planes: list[npt.NDArray[np.floating]], step: int) -> float:
+    """Root mean square of the estimates from every so many pixels of each channel by itself."""
+    return float(np.sqrt(np.mean([_thinned(plane, step) ** 2 for plane in planes])))
+
+
+def _thinned(noisy: npt.NDArray[np.floating], step: int) -> float:
+    """Median of the estimates from every so many pixels, of four ways to begin."""
+    starts = [(row, column) for row in range(min(step, 2)) for column in range(min(step, 2))]
+    return float(np.median([estimate_sigma(noisy[row::step, column::step]) for row, column in starts]))
 
 
 def estimate_sigma(noisy: npt.NDArray[np.floating], patch: int | None = None) -> float:

@@ -4,8 +4,8 @@ Gaussian noise: sigma is estimated per image (`estimate_sigma`), or taken as tol
 counts z = lambda y are stabilised to D = 2 sqrt(z + 3/8), filtered as noise of standard deviation 1, and inverted
 without bias.
 
-Real noise is taken as Gaussian of the estimated sigma. The four planes of a packed raw image are filtered one by one,
-each with a sigma of its own.
+Real noise is taken as Gaussian of the estimated sigma (`estimate_level`: it need not be white). The four planes of a
+packed raw image are filtered one by one, each with a sigma of its own.
 
 Sources: F. J. Anscombe, Biometrika 1948; M. Makitalo and A. Foi, IEEE TIP 2011, whose reference script maps D to
 [0.15, 0.85] before the filter, as is done here: filters have constants for images of about 0..1.
@@ -20,9 +20,10 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from denoisebench.core.errors import UserError
 from denoisebench.plugins.method import Need, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
-from denoisebench.toolbox.estimation import estimate_sigma
+from denoisebench.toolbox.estimation import estimate_level, estimate_sigma
 from denoisebench.toolbox.vst import SMALLEST, anscombe, inverse_anscombe
 
 FloatArray = npt.NDArray[np.float64]
@@ -71,16 +72,20 @@ class GaussianDenoiser(PlainMethod):
 
     Parameters
     ----------
-    sigma : {'estimate', 'known'}
-        'estimate' the Gaussian standard deviation per image, or take the 'known' one. For Poisson noise lambda is
-        always told.
+    sigma : {'estimate', 'known'} or float
+        'estimate' the Gaussian standard deviation per image, take the 'known' one, or the number given, in 8-bit units
+        (white = 255). For Poisson noise lambda is always told.
     """
 
-    sigma: Literal["estimate", "known"] = "estimate"
+    sigma: Literal["estimate", "known"] | float = "estimate"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sigma, str) and not 0 < self.sigma <= 255:
+            raise UserError(f"{self.name}[sigma={self.sigma:g}]: a standard deviation lies above 0 and up to 255.")
 
     def told(self, family: str) -> frozenset[Need]:
         """The noise model, and the level unless it is estimated."""
-        if family in ("gauss", "real") and self.sigma == "estimate":
+        if family in ("gauss", "real") and self.sigma != "known":
             return frozenset({Need.FAMILY})
         return self.info.needs
 
@@ -97,10 +102,20 @@ class GaussianDenoiser(PlainMethod):
     def _denoise(self, noisy: FloatImage, known: NoiseInfo) -> FloatImage:
         if known.family == "poisson":
             return denoise_counts(noisy, float(known.level), self.filter).astype(np.float32)
-        sigma = estimate_sigma(noisy) if self.sigma == "estimate" else float(known.level)
+        sigma = self._sigma(noisy, known)
         if sigma == 0:
             return noisy.copy()
         return self.filter(noisy.astype(np.float64), sigma).astype(np.float32)
+
+    def _sigma(self, noisy: FloatImage, known: NoiseInfo) -> float:
+        if not isinstance(self.sigma, str):
+            return self.sigma / 255
+        if self.sigma == "known":
+            return float(known.level)
+        # Drawn noise is white, that of a camera often is not.
+        sigma = estimate_level(noisy).sigma if known.family == "real" else estimate_sigma(noisy)
+        known.note(sigma)
+        return sigma
 
     def filter(self, image: FloatArray, sigma: float) -> FloatArray:
         """Remove white Gaussian noise.

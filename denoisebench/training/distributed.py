@@ -46,7 +46,7 @@ class Processes(ProcessGroup):
     def agree(self, values: Sequence[float]) -> Sequence[float]:
         shared = torch.tensor(values, dtype=torch.float64, device=self._device)
         dist.broadcast(shared, 0)
-        return shared.tolist()  # type: ignore[no-any-return]
+        return shared.tolist()
 
 
 def train_together(
@@ -76,7 +76,7 @@ def train_together(
         arguments = (count, place, PluginPickle.of(job), images, folder, loud, until, threads, heldout)
         outcome = Path(place) / "outcome"
         try:
-            spawn(_work, arguments, nprocs=count)  # type: ignore[no-untyped-call]
+            spawn(_work, arguments, nprocs=count)
         except Exception:
             # When the first process ends early, the others lose their connection; its reason is the one to tell.
             if not outcome.is_file():

@@ -22,6 +22,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
+from denoisebench.networks import placed
 from denoisebench.plugins.method import Batch, Need, known_of
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
@@ -30,7 +31,7 @@ from denoisebench.training.collapse import LEVEL
 from denoisebench.training.crops import CapturedCrops, Crops, DrawnCrops, TrainingImages
 from denoisebench.training.heldout import POINTS, HeldOut
 from denoisebench.training.job import Trained, TrainingJob
-from denoisebench.training.records import FORMAT, placed
+from denoisebench.training.records import FORMAT
 from denoisebench.training.weights import network_from, read_tensors
 
 CHECKPOINT_SECONDS = 20.0
@@ -102,8 +103,11 @@ class _Run:
             raise UserError(
                 f"Crop {recipe.crop} does not suit {job.method.name}: its crops must be multiples of {side}."
             )
-        real = isinstance(images, DataSet)
-        self._crops: Crops = CapturedCrops(images, recipe) if real else DrawnCrops(images, recipe, job.noise)  # type: ignore[arg-type]
+        self._crops: Crops
+        if isinstance(images, DataSet):
+            self._crops = CapturedCrops(images, recipe)
+        else:
+            self._crops = DrawnCrops(images, recipe, job.noise)
         self._steps = recipe.budget.steps(self._crops.count, recipe.batch)
         self._done, self._seconds = 0, 0.0
         before = job.identity.get("start", {})

@@ -59,6 +59,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, groups: list[dict[str, Any]], rate: float, weight_decay: float) -> None:
         super().__init__(groups, {"lr": rate, "weight_decay": weight_decay})
 
+    # PyTorch's returns the loss of the closure; none is given here.
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step along the gradients that are there."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from denoisebench.core.files import Damaged, file_sha256, set_aside, unsealed
-from denoisebench.core.lazy import torch
 from denoisebench.core.provenance import full_digest
+from denoisebench.networks import placed
 from denoisebench.training.job import IDENTITY, OPTIONAL, Trained, TrainingJob
 from denoisebench.training.recipe import Recipe
 
@@ -67,11 +67,6 @@ def load_trained(job: TrainingJob, folder: Path, device: str, say: Callable[[str
     network = job.method.build(job.channels)
     network.load_state_dict(load_file(folder / f"{job.stem}.safetensors"))
     return Trained(placed(network, device).eval(), record)
-
-
-def placed(network: torch.nn.Module, device: str) -> torch.nn.Module:
-    # channels_last halves the time of a convolution on a CPU and feeds tensor cores on a GPU.
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def training_text(record: Mapping[str, Any]) -> str:

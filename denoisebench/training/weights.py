@@ -26,6 +26,7 @@ from denoisebench.core.provenance import full_digest
 from denoisebench.core.schema import RECORD, flaw
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import file_part, unheard
+from denoisebench.networks import placed
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import CHANNEL_NAMES
@@ -312,7 +313,7 @@ def network_from(
             f"{'; '.join(wrong[:3])}{more}."
         )
     network.load_state_dict(dict(tensors))
-    return network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload,no-any-return]
+    return placed(network, device).eval()
 
 
 def _verified(path: Path, sha256: str) -> bytes:

@@ -15,7 +15,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from denoisebench.evaluation.evaluate import Route, evaluate
+from denoisebench.networks import placed
 from denoisebench.plugins.lookup import find_dataset, parse_method
+from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import pad, to_uint8
 from denoisebench.protocol.metrics import psnr, ssim
@@ -40,7 +42,9 @@ def test_cached_run(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
-    return parse_method("n2c").build(3).to(memory_format=torch.channels_last).eval()  # type: ignore[attr-defined,no-any-return]
+    method = parse_method("n2c")
+    assert isinstance(method, LearnedMethod)
+    return placed(method.build(3), "cpu").eval()
 
 
 @pytest.mark.benchmark(group="one image")

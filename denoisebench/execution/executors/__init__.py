@@ -92,7 +92,7 @@ class Executor(ABC):
 EXECUTORS: Registry[Executor] = Registry(
     "executor",
     "denoisebench.execution.executors",
-    Executor,  # type: ignore[type-abstract]
+    Executor,  # type: ignore[type-abstract]  # only what is registered is made
     (Executor,),
     group="denoisebench.executors",
 )

@@ -128,7 +128,7 @@ class OnRay(Executor):
         self._connect()
         if self.options.workers:
             return self.options.workers
-        total = self._ray.cluster_resources()  # type: ignore[no-untyped-call]
+        total = self._ray.cluster_resources()
         room = total.get("GPU", 0) if self.options.device == "cuda" else total.get("CPU", 0) // self.options.threads
         return max(1, int(room))
 

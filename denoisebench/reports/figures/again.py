@@ -70,7 +70,7 @@ def pictures_of(
         No column has that image, or no method can be run again.
     """
     column = _column(groups, image, repeat)
-    name = image or _telling(column, repeat)
+    name = image or telling(column, repeat)[0]
     members = [group for group in column if not group.baseline and (name, repeat) in _cell(group).rows]
     if not members:
         raise UserError(f"No method of these results was scored on image {name!r}, noisy copy {repeat}.")
@@ -118,8 +118,8 @@ def _column(groups: Mapping[Column, Sequence[Group]], image: str | None, repeat:
     raise unknown("image of this run", image, names)
 
 
-def _telling(column: Sequence[Group], repeat: int) -> str:
-    """The image where the stored PSNR differs most between the methods, among those that all of them have."""
+def telling(column: Sequence[Group], repeat: int) -> list[str]:
+    """The images that all methods have, those first where the stored PSNR differs most between them."""
     cells = [_cell(group) for group in column if not group.baseline]
     common = set.intersection(*({name for name, number in cell.rows if number == repeat} for cell in cells))
     images = sorted(common or {name for name, number in cells[0].rows if number == repeat})
@@ -129,4 +129,4 @@ def _telling(column: Sequence[Group], repeat: int) -> str:
         finite = [value for value in values if math.isfinite(value)]
         return float(np.std(finite)) if finite else 0.0
 
-    return max(images, key=spread)
+    return sorted(images, key=spread, reverse=True)

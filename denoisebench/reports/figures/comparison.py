@@ -159,15 +159,18 @@ def _show(axes: Axes, image: FloatImage, colour: str | None = None) -> None:
 
 
 def _shown(image: FloatImage) -> dict[str, Any]:
-    """What matplotlib is given: 8 bits as scored; a raw mosaic as gray, because its colours are not known."""
-    pixels: npt.NDArray[np.uint8]
+    """What matplotlib is given."""
+    pixels = pixels_of(image)
+    return {"X": pixels} if pixels.ndim == 3 else {"X": pixels, "cmap": "gray", "vmin": 0, "vmax": 255}
+
+
+def pixels_of(image: FloatImage) -> npt.NDArray[np.uint8]:
+    """8 bits as scored, (H, W, 3) or (H, W); a raw mosaic as gray, because its colours are not known."""
     if image.shape[2] == 3:
-        return {"X": to_uint8(image)}
+        return to_uint8(image)
     if image.shape[2] == 1:
-        pixels = to_uint8(image)[:, :, 0]
-    else:
-        pixels = to_uint8(np.clip(image.mean(axis=2), 0.0, 1.0) ** (1 / 2.2))
-    return {"X": pixels, "cmap": "gray", "vmin": 0, "vmax": 255}
+        return to_uint8(image)[:, :, 0]
+    return to_uint8(np.clip(image.mean(axis=2), 0.0, 1.0) ** (1 / 2.2))
 
 
 def clean_picture(clean: AnyImage) -> Picture:

@@ -55,6 +55,14 @@ class Curve:
         """One column of the points."""
         return [float(point[name]) for point in self.points]
 
+    @property
+    def psnr(self) -> list[float]:
+        """PSNR of the output at every point."""
+        column = self.output or "psnr"
+        if column not in self.points[0]:
+            column = next(value for value in self.points[0] if value not in _PLACES)
+        return self.values(column)
+
 
 def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[list[Curve], list[str]]:
     """The curves of results folders and folders of weights.
@@ -85,7 +93,7 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
             raise UserError(f"Folder {folder} holds no records of trained networks (neither models/*.json nor *.json).")
         for path in files:
             try:
-                found = _curves_of(path, every_output)
+                found = curves_of(path, every_output)
             except Damaged as error:
                 said.append(f"{error} It is left out.")
                 continue
@@ -99,7 +107,14 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
     return curves, said
 
 
-def _curves_of(path: Path, every_output: bool) -> list[Curve]:
+def curves_of(path: Path, every_output: bool = False) -> list[Curve]:
+    """The curves in the record of one network; none of a training that was not measured.
+
+    Raises
+    ------
+    Damaged
+        The record is not what a training writes.
+    """
     text = read_text(path)
     sealed = text.startswith('{\n "format"')
     record = unsealed(path, (FORMAT,)) if sealed else parse_json(path, text)
@@ -158,20 +173,17 @@ def draw(curves: Sequence[Curve], against: str = "images") -> Figure:
         raise unknown("axis", against, AXES)
     key, text = AXES[against]
     kinds = list(dict.fromkeys(curve.panel for curve in curves))
-    names = _names(curves)
-    look = style.looks(dict.fromkeys(names))
+    called = names(curves)
+    look = style.looks(dict.fromkeys(called))
     with style.styled():
         figure, axes = style.panels(len(kinds), 4.6, 3.0, 2)
         for panel, kind in zip(axes, kinds, strict=True):
             ends: dict[str, list[float]] = {}
             noisy: set[float] = set()
-            for name, curve in zip(names, curves, strict=True):
+            for name, curve in zip(called, curves, strict=True):
                 if curve.panel != kind:
                     continue
-                column, chosen = curve.output or "psnr", look[name]
-                if column not in curve.points[0]:
-                    column = next(value for value in curve.points[0] if value not in _PLACES)
-                values = curve.values(column)
+                values, chosen = curve.psnr, look[name]
                 panel.plot(
                     curve.values(key), values, color=chosen.colour, linestyle=chosen.dash, marker=chosen.marker,
                     markersize=3, label=name, clip_on=False, zorder=3,
@@ -183,7 +195,7 @@ def draw(curves: Sequence[Curve], against: str = "images") -> Figure:
             panel.grid(axis="y")
             panel.set_xlabel(text)
             panel.set_ylabel("PSNR on held-out photographs, dB")
-            panel.set_title(style.title(_heading(kind)), loc="left")
+            panel.set_title(style.title(heading(kind)), loc="left")
             panel.text(
                 0.99, 0.02, f"noisy input {min(noisy):.2f} dB", transform=panel.transAxes, ha="right", va="bottom",
                 color=style.GREY, fontsize=7,
@@ -192,7 +204,8 @@ def draw(curves: Sequence[Curve], against: str = "images") -> Figure:
     return figure
 
 
-def _heading(panel: tuple[str, int, str]) -> str:
+def heading(panel: tuple[str, int, str]) -> str:
+    """Noise and channels in words."""
     from denoisebench.protocol.noise import parse_noise
 
     noise, channels, _ = panel
@@ -201,7 +214,7 @@ def _heading(panel: tuple[str, int, str]) -> str:
     return f"{noise}, {'gray' if channels == 1 else 'colour'}"
 
 
-def _names(curves: Sequence[Curve]) -> list[str]:
+def names(curves: Sequence[Curve]) -> list[str]:
     """A name per curve, with its output, and with its training where that tells two apart; seeds share one."""
     plain = [curve.label + (f" ({curve.output})" if curve.output else "") for curve in curves]
     trainings: dict[str, set[str]] = {}

@@ -160,7 +160,8 @@ def label_ends(axes: Axes, ends: Sequence[tuple[str, float, Look]], size: float 
         Name, height in data units, and look of each line.
     """
     low, high = axes.get_ylim()
-    inches = axes.figure.get_size_inches()[1] / max(1, _rows(axes)) * 0.78  # type: ignore[union-attr]
+    figure: Any = axes.figure
+    inches = figure.get_size_inches()[1] / max(1, _rows(axes)) * 0.78
     gap = (high - low) * size * 1.25 / 72 / inches
     for (name, wanted, look), place in zip(ends, spread([end[1] for end in ends], gap), strict=True):
         moved = abs(place - wanted) > gap / 4
@@ -189,7 +190,7 @@ def label_points(
 ) -> None:
     """Names beside points, each on the side where it covers least of them and of other points."""
     figure = axes.figure
-    figure.canvas.draw()  # type: ignore[attr-defined]
+    figure.canvas.draw()
     to_pixels, box = axes.transData.transform, axes.get_window_extent()
     places = [tuple(map(float, to_pixels((x, y)))) for _, x, y, _ in points]
     crowd = [*places, *(tuple(map(float, to_pixels(point))) for point in others)]

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from denoisebench.core.errors import UserError
-from denoisebench.core.text import plain
+from denoisebench.core.errors import UserError, unknown
 from denoisebench.experiment.file import PaperPart
 from denoisebench.plugins.identity import set_name
+from denoisebench.reports import writers
+from denoisebench.reports.grid import Block, Grid, Head, Row, Span, cell_of, footnote_letter
+from denoisebench.reports.layout import Layout, score_spans, split_notes
 from denoisebench.reports.paper.published import is_odd, literature, names_of, rows_of
 from denoisebench.reports.stale import stale_notes
 from denoisebench.results.store import StoredCell
@@ -27,7 +29,6 @@ from denoisebench.results.summary import (
     current,
     flag_notes,
     flag_of,
-    flag_symbol,
     line_of,
     noisy_cells,
     perfect_note,
@@ -36,7 +37,7 @@ from denoisebench.results.summary import (
 )
 
 if TYPE_CHECKING:
-    import rich.table
+    from rich.console import RenderableType
 
 #: Published digits have two decimals, and draws of noise differ by less than this over whole sets.
 TOLERANCE = 0.1
@@ -126,12 +127,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """All entries of a published table, in its order, and the notes below it."""
+    """Entries of a published table, in its order, the notes below it, and a sentence on what is left out of it."""
 
     number: int
     title: str
     entries: Sequence[Entry]
     notes: Sequence[str]
+    left_out: str = ""
 
 
 def paper_table(
@@ -177,6 +179,33 @@ def paper_table(
     if outside:
         said.append(f"Measured, but no column or line of this table: {'; '.join(outside)}")
     return PaperTable(part.table, title, found, [*said, *notes])
+
+
+def measured_part(table: PaperTable) -> PaperTable:
+    """The lines and test sets of which anything was measured, and in one sentence which were not; all if nothing was.
+
+    Values of other publications stay where their noise was measured.
+    """
+    measured = [entry for entry in table.entries if entry.measured]
+    if not measured:
+        return table
+    noises, datasets = {entry.noise for entry in measured}, {entry.dataset for entry in measured}
+    lines = {(entry.noise, entry.method, entry.evidence) for entry in measured}
+    kept: list[Entry] = []
+    dropped: list[Entry] = []
+    for entry in table.entries:
+        known = (entry.noise, entry.method, entry.evidence) in lines or (entry.evidence and entry.noise in noises)
+        (kept if known and (entry.dataset in datasets or entry.evidence) else dropped).append(entry)
+    parts = [name for name in _datasets(table) if name not in datasets]
+    methods: dict[str, list[str]] = {}
+    for entry in dropped:
+        if (entry.noise, entry.method, entry.evidence) not in lines and not entry.evidence:
+            methods.setdefault(entry.noise, []).append(entry.method)
+    for noise, names in methods.items():
+        names = list(dict.fromkeys(names))
+        parts.append(_noise_title(noise) + (f" ({', '.join(names)})" if noise in noises else ""))
+    left_out = f"Not measured, so left out: {'; '.join(parts)}." if parts else ""
+    return replace(table, entries=kept, left_out=left_out)
 
 
 def _newest(cells: Sequence[StoredCell]) -> _Measured:
@@ -247,28 +276,74 @@ def _measured(
     return (), ", ".join(texts)
 
 
-def grid(table: PaperTable) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of the layout."""
-    datasets = _datasets(table)
-    others = any(entry.evidence for entry in table.entries)
-    parts = ("published" if others else "paper", "measured", "diff")
-    heads = ["Noise", "Method", *(f"{name} {what}" for name in datasets for what in parts)]
+def grid_of(table: PaperTable, layout: Layout | None = None, wide: bool = True) -> Grid:
+    """The layout as a grid: a section per noise, for each test set the published and the measured value.
+
+    Parameters
+    ----------
+    layout : Layout | None
+        Names of methods as in the table or as on the command line, test sets by their published or registered names.
+    wide : bool
+        Whether the training of a line has a column, or is in the footnotes.
+    """
+    layout = layout or Layout()
+    datasets, training = _chosen(table, layout, wide)
     lines: dict[tuple[str, str], dict[str, Entry]] = {}
     for entry in table.entries:
         if entry.dataset in datasets:
             mark = f" [{entry.evidence}]" if entry.evidence else ""
             lines.setdefault((entry.noise, entry.method + mark), {})[entry.dataset] = entry
+    letters: dict[str, str] = {}
     rows = []
     for (noise, method), entries in lines.items():
-        measured = [(entry, line_of(entry.measured[0])) for entry in entries.values() if entry.measured]
-        # A published name does not tell our settings; other publications are there for comparison only.
-        ours = {e.ours for e, line in measured if line.settings and e.method != line.title and not e.evidence}
-        row = [_noise_title(noise), " ".join([method, *(f"({text})" for text in sorted(ours))])]
-        for name in datasets:
-            row += _texts(entries.get(name))
-        trainings = {line_of(cell).training for entry in entries.values() for cell in entry.measured}
-        rows.append([*row, "; ".join(sorted(trainings))])
-    return [*heads, "Training"], rows
+        texts = [text for name in datasets for text in _texts(entries.get(name), layout.metric)]
+        said = "; ".join(sorted({line_of(c).training for entry in entries.values() for c in entry.measured}))
+        title = _title(method, list(entries.values()), layout)
+        if said not in ("", "none") and not training:
+            letter = letters.setdefault(said, footnote_letter(len(letters)))
+            first = cell_of(title, Span(letter, "raised"))
+        else:
+            first = cell_of(title)
+        rows.append(Row([first, *map(cell_of, texts), *([cell_of(said)] if training else [])], _noise_title(noise)))
+    others = any(entry.evidence for entry in table.entries)
+    parts = ("published" if others else "paper", "measured", "diff")
+    heads = [
+        Head("Method"),
+        *(Head(part, "c", name, f"{name} {part}", "score", stack=True) for name in datasets for part in parts),
+        *([Head("Training", role="info")] if training else []),
+    ]
+    notes = [cell_of(Span(letter, "raised"), f" trained {text}.") for text, letter in letters.items()]
+    legend, *more = notes_of(table)
+    footnotes, remarks = split_notes(more)
+    legend += "" if wide else " Of two values above each other the upper is the published one."
+    return Grid(
+        cell_of(layout.caption or table.title), [Block(heads, rows)], "Noise",
+        [*(cell_of(text) for text in (legend, table.left_out) if text), *notes, *footnotes], remarks,
+    )  # fmt: skip
+
+
+def _chosen(table: PaperTable, layout: Layout, wide: bool) -> tuple[list[str], bool]:
+    """The test sets that are shown, and whether the training is."""
+    datasets = _datasets(table)
+    if layout.columns is None:
+        return datasets, wide
+    names = {name: dataset for dataset in datasets for name in (dataset, *names_of("dataset", dataset))}
+    for name in layout.columns:
+        if name != "training" and name not in names:
+            raise unknown(f"column of table {table.number}", name, ["training", *names])
+    wanted = {names[name] for name in layout.columns if name in names}
+    return [name for name in datasets if not wanted or name in wanted], "training" in layout.columns
+
+
+def _title(method: str, entries: Sequence[Entry], layout: Layout) -> str:
+    """A published name, with our settings where it does not tell them; or the name that was asked for."""
+    measured = [(entry, line_of(entry.measured[0])) for entry in entries if entry.measured]
+    for name in (method, *(line.method for _, line in measured), *(line.name for _, line in measured)):
+        if name in layout.labels:
+            return layout.labels[name]
+    # A published name does not tell our settings; other publications are there for comparison only.
+    ours = {e.ours for e, line in measured if line.settings and e.method != line.title and not e.evidence}
+    return " ".join([method, *(f"({text})" for text in sorted(ours))])
 
 
 def _datasets(table: PaperTable) -> list[str]:
@@ -276,15 +351,18 @@ def _datasets(table: PaperTable) -> list[str]:
     return list(dict.fromkeys(entry.dataset for entry in table.entries if not entry.evidence))
 
 
-def _texts(entry: Entry | None) -> list[str]:
+def _texts(entry: Entry | None, metric: str) -> list[str]:
+    """What is printed of an entry: published, measured, difference."""
     if entry is None:
         return ["", "", ""]
-    paper = entry.printed + ("*" if is_odd(entry.flag) and not entry.evidence else "")
+    psnr, _, ssim = entry.printed.partition("/")
+    printed = {"both": entry.printed, "psnr": psnr, "ssim": ssim}[metric]
+    paper = printed + ("*" if is_odd(entry.flag) and not entry.evidence else "")
     if entry.score is None:
         return [paper, "", ""]
-    spread = f" ± {entry.score.spread:.2f}" if entry.score.trainings > 1 else ""
-    difference = "" if entry.difference is None else f"{entry.difference:+.2f} {entry.verdict}"
-    return [paper, f"{entry.score.psnr:.2f}{spread}/{entry.score.ssim:.3f}{flag_symbol(entry.score)}", difference]
+    measured = "".join(span.text for span in score_spans(entry.score, metric))
+    difference = "" if entry.difference is None or metric == "ssim" else f"{entry.difference:+.2f} {entry.verdict}"
+    return [paper, measured, difference]
 
 
 def _noise_title(noise: str) -> str:
@@ -372,63 +450,23 @@ def _literature_notes(table: PaperTable) -> list[str]:
     return notes
 
 
-def markdown(table: PaperTable) -> str:
-    """The layout as Markdown."""
-    from tabulate import tabulate
-
-    from denoisebench.reports.markup import md
-
-    heads, rows = grid(table)
-    heads = [md(head) for head in heads]
-    # What lies between is our own: numbers and their marks.
-    rows = [[md(row[0]), md(row[1]), *row[2:-1], md(row[-1])] for row in rows]
-    text = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
-    notes = "\n".join(f"- {md(note)}" for note in notes_of(table))
-    return f"## {md(table.title)}\n\n{text}\n\n{notes}\n"
+def text_of(table: PaperTable, form: str, layout: Layout | None = None, page: str = "page") -> str:
+    """The layout in one of `denoisebench.reports.writers.FORMATS`."""
+    form = writers.format_of(form)
+    if form == "csv":
+        return csv_text(table)
+    if form in ("latex", "typst"):
+        # These number a table themselves.
+        title = table.title.removeprefix(f"Table {table.number}: ")
+        table = replace(table, title=title[:1].upper() + title[1:])
+    return writers.write(grid_of(table, layout, wide=form in ("markdown", "html")), form, page)
 
 
-def terminal(table: PaperTable) -> rich.table.Table:
-    """The layout for a terminal: a section per noise, in each cell the published value above the measured one."""
-    from rich.markup import escape
-    from rich.table import Table as Grid
+def terminal(table: PaperTable, layout: Layout | None = None) -> RenderableType:
+    """The layout for a terminal, as wide as that is."""
+    from denoisebench.reports.screen import Screen
 
-    heads, rows = grid(table)
-    rows = [[plain(text) for text in row] for row in rows]
-    datasets = _datasets(table)
-    notes = escape("\n".join(map(plain, notes_of(table))))
-    title = escape(plain(f"{table.title} (published above, measured below)"))
-    view = Grid(title=title, caption=notes, title_justify="left", caption_justify="left")
-    for head in (heads[0], heads[1], *datasets, heads[-1]):
-        view.add_column(escape(head), no_wrap=head in datasets)
-    last = None
-    for row in rows:
-        if last not in (None, row[0]):
-            view.add_section()
-        cells = []
-        for place in range(2, len(row) - 1, 3):
-            published, measured, difference = map(escape, row[place : place + 3])
-            cells.append(f"{published}\n[bold]{measured}[/bold] {difference}" if measured else published)
-        view.add_row(escape(row[0]) if row[0] != last else "", escape(row[1]), *cells, escape(row[-1]))
-        last = row[0]
-    return view
-
-
-def latex(table: PaperTable) -> str:
-    """The layout as a booktabs tabular: a rule between noises."""
-    from denoisebench.reports.markup import tex
-
-    heads, rows = grid(table)
-    lines = ["% \\usepackage{booktabs}", f"% {plain(table.title)}", *(f"% {plain(note)}" for note in notes_of(table))]
-    lines += [rf"\begin{{tabular}}{{ll{'c' * (len(heads) - 3)}l}}", r"\toprule"]
-    lines += [" & ".join(map(tex, heads)) + r" \\"]
-    last = None
-    for row in rows:
-        if row[0] != last:
-            lines.append(r"\midrule")
-        shown = [row[0] if row[0] != last else "", *row[1:]]
-        lines.append(" & ".join(map(tex, shown)) + r" \\")
-        last = row[0]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return Screen(grid_of(table, layout, wide=False))
 
 
 def csv_text(table: PaperTable) -> str:

@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.reports.paper.published import is_odd, published_folder, rows_of
+from denoisebench.reports import writers
+from denoisebench.reports.grid import Block, Grid, Head, Mark, Row, Span, cell_of
+from denoisebench.reports.grid import Cell as Text
+from denoisebench.reports.layout import Layout
+from denoisebench.reports.paper.published import is_odd, names_of, published_folder, rows_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 SOURCE = "Wang, Liu, Li, Han, Blind2Unblind, CVPR 2022"
-FORMATS = ("markdown", "latex", "csv")
-_MARKDOWN = {"": "{}", "best": "**{}**", "second": "<u>{}</u>"}
-_LATEX = {"": "{}", "best": r"\textbf{{{}}}", "second": r"\underline{{{}}}"}
 _CSV = ("table", "noise", "method", "dataset", "psnr", "ssim", "mark", "flag")
 
 
@@ -41,7 +46,7 @@ class Cell:
 
     row: Mapping[str, str]
     text: str
-    mark: str
+    mark: Mark
 
     @property
     def subject(self) -> str:
@@ -75,12 +80,9 @@ class Printed:
     notes: Sequence[str]
     labels: Mapping[str, Sequence[str]]
 
-    def label(self, key: str, latex: bool) -> str:
+    def label(self, key: str) -> Span:
         """The printed form of a key."""
-        from denoisebench.reports.markup import tex
-
-        plain, special = self.labels.get(key, (key, None))
-        return (special or tex(plain)) if latex else plain
+        return Span(key) if key not in self.labels else Span(self.labels[key][0], latex=self.labels[key][1])
 
 
 def printed_table(text: str) -> Printed:
@@ -116,10 +118,10 @@ def _cells(layout: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> list
             places.setdefault((row["noise"], row["dataset"]), []).append(float(row["psnr"]))
     cells = []
     for row in rows:
-        mark = ""
+        mark: Mark = ""
         if layout.get("ranked") and row["psnr"] and row["method"] not in layout["supervised"]:
             above = sum(other > float(row["psnr"]) for other in places[row["noise"], row["dataset"]])
-            mark = {0: "best", 1: "second"}.get(above, "")
+            mark = "best" if above == 0 else "second" if above == 1 else ""
         text = f"{row['psnr']}/{row['ssim']}" if row["psnr"] else row.get("cell_as_printed", "")
         cells.append(Cell(row, text, mark))
     return cells
@@ -156,60 +158,118 @@ def _places(cells: Sequence[Cell], labels: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(texts)
 
 
-def text_of(table: Printed, form: str) -> str:
-    """The table as 'markdown', 'latex' or 'csv'."""
-    forms = {"markdown": markdown, "latex": latex, "csv": csv_text}
-    if form not in forms:
-        raise unknown("format", form, FORMATS)
-    return forms[form](table)
+def text_of(table: Printed, form: str, layout: Layout | None = None, page: str = "page") -> str:
+    """The table in one of `denoisebench.reports.writers.FORMATS`."""
+    form = writers.format_of(form)
+    if form == "csv":
+        return csv_text(table)
+    return writers.write(grid_of(table, layout, numbered=form in ("markdown", "html")), form, page)
 
 
-def _score(cell: Cell | None, marks: Mapping[str, str], star: str) -> str:
-    if cell is None:
-        return ""
-    return marks[cell.mark].format(cell.text) + (star if is_odd(cell.row["flag"]) else "")
+def terminal(table: Printed, layout: Layout | None = None) -> RenderableType:
+    """The table for a terminal, as wide as that is."""
+    from denoisebench.reports.screen import Screen
+
+    return Screen(grid_of(table, layout))
 
 
-def markdown(table: Printed) -> str:
-    """The layout as Markdown."""
-    from tabulate import tabulate
+def grid_of(table: Printed, layout: Layout | None = None, numbered: bool = True) -> Grid:
+    """The table as a grid; a section per noise where lines of several are in it.
 
-    heads = [*table.heads, *(table.label(column, latex=False) for column in table.columns)]
-    rows = [
-        [*(table.label(key, latex=False) for key in keys), *(_score(cell, _MARKDOWN, r"\*") for cell in cells)]
-        for keys, cells in table.lines
-    ]
-    text = tabulate(rows, heads, tablefmt="github", disable_numparse=True)
-    notes = "\n".join(f"- {note}" if not note.startswith("*") else rf"- \{note}" for note in table.notes)
-    return f"**Table {table.number}.** {table.caption}\n\n{text}\n\n{notes}\n"
-
-
-def latex(table: Printed) -> str:
-    """The layout as a booktabs table: a rule between noises, each named once."""
-    from denoisebench.reports.markup import tex
-
+    Parameters
+    ----------
+    layout : Layout | None
+        Columns are published or registered names of test sets, or names of the other columns.
+    numbered : bool
+        Whether the title begins with the number; LaTeX and Typst count on their own.
+    """
+    layout = layout or Layout()
+    known = {name for _, cells in table.lines for name in _names(table, cells)}
+    for name in layout.labels:
+        if name not in known:
+            raise unknown(f"method of table {table.number}", name, known)
     grouped = len(table.heads) > 1 and table.lines[0][0][0] in table.labels
-    heads = [*map(tex, table.heads), *(table.label(column, latex=True) for column in table.columns)]
-    lines = [
-        r"% \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{table.caption}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.heads)}{'c' * len(table.columns)}}}",
-        r"\toprule",
-        " & ".join(heads) + r" \\",
-    ]
-    last = None
+    first = 1 if grouped else 0
+    shown, chosen = _chosen(table, layout, first)
+    rows = []
     for keys, cells in table.lines:
-        names = [table.label(key, latex=True) for key in keys]
-        if last is None or (grouped and keys[0] != last):
-            lines.append(r"\midrule")
-        elif grouped:
-            names[0] = ""
-        lines.append(" & ".join([*names, *(_score(cell, _LATEX, "$^*$") for cell in cells)]) + r" \\")
-        last = keys[0]
-    notes = [rf"\par{{\footnotesize {tex(note)}\par}}" for note in table.notes]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes, r"\end{table}"]) + "\n"
+        names = [table.label(key) for key in keys]
+        asked = [label for name, label in layout.labels.items() if name in _names(table, cells)]
+        if asked:
+            names[first] = Span(asked[0])
+        scores = [_score(cells[place], layout.metric) for place in chosen]
+        rows.append(Row([*(cell_of(names[place]) for place in shown), *scores], names[0].text if grouped else ""))
+    labels = [table.label(table.columns[place]) for place in chosen]
+    heads = [
+        *(Head(table.heads[place]) for place in shown),
+        *(Head(label.text, "c", role="score", latex=label.latex) for label in labels),
+    ]
+    title = cell_of(layout.caption) if layout.caption else cell_of(Span(_plain(table.caption), latex=table.caption))
+    if numbered and not layout.caption:
+        title = ((Span(f"Table {table.number}. "), *title[0]),)
+    return Grid(title, [Block(heads, rows)], table.heads[0] if grouped else "", [cell_of(note) for note in table.notes])
+
+
+def only(table: Printed, methods: Sequence[str]) -> Printed:
+    """The table with the cells of some methods or variants, by their printed names or those on the command line.
+
+    Raises
+    ------
+    UserError
+        It has none of a name.
+    """
+    subjects = dict.fromkeys(found.subject for _, line in table.lines for found in line if found is not None)
+    known = {name: subject for subject in subjects for name in (subject, *_ours(table, subject))}
+    for name in methods:
+        if name not in known:
+            raise unknown(f"method of table {table.number}", name, known)
+    wanted = {known[name] for name in methods}
+    lines = [(keys, [f if f is not None and f.subject in wanted else None for f in line]) for keys, line in table.lines]
+    lines = [(keys, line) for keys, line in lines if any(line)]
+    places = [place for place in range(len(table.columns)) if any(line[place] for _, line in lines)]
+    columns = [table.columns[place] for place in places]
+    return replace(table, columns=columns, lines=[(keys, [line[p] for p in places]) for keys, line in lines])
+
+
+def _ours(table: Printed, subject: str) -> list[str]:
+    """Names on the command line of a published method."""
+    return names_of("method", subject, str(table.number))
+
+
+def _names(table: Printed, cells: Sequence[Cell | None]) -> set[str]:
+    """Published names of the methods of a line, and those on the command line."""
+    subjects = {found.row["method"] for found in cells if found is not None and "method" in found.row}
+    return subjects | {name for subject in subjects for name in _ours(table, subject)}
+
+
+def _chosen(table: Printed, layout: Layout, first: int) -> tuple[list[int], list[int]]:
+    """Which columns of names, and which of scores."""
+    heads = {head.lower(): place for place, head in enumerate(table.heads) if place >= first}
+    scores = {
+        name: place for place, column in enumerate(table.columns) for name in (column, *names_of("dataset", column))
+    }
+    if layout.columns is None:
+        return list(heads.values()), list(range(len(table.columns)))
+    for name in layout.columns:
+        if name not in heads and name not in scores:
+            raise unknown(f"column of table {table.number}", name, [*heads, *scores])
+    wanted = sorted({scores[name] for name in layout.columns if name in scores})
+    named = sorted({first, *(heads[name] for name in layout.columns if name in heads)})
+    return named, wanted or list(range(len(table.columns)))
+
+
+def _score(found: Cell | None, metric: str) -> Text:
+    if found is None:
+        return cell_of()
+    psnr, ssim = found.row["psnr"], found.row["ssim"]
+    text = {"both": found.text, "psnr": psnr or found.text, "ssim": ssim or found.text}[metric]
+    star = [Span("*", latex="$^*$")] if is_odd(found.row["flag"]) else []
+    return cell_of(Span(text, found.mark), *star)
+
+
+def _plain(caption: str) -> str:
+    """A caption in LaTeX as plain text."""
+    return re.sub(r"\\mathcal\{(\w)\}", r"\1", caption).replace("$", "").replace(r"\eta", "η").replace(r"\lambda", "λ")
 
 
 def csv_text(table: Printed) -> str:

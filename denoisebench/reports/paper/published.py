@@ -198,7 +198,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _check_length(path: Path, line: int, heads: Sequence[str], row: Mapping[str | None, object]) -> None:
     found = sum(value is not None for key, value in row.items() if key is not None)
-    found += len(row[None]) if isinstance(row.get(None), list) else 0  # type: ignore[arg-type]
+    rest = row.get(None)
+    found += len(rest) if isinstance(rest, list) else 0
     if found != len(heads):
         raise UserError(f"{path}, line {line}: {found} values instead of {len(heads)} ({', '.join(heads)}).")
 

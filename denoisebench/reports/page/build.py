@@ -1,0 +1,113 @@
+"""The page as text: template, style and script in one file, and a policy that lets nothing else run or load."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from denoisebench.core.ownfiles import write_own
+from denoisebench.reports import render
+from denoisebench.reports.files import flaws
+from denoisebench.reports.page.content import LONGEST, page_content
+from denoisebench.reports.page.learning import learning_curves
+from denoisebench.reports.page.pictures import Album
+from denoisebench.reports.ranking import RULE
+from denoisebench.reports.table import build_table
+from denoisebench.results.store import Store, StoredCell, collection_paused
+from denoisebench.results.summary import Column
+
+NAME = "report.html"
+_SCRIPTS = ("base.js", "table.js", "leaderboard.js", "charts.js", "images.js", "scores.js", "main.js")
+#: A browser ends a script at these wherever they stand, and older ones a line.
+_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def write_page(
+    store: Store,
+    cells: Sequence[StoredCell],
+    reference: str | None = None,
+    albums: Mapping[Column, Album] | None = None,
+) -> list[str]:
+    """Write ``report.html`` into a results folder; returns what `write_own` says.
+
+    Parameters
+    ----------
+    store : Store
+        The folder, as it was read.
+    cells : Sequence[StoredCell]
+        Its finished cells; none is no error.
+    reference : str | None
+        What methods are compared with; see `page_content`.
+    albums : Mapping[Column, Album] | None
+        Pictures of `make_albums`; None for a page without.
+    """
+    with collection_paused():
+        notes = flaws(store)
+        content = page_content(store.folder.resolve().name, cells, notes, reference, albums)
+        content["curves"], content["unlearned"] = learning_curves(store, cells)
+        return write_own(store.folder, {NAME: page(content, _plain_table(cells, notes)).encode()})
+
+
+def page(content: Mapping[str, Any], without_script: str = "") -> str:
+    """The HTML of a page's content.
+
+    Parameters
+    ----------
+    content : Mapping[str, Any]
+        Of `page_content`.
+    without_script : str
+        HTML, already escaped, for readers without JavaScript.
+    """
+    style = _file("vendor/uPlot.min.css") + _file("assets/page.css")
+    parts = "".join(_file(f"assets/{name}") for name in _SCRIPTS)
+    script = _file("vendor/uPlot.iife.min.js") + f'(() => {{\n"use strict";\n{parts}}})();\n'
+    return _environment().get_template("page.html.j2").render(
+        folder=content["folder"],
+        rule=RULE,
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(_json(content)),
+        without_script=Markup(without_script),
+    )  # fmt: skip
+
+
+def _plain_table(cells: Sequence[StoredCell], notes: Sequence[str]) -> str:
+    table = build_table(cells, notes)
+    return render.html(table) if table.columns and len(table.lines) <= LONGEST else ""
+
+
+def _policy(style: str, script: str) -> str:
+    """Nothing is loaded but images inside the page, nothing runs but this script, and no text becomes HTML."""
+    return "; ".join([
+        "default-src 'none'", f"script-src '{_hash(script)}'", f"style-src '{_hash(style)}'", "img-src data:",
+        "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
+    ])  # fmt: skip
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return orjson.dumps(content).decode().translate(_UNSAFE)
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files("denoisebench.reports.page").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("denoisebench.reports.page", ""), autoescape=True, undefined=StrictUndefined
+    )

@@ -1,0 +1,408 @@
+"""BM3D and CBM3D in torch, written from the papers. See `docs/bm3d.md` for the formulas and what differs.
+
+Two stages. Each takes reference patches 8x8 on a grid of 3 pixels, finds similar patches (`block_matching`), transforms
+patch and group, shrinks, transforms back and averages overlapping estimates with weights.
+
+    stage 1, hard threshold:  c' = c where c^2 > (lambda s)^2 v,  else 0;     weight 1 / sum of v where c' is not 0
+    stage 2, Wiener:          c' = c b^2 / (b^2 + mu s^2),                    weight 1 / sum of (b^2 / (b^2 + mu s^2))^2
+
+c: coefficient of the noisy group, b: of the first estimate, s: standard deviation of the noise, v: variance that white
+noise of variance 1 has in the coefficient, 1 unless patches overlap (Makinen et al. 2020). The mean of a group is kept.
+
+Colour: an orthonormal opponent transform; groups are found on its first channel, luminance, and used for all.
+
+The image is worked on block by block; the sum of the blocks does not depend on how many threads share them.
+
+Sources: Dabov, Foi, Katkovnik, Egiazarian, Image Denoising by Sparse 3-D Transform-Domain Collaborative Filtering,
+IEEE TIP 2007, doi:10.1109/TIP.2007.901238; Color Image Denoising via Sparse 3D Collaborative Filtering with Grouping
+Constraint in Luminance-Chrominance Space, ICIP 2007, doi:10.1109/ICIP.2007.4378954; Makinen, Azzari, Foi, Collaborative
+Filtering of Correlated Noise, IEEE TIP 2020, doi:10.1109/TIP.2020.3014721; Lebrun, An Analysis and Implementation of
+the BM3D Image Denoising Method, IPOL 2012, doi:10.5201/ipol.2012.l-bm3d.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from denoisebench.core.errors import UserError
+from denoisebench.core.lazy import torch
+from denoisebench.toolbox.block_matching import reference_grid, similar
+from denoisebench.toolbox.bm3d_transforms import (
+    PATCH,
+    dct_matrix,
+    haar_matrix,
+    overlap_table,
+    overlap_variance,
+    patch_matrix,
+    wavelet_matrix,
+)
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Luminance, and two differences of colours. Orthonormal, so that noise of equal level in all channels stays white.
+OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
+
+# Noise above this, in grey levels of 255, is scaled down to it, with the image: the limits of similarity end there.
+_STRONGEST = 100.0
+# References of a block along each side, at most, and patches that are shrunk at once.
+_BLOCK, _AT_ONCE = (96, 64), 2048
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Constants of BM3D. Lengths in pixels, similarity in squared grey levels of 255 per pixel.
+
+    Parameters
+    ----------
+    step, radius : int
+        Pixels between references, and reach of the window around each.
+    groups : tuple of int
+        Most patches of a group in each stage, powers of 2.
+    compared : tuple of int
+        Low discrete cosine coefficients of a patch, of 64, that are compared in each stage.
+    threshold : float
+        Lambda of the hard threshold.
+    wiener : tuple of float
+        Mu of the Wiener filter, for gray or luminance, and for the other channels.
+    similar : tuple of tuple of float
+        For each stage a and b of the largest mean squared difference a + b s^2 from the reference in a group.
+    kaiser : float
+        Beta of the Kaiser window that weights the pixels of a patch.
+    """
+
+    step: int = 3
+    radius: int = 19
+    groups: tuple[int, int] = (16, 32)
+    compared: tuple[int, int] = (64, 32)
+    threshold: float = 2.7
+    wiener: tuple[float, float] = (0.75, 1.0)
+    similar: tuple[tuple[float, float], tuple[float, float]] = ((1700.0, 3.7), (200.0, 0.35))
+    kaiser: float = 2.0
+
+
+GRAY = Profile()
+COLOUR = Profile(groups=(16, 16), wiener=(0.7, 0.9), similar=((1700.0, 3.7), (1600.0, 0.0)))
+
+
+def bm3d(
+    image: FloatArray, sigma: float | Sequence[float], threads: int = 1, profile: Profile | None = None
+) -> FloatArray:
+    """Remove white Gaussian noise from an image by BM3D, of three channels by CBM3D.
+
+    Parameters
+    ----------
+    image : FloatArray
+        (H, W, C) of about 0..1. Channels of an image that has not three are filtered one by one.
+    sigma : float or sequence of float
+        Standard deviation of the noise on the same scale, one for all channels or one each. 0: no noise.
+    threads : int
+        Processor threads; the result is the same to the last bit.
+    profile : Profile, optional
+        Constants; those for gray or colour if omitted.
+
+    Returns
+    -------
+    FloatArray
+        (H, W, C), not clipped.
+
+    Raises
+    ------
+    UserError
+        The image or the level is not finite, or the level is negative.
+    """
+    levels = np.broadcast_to(np.asarray(sigma, dtype=np.float64), image.shape[2:])
+    if not np.isfinite(image).all():
+        raise UserError("BM3D: the image holds values that are NaN or infinite; replace them first.")
+    if not (np.isfinite(levels).all() and (levels >= 0).all()):
+        raise UserError(f"BM3D: the noise level {sigma} must be finite and 0 or more.")
+    if image.shape[2] == 3 and levels.any():
+        return _opponent(image, levels, threads, profile or COLOUR)
+    planes = [
+        _filter(image[None, :, :, c], levels[c : c + 1], threads, profile or GRAY)[0] if levels[c] else image[:, :, c]
+        for c in range(image.shape[2])
+    ]
+    return np.stack(planes, axis=2)
+
+
+def _opponent(image: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
+    planes = np.tensordot(OPPONENT, image, axes=(1, 2))
+    filtered = _filter(planes, np.sqrt(OPPONENT**2 @ levels**2), threads, profile)
+    return np.tensordot(filtered, OPPONENT, axes=(0, 0))
+
+
+def _filter(planes: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
+    """Filter planes (C, H, W) with groups that are found on the first."""
+    scale = min(255.0, _STRONGEST / float(levels.max()))
+    missing = [max(0, PATCH - side) for side in planes.shape[1:]]
+    padded = np.pad(planes, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # blocks are shared out instead, and no sum depends on how
+    try:
+        with torch.inference_mode():
+            noisy = torch.from_numpy(np.ascontiguousarray(scale * padded, dtype=np.float32))
+            variances = torch.from_numpy((scale * levels) ** 2).to(noisy)
+            first = _stage(_threshold_stage(variances, profile), noisy, None, threads)
+            second = _stage(_wiener_stage(variances, profile), noisy, first, threads)
+            result = second.double().numpy()[:, : planes.shape[1], : planes.shape[2]] / scale
+    finally:
+        torch.set_num_threads(before)
+    return np.asarray(result)
+
+
+# --- a stage ---
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What a stage needs beside the images.
+
+    Parameters
+    ----------
+    forward, backward : torch.Tensor
+        (64, 64), transform of a patch, and its inverse times the Kaiser window.
+    compared : int
+        Low coefficients that are compared, those of the pilot if there is one; 64: pixels.
+    limit : float
+        Largest squared difference of the compared within a group.
+    group : int
+        Most patches of a group.
+    shrink : callable
+        From indices (n, groups) of the members, their rows and columns, and the tables of the noisy and the pilot
+        patches to shrunk patches (n, groups, C, 64) and weights (groups, C).
+    """
+
+    forward: torch.Tensor
+    backward: torch.Tensor
+    compared: int
+    limit: float
+    group: int
+    profile: Profile
+    shrink: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """References of a block, and the positions of patches in their reach."""
+
+    rows: Sequence[int]
+    columns: Sequence[int]
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def pixels(self, planes: torch.Tensor) -> torch.Tensor:
+        """The pixels of those patches."""
+        return planes[:, self.top : self.bottom + PATCH - 1, self.left : self.right + PATCH - 1]
+
+
+def _make_stage(
+    number: int,
+    along: FloatArray,
+    variances: torch.Tensor,
+    profile: Profile,
+    shrink: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+) -> _Stage:
+    forward = patch_matrix(along)
+    kaiser = np.kaiser(PATCH, profile.kaiser)
+    backward = np.outer(kaiser, kaiser).reshape(-1, 1) * np.linalg.inv(forward)
+    constant, slope = profile.similar[number]
+    return _Stage(
+        forward=torch.from_numpy(forward).to(variances),
+        backward=torch.from_numpy(backward).to(variances),
+        compared=profile.compared[number],
+        limit=PATCH**2 * (constant + slope * float(variances[0])),
+        group=profile.groups[number],
+        profile=profile,
+        shrink=shrink,
+    )
+
+
+def _threshold_stage(variances: torch.Tensor, profile: Profile) -> _Stage:
+    along = wavelet_matrix()
+    table = torch.from_numpy(overlap_table(along)).to(variances)
+    return _make_stage(0, along, variances, profile, partial(_threshold, variances, table, profile.threshold**2))
+
+
+def _wiener_stage(variances: torch.Tensor, profile: Profile) -> _Stage:
+    first, other = profile.wiener
+    noise = variances * variances.new_tensor([first] + [other] * (len(variances) - 1))
+    return _make_stage(1, dct_matrix(), variances, profile, partial(_wiener, noise))
+
+
+def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threads: int) -> torch.Tensor:
+    """Estimate planes (C, H, W) from the noisy ones, and in the second stage from the estimate of the first."""
+    total, weight = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    blocks = list(_blocks(noisy.shape[1] - PATCH + 1, noisy.shape[2] - PATCH + 1, stage.profile))
+    spaces = threading.local()
+
+    def work(block: _Block) -> tuple[torch.Tensor, torch.Tensor]:
+        if not hasattr(spaces, "own"):
+            spaces.own = _Workspace(noisy)
+        with torch.inference_mode():
+            return _filter_block(stage, noisy, pilot, block, spaces.own)
+
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        done = pool.map(work, blocks) if threads > 1 else map(work, blocks)
+        for block, (part, share) in zip(blocks, done, strict=True):
+            block.pixels(total).add_(part)
+            block.pixels(weight).add_(share)
+    return total.div_(weight)
+
+
+def _blocks(rows: int, columns: int, profile: Profile) -> Iterator[_Block]:
+    for down in _runs(reference_grid(rows, profile.step), _BLOCK[0]):
+        top, bottom = max(0, down[0] - profile.radius), min(rows, down[-1] + profile.radius + 1)
+        for right in _runs(reference_grid(columns, profile.step), _BLOCK[1]):
+            left, end = max(0, right[0] - profile.radius), min(columns, right[-1] + profile.radius + 1)
+            yield _Block(down, right, top, bottom, left, end)
+
+
+def _runs(places: Sequence[int], most: int) -> list[Sequence[int]]:
+    """Parts of about equal length, in fours, the last part aside."""
+    count = -(-len(places) // most)
+    length = -(-len(places) // (4 * count)) * 4
+    return [places[start : start + length] for start in range(0, len(places), length)]
+
+
+class _Workspace:
+    """Memory that one thread uses again for the next block: fresh pages cost as much as what is computed in them."""
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self._like, self._known = like, dict[str, torch.Tensor]()
+
+    def get(self, name: str, *shape: int) -> torch.Tensor:
+        """A tensor of any content, the memory of which belongs to the name."""
+        size, known = math.prod(shape), self._known.get(name)
+        if known is None or len(known) < size:
+            known = self._known[name] = self._like.new_empty(size)
+        return known[:size].view(shape)
+
+
+def _filter_block(
+    stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, block: _Block, space: _Workspace
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted sum of the estimates of a block's groups, and sum of the weights: (C, Y, X) each."""
+    down, right = block.bottom - block.top, block.right - block.left
+    tables = [
+        _table(block.pixels(planes), stage.forward, space, name)
+        for planes, name in ((noisy, "noisy"), (pilot, "pilot"))
+        if planes is not None
+    ]
+    if stage.compared == PATCH**2:
+        features = space.get("patches", down, right, PATCH**2)  # those of the last plane, which is the first channel
+    elif pilot is not None:
+        features = tables[1][:, 0, : stage.compared].view(down, right, -1)
+    else:
+        lowest = torch.from_numpy(patch_matrix(dct_matrix())[: stage.compared]).to(noisy)
+        features = (space.get("patches", down * right, PATCH**2) @ lowest.T).view(down, right, -1)
+    rows, columns = [y - block.top for y in block.rows], [x - block.left for x in block.columns]
+    distances, indices = similar(features, rows, columns, stage.profile.radius, stage.group)
+    total = space.get("total", *tables[0].shape).zero_()
+    weight = total.new_zeros(total.shape[:2])
+    for members in _groups(distances, indices, stage.limit):
+        shrunk, share = stage.shrink(members, members // right, members % right, tables)
+        shrunk *= share[:, :, None]
+        flat = members.view(-1)
+        total.index_add_(0, flat, shrunk.view(len(flat), *total.shape[1:]))
+        weight.index_add_(0, flat, share.expand(len(members), -1, -1).reshape(len(flat), -1))
+    return _fold(total, stage.backward, down, right, space), _spread(weight.view(down, right, -1), stage.profile)
+
+
+def _table(pixels: torch.Tensor, forward: torch.Tensor, space: _Workspace, name: str) -> torch.Tensor:
+    """Transforms (positions, C, 64) of all patches of planes (C, Y, X), the first plane last."""
+    down, right = (side - PATCH + 1 for side in pixels.shape[1:])
+    table = space.get(name, down * right, len(pixels), PATCH**2)
+    patches = space.get("patches", down, right, PATCH, PATCH)
+    for channel in reversed(range(len(pixels))):
+        patches.copy_(pixels[channel].unfold(0, PATCH, 1).unfold(1, PATCH, 1))
+        torch.mm(patches.view(down * right, -1), forward.T, out=table[:, channel])
+    return table
+
+
+def _groups(distances: torch.Tensor, indices: torch.Tensor, limit: float) -> Iterator[torch.Tensor]:
+    """Members (n, groups) of groups of equal size, a power of 2: those whose distance is within the limit."""
+    within = (distances <= limit).sum(1)
+    size = distances.shape[1]
+    remaining = torch.ones_like(within, dtype=torch.bool)
+    while size:
+        chosen = remaining & (within >= size)
+        remaining &= ~chosen
+        for some in chosen.nonzero().view(-1).split(_AT_ONCE // size):
+            if len(some):
+                yield indices[some, :size].T.contiguous()
+        size //= 2
+
+
+def _threshold(
+    variances: torch.Tensor,
+    table: torch.Tensor,
+    factor: float,
+    members: torch.Tensor,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    tables: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    size, groups = members.shape
+    haar = torch.from_numpy(haar_matrix(size)).to(table)
+    coefficients = _transformed(haar, tables[0], members).view(size, groups, len(variances), -1)
+    noise = overlap_variance(rows, columns, table)[:, :, None] * variances[:, None]
+    kept = (coefficients.square() > factor * noise).to(noise)
+    kept[0, :, :, 0] = 1
+    coefficients *= kept
+    share = noise.mul_(kept).sum((0, 3)).reciprocal_()
+    return (haar.T @ coefficients.view(size, -1)).view(coefficients.shape), share
+
+
+def _wiener(
+    noise: torch.Tensor,
+    members: torch.Tensor,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    tables: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    size, groups = members.shape
+    haar = torch.from_numpy(haar_matrix(size)).to(noise)
+    power = _transformed(haar, tables[1], members).square_().view(size, groups, len(noise), -1)
+    gain = power.div_(power + noise[:, None])
+    gain[0, :, :, 0] = 1
+    coefficients = _transformed(haar, tables[0], members).view(gain.shape).mul_(gain)
+    share = gain.square_().sum((0, 3)).reciprocal_()
+    return (haar.T @ coefficients.view(size, -1)).view(coefficients.shape), share
+
+
+def _transformed(haar: torch.Tensor, table: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
+    return haar @ table.index_select(0, members.view(-1)).view(len(members), -1)
+
+
+def _fold(coefficients: torch.Tensor, backward: torch.Tensor, down: int, right: int, space: _Workspace) -> torch.Tensor:
+    """Transform patches (positions, C, 64) back and add them up where they overlap: (C, Y + 7, X + 7)."""
+    planes = coefficients.new_zeros(coefficients.shape[1], down + PATCH - 1, right + PATCH - 1)
+    pixels = space.get("patches", PATCH, PATCH, down, right)
+    for channel, plane in enumerate(planes):
+        torch.mm(backward, coefficients[:, channel].T, out=pixels.view(PATCH**2, -1))
+        for i in range(PATCH):
+            for j in range(PATCH):
+                plane[i : i + down, j : j + right] += pixels[i, j]
+    return planes
+
+
+def _spread(weights: torch.Tensor, profile: Profile) -> torch.Tensor:
+    """Weights (Y, X, C) of patches on their pixels: (C, Y + 7, X + 7)."""
+    kaiser = np.kaiser(PATCH, profile.kaiser)
+    down, right, channels = weights.shape
+    tall = weights.new_zeros(channels, down + PATCH - 1, right)
+    planes = weights.new_zeros(channels, down + PATCH - 1, right + PATCH - 1)
+    for i, factor in enumerate(kaiser):
+        tall[:, i : i + down].add_(weights.permute(2, 0, 1), alpha=float(factor))
+    for i, factor in enumerate(kaiser):
+        planes[:, :, i : i + right].add_(tall, alpha=float(factor))
+    return planes

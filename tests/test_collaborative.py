@@ -1,0 +1,190 @@
+"""BM3D in torch: against the authors' package on crops of photographs, and on images that are no photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from denoisebench.core.errors import UserError
+from denoisebench.toolbox import collaborative
+from denoisebench.toolbox.bm3d_filter import bm3d_filter
+from denoisebench.toolbox.collaborative import GRAY, OPPONENT, FloatArray, bm3d
+
+
+def photograph(channels: int, height: int = 96, width: int = 96) -> FloatArray:
+    """A face, of astronaut, which nothing was tuned on."""
+    whole = skimage.data.astronaut() / 255.0
+    cut = whole[30 : 30 + height, 160 : 160 + width]
+    return np.asarray(cut if channels == 3 else cut.mean(axis=2, keepdims=True).repeat(channels, axis=2))
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> FloatArray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def psnr(image: FloatArray, clean: FloatArray) -> float:
+    return float(-10 * np.log10(np.mean((image - clean) ** 2)))
+
+
+# --- how well it does ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "level"), [(1, 25), (1, 50), (3, 25)])
+def test_as_good_as_the_package_of_the_authors(channels: int, level: int) -> None:
+    pytest.importorskip("bm3d")
+    clean = photograph(channels)
+    noisy = clean + level / 255 * noise(clean.shape)
+    ours, theirs = (bm3d_filter(noisy, level / 255, engine=engine) for engine in ("torch", "package"))
+    assert psnr(ours, clean) > psnr(theirs, clean) - 0.1
+    # They differ from each other far less than from the photograph.
+    assert psnr(ours, theirs) > psnr(theirs, clean) + 6
+
+
+def test_the_second_stage_adds_to_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = photograph(1, 64, 64)
+    noisy = clean + 0.1 * noise(clean.shape)
+    stages: list[torch.Tensor] = []
+    real = collaborative._stage
+
+    def record(*arguments: object) -> torch.Tensor:
+        stages.append(real(*arguments))  # type: ignore[arg-type]
+        return stages[-1]
+
+    monkeypatch.setattr(collaborative, "_stage", record)
+    bm3d(noisy, 0.1)
+    first, second = (psnr(one[0].double().numpy()[:, :, None] / 255, clean) for one in stages)
+    assert psnr(noisy, clean) + 5 < first < second
+
+
+# --- what it must not depend on ---
+
+
+def test_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy = photograph(1, 130, 121) + 0.1 * noise((130, 121, 1))
+    whole = bm3d(noisy, 0.1)
+    assert np.array_equal(bm3d(noisy, 0.1), whole)
+    monkeypatch.setattr(collaborative, "_BLOCK", (12, 16))
+    parts = bm3d(noisy, 0.1)
+    # The order of sums differs, and with it the last bits; a coefficient at the threshold may fall the other way.
+    assert np.abs(parts - whole).max() < 1e-3
+    assert np.sqrt(np.mean((parts - whole) ** 2)) < 1e-4
+    assert np.array_equal(bm3d(noisy, 0.1, threads=3), parts), "to the last bit, whoever works on which block"
+
+
+@pytest.mark.parametrize("outer", [1, 2])
+def test_the_threads_of_torch_are_left_as_they_were(outer: int) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(outer)
+        bm3d(photograph(1, 40, 40), 0.1, threads=2)
+        assert torch.get_num_threads() == outer
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_layout_in_memory_does_not_count() -> None:
+    noisy = photograph(3, 48, 40) + 0.1 * noise((48, 40, 3))
+    expected = bm3d(noisy, 0.1)
+    reversed_twice = noisy[::-1].copy()[::-1]
+    frozen = np.asfortranarray(noisy)
+    frozen.flags.writeable = False
+    for other in (reversed_twice, frozen):
+        assert np.array_equal(bm3d(other, 0.1), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_scale_does_not_count_where_noise_is_strong(channels: int) -> None:
+    noisy = photograph(channels, 40, 40) + 2 * noise((40, 40, channels))
+    np.testing.assert_allclose(bm3d(1e6 * noisy, 2e6) / 1e6, bm3d(noisy, 2.0), atol=1e-4)
+
+
+# --- levels ---
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_without_noise_nothing_changes(channels: int) -> None:
+    image = photograph(channels, 20, 24)
+    assert np.array_equal(bm3d(image, 0.0), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("level", [1e-12, 1e-4, 1e12])
+def test_tiny_and_huge_levels(channels: int, level: float) -> None:
+    image = photograph(channels, 24, 20)
+    result = bm3d(image, level)
+    assert np.isfinite(result).all()
+    if level < 1:
+        assert np.abs(result - image).max() < max(3 * level, 1e-6)
+    else:
+        assert np.abs(result - image.mean(axis=(0, 1))).max() < 0.5, "all is noise, and the mean is left"
+
+
+def test_a_level_for_each_channel() -> None:
+    image = photograph(4, 40, 40) + 0.1 * noise((40, 40, 4))
+    levels = [0.1, 0.0, 0.05, 0.2]
+    result = bm3d(image, levels)
+    for channel, level in enumerate(levels):
+        assert np.array_equal(result[:, :, [channel]], bm3d(image[:, :, [channel]], level))
+
+
+@pytest.mark.slow
+def test_levels_of_colours_are_those_of_the_opponent_channels() -> None:
+    clean, levels = photograph(3), np.array([0.04, 0.2, 0.06])
+    noisy = clean + levels * noise(clean.shape)
+    told = psnr(bm3d(noisy, levels.tolist()), clean)
+    mean = psnr(bm3d(noisy, float(np.sqrt(np.mean(levels**2)))), clean)
+    assert told > mean
+    np.testing.assert_allclose(OPPONENT @ OPPONENT.T, np.eye(3), atol=1e-12)
+
+
+# --- odd images ---
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 7), (8, 8), (8, 40), (9, 13)])
+def test_any_size(shape: tuple[int, int], channels: int) -> None:
+    noisy = photograph(channels, *shape) + 0.05 * noise((*shape, channels))
+    result = bm3d(noisy, 0.05)
+    assert result.shape == noisy.shape
+    assert result.dtype == np.float64
+    assert np.abs(result - photograph(channels, *shape)).max() < 0.25
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4, -3.0])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_constant_image_stays_constant(value: float, channels: int) -> None:
+    result = bm3d(np.full((30, 30, channels), value), 0.1)
+    np.testing.assert_allclose(result, value, atol=2e-6)
+
+
+def test_gray_in_three_channels_stays_gray() -> None:
+    noisy = np.repeat(photograph(1, 40, 40) + 0.1 * noise((40, 40, 1)), 3, axis=2)
+    result = bm3d(noisy, 0.1)
+    np.testing.assert_allclose(result, result[:, :, :1].repeat(3, axis=2), atol=1e-5)
+    assert np.abs(result - noisy).max() > 0.01
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused(bad: float) -> None:
+    image = np.zeros((10, 10, 1))
+    with pytest.raises(UserError, match=r"noise level .* must be finite"):
+        bm3d(image, bad)
+    with pytest.raises(UserError, match="noise level -1 must be"):
+        bm3d(image, -1)
+    image[3, 3] = bad
+    with pytest.raises(UserError, match="NaN or infinite"):
+        bm3d(image, 0.1)
+
+
+def test_groups_of_one_leave_a_filter_of_single_patches() -> None:
+    """With no patch similar enough, what is left is a transform of each patch, which still removes noise."""
+    clean = photograph(1, 48, 48)
+    noisy = clean + 0.1 * noise(clean.shape)
+    alone = bm3d(noisy, 0.1, profile=replace(GRAY, similar=((0.0, 0.0), (0.0, 0.0))))
+    together = bm3d(noisy, 0.1)
+    assert psnr(noisy, clean) + 3 < psnr(alone, clean) < psnr(together, clean)

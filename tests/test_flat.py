@@ -1,0 +1,63 @@
+"""Noise in flat places: its variance by brightness, its correlation, and the line through the first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from skimage.data import astronaut, chelsea, coffee
+
+from denoisebench.toolbox.flat import LAGS, Growth, growth_of, noise_by_brightness, noise_correlation
+
+PHOTOGRAPHS = [image()[:, :, 1] / 255.0 for image in (astronaut, chelsea, coffee)]  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("plane", PHOTOGRAPHS)
+@pytest.mark.parametrize(("gain", "sigma", "pedestal"), [(0.02, 0.0, 0.0), (0.05, 0.02, 0.0), (0.03, 0.01, 0.1)])
+def test_gain_and_offset_on_photographs(plane: np.ndarray, gain: float, sigma: float, pedestal: float) -> None:
+    rng = np.random.default_rng(0)
+    smooth = gaussian_filter(plane, 1.5)
+    noisy = gain * rng.poisson(smooth / gain) + sigma * rng.standard_normal(plane.shape) + pedestal
+    found = growth_of(noise_by_brightness(noisy))
+    assert found.grows
+    assert found.gain == pytest.approx(gain, rel=0.05)
+    assert found.gain_error < 0.05 * gain
+    offset = sigma**2 - gain * pedestal
+    assert abs(found.offset - offset) < max(5 * found.offset_error, 2e-4)
+
+
+@pytest.mark.parametrize("plane", PHOTOGRAPHS)
+def test_the_standard_error_says_when_texture_spoils_the_gain(plane: np.ndarray) -> None:
+    noisy = plane + 0.05 * np.random.default_rng(0).standard_normal(plane.shape)
+    found = growth_of(noise_by_brightness(noisy))
+    assert not found.grows
+    for signal in (0.2, 0.5, 0.8):
+        assert found.gain * signal + found.offset == pytest.approx(0.05**2, rel=0.15)
+
+
+def test_nothing_is_fitted_to_nothing() -> None:
+    assert growth_of(noise_by_brightness(np.full((64, 64), 3.0))) == Growth(0.0, 0.0, 0.0, 0.0)
+    assert growth_of(noise_by_brightness(np.zeros((10, 10)))).offset_error == float("inf")
+
+
+@pytest.mark.parametrize("plane", PHOTOGRAPHS)
+@pytest.mark.parametrize("sigma", [15, 50])
+def test_white_noise_does_not_correlate(plane: np.ndarray, sigma: float) -> None:
+    noisy = plane + sigma / 255 * np.random.default_rng(0).standard_normal(plane.shape)
+    found = noise_correlation(noisy)
+    assert list(found) == list(LAGS)
+    assert max(abs(value) for value, _ in found.values()) < 0.06
+    assert all(0 < error < 0.02 for _, error in found.values())
+
+
+def test_correlated_noise_is_found_in_its_direction() -> None:
+    rng = np.random.default_rng(0)
+    plane, noise = PHOTOGRAPHS[0], rng.standard_normal(PHOTOGRAPHS[0].shape)
+    # Neighbours along a row share: correlation 1/2 one pixel apart, none further, none down the columns.
+    shared = (noise + np.roll(noise, 1, axis=1)) / np.sqrt(2)
+    found = noise_correlation(plane + 25 / 255 * shared)
+    assert found[0, 1][0] > 0.35
+    assert abs(found[1, 0][0]) < 0.1
+    rows = noise_correlation(plane + 0.1 * noise + 0.05 * rng.standard_normal((plane.shape[0], 1)))
+    assert min(rows[0, k][0] for k in (5, 6, 7)) > 0.08
+    assert max(abs(rows[k, 0][0]) for k in (5, 6, 7)) < 0.05
