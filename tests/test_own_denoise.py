@@ -240,3 +240,30 @@ def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path
         run([tmp_path / "g.npy"], tmp_path / "white", noise="poisson")
     with pytest.raises(UserError, match="drop one"):
         run([tmp_path / "g.npy"], tmp_path / "white", noise="camera", sigma=3.0)
+
+
+def test_a_network_is_trained_on_the_images_themselves(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        noisy = CLEAN[:, :, 1] + 0.1 * RNG.standard_normal(CLEAN.shape[:2])
+        np.save(tmp_path / f"{name}.npy", noisy.astype(np.float32))
+    files = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    options: dict[str, Any] = {"train": True, "budget": "2steps", "range": "0..1"}
+    rows = run(files, tmp_path / "out", "n2v", **options).done
+    assert [row.output for row in rows] == ["a.npy", "b.npy"]
+    assert rows[0].network.startswith("trained on 2 of these images, 2 steps")
+    assert rows[0].network_sha256 == rows[1].network_sha256
+    (network,) = (tmp_path / "out" / "models").glob("n2v-real-gray-*.safetensors")
+    assert np.isfinite(np.load(tmp_path / "out" / "a.npy")).all()
+    written = network.stat().st_mtime_ns
+    assert run(files, tmp_path / "out", "n2v", **options).present == ["a.npy", "b.npy"]
+    assert network.stat().st_mtime_ns == written
+    # Other images, another network: what one would become depends on all.
+    alone = run(files[:1], tmp_path / "alone", "n2v", **options).done
+    assert alone[0].network_sha256 != rows[0].network_sha256
+    for method, word in (("n2c", "clean images"), ("zsn2n", "no network"), ("r2r", "noise level")):
+        with pytest.raises(UserError, match=rf"--train self.*{method}.*{word}"):
+            run(files, tmp_path / "out", method, train=True)
+    with pytest.raises(UserError, match="drop --sigma"):
+        run(files, tmp_path / "out", "n2v", train=True, sigma=3.0)
+    with pytest.raises(UserError, match="--train self with it"):
+        run(files, tmp_path / "out", "n2v", budget="5min")
