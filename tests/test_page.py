@@ -221,8 +221,12 @@ def test_lines_of_one_title_are_named_by_what_tells_them_apart(stored_cell: Cell
         stored_cell("a", [30], told=["noise level"]), stored_cell("a", [30], noise="poisson30"),
         stored_cell("b", [30], training="9 steps"), stored_cell("b", [30], training="8 steps"), stored_cell("c", [30]),
     ]  # fmt: skip
-    names = [line["name"] for line in page_content("mine", cells)["lines"]]
+    found = page_content("mine", cells)
+    names = [line["name"] for line in found["lines"]]
     assert names == ["A (told noise level)", "A (told nothing)", "B (9 steps)", "B (8 steps)", "C"]
+    # In the view of all test sets A is one row, B has two in one test set.
+    assert found["rows"] == [[0, 1], [2], [3], [4]]
+    assert found["missing"] == ["Kodak, poisson30: no score of B, C."]
 
 
 def test_scores_that_were_not_made_are_named(stored_cell: Cell) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from denoisebench.core.errors import unknown
+from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
 
 #: Scores that mislead where they stand among others: symbol of the footnote, and what it says.
@@ -211,6 +212,20 @@ def column_of(cell: StoredCell) -> Column:
     # Of what was stored, not the fingerprint that was stored beside it.
     digest = full_digest(protocol)
     return Column(protocol["noise"], protocol["dataset"], digest[:12], digest)
+
+
+def levels_text(cell: StoredCell) -> str:
+    """How many levels a range of them drew, and how their mean differs from its own; '' for a single level."""
+    try:
+        noise = parse_noise(cell.identity["protocol"]["noise"])
+    except UserError:  # of a version to come, or of a stranger
+        return ""
+    levels = [row.level for row in cell.rows.values() if row.level is not None]
+    if not noise.ranged or noise.real or not levels:
+        return ""
+    mean = fmean(levels) * (255.0 if noise.family == "gauss" else 1.0)
+    middle = (noise.low + noise.high) / 2
+    return f"{len(levels):,} levels drawn, their mean {mean:.1f}, that of the range {middle:.1f}"
 
 
 def scoring_text(protocol: Mapping[str, Any]) -> str:

@@ -86,6 +86,7 @@ def page_content(
         "folder": plain(folder),
         "version": __version__,
         "lines": _lines(table),
+        "rows": [[lines[line] for line in row] for row in _rows(table)],
         "columns": columns,
         "walls": _walls(table, cells),
         "notes": [plain(note) for note in table.notes],
@@ -124,6 +125,21 @@ def _names(lines: Sequence[Line]) -> list[str]:
         parts += [f"told {line.told}"] if any(other.told != line.told for other in twins) else []
         found.append(plain(f"{line.title} ({'; '.join(parts)})" if parts else line.title))
     return found
+
+
+def _rows(table: Table) -> list[list[Line]]:
+    """The lines of each method: those of one title, where no test set has two of them that would have to be told apart.
+
+    A method is another line where it was told something else, as of another noise, and still the same method.
+    """
+    titles: dict[str, list[Line]] = {}
+    for line in table.lines:
+        titles.setdefault(line.title, []).append(line)
+    rows: list[list[Line]] = []
+    for members in titles.values():
+        apart = all(sum((line, column) in table.scores for line in members) < 2 for column in table.columns)
+        rows += [members] if apart else [[line] for line in members]
+    return rows
 
 
 # --- one column ---
@@ -297,13 +313,15 @@ def _missing(table: Table, baselines: Set[Line]) -> list[str]:
     if not table.columns:
         return ["This folder holds no finished results yet; the run that fills it can be started again."]
     said = []
-    methods = len(set(table.lines) - baselines)
+    rows = _rows(table)
+    methods = sum(not baselines & set(row) for row in rows)
     if methods == 0:
         said.append("The noisy input is here and no method.")
     elif methods == 1:
         said.append("There is one method alone, so there is nothing to compare it with.")
     for column in table.columns:
-        lost = [plain(line.title) for line in table.lines if (line, column) not in table.scores]
+        absent = [plain(row[0].title) for row in rows if all((line, column) not in table.scores for line in row)]
+        lost = list(dict.fromkeys(absent))
         if lost:
             more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
             said.append(f"{plain(table.titles[column])}: no score of {', '.join(lost[:5])}{more}.")
