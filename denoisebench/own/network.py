@@ -123,8 +123,8 @@ def _choice(weights: Weights, level: float, channels: int) -> Choice:
 def _cost(choice: Choice) -> tuple[int, bool, float, bool]:
     """Channels of its own first, then the least scaling, then one level rather than a range.
 
-    A network for a range of levels judges the level itself, and takes noise that is equal in all channels for structure:
-    a gray image goes to one for a single level.
+    A network for a range of levels judges the level itself, and takes noise that is equal in all channels for
+    structure: a gray image goes to one for a single level.
     """
     ranged = choice.noise.ranged
     return choice.repeat, ranged and choice.repeat > 1, round(abs(math.log(choice.factor)), 6), ranged
