@@ -178,7 +178,8 @@ def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> No
     gains = {}
     for factor in (1.0, 25 / sigma):
         out = tmp_path / f"out{factor}"
-        row = run([tmp_path / "n.npy"], out, "nbr2nbr", sigma=25 / factor / 255, range="0..1").done[0]
+        options: dict[str, Any] = {"range": "0..1", "network": "nbr2nbr-gauss25-rgb"}
+        row = run([tmp_path / "n.npy"], out, "nbr2nbr", sigma=25 / factor / 255, **options).done[0]
         gains[factor] = psnr(np.load(out / "n.npy"), CLEAN) - psnr(noisy, CLEAN)
         assert row.network.startswith("network nbr2nbr-gauss25-rgb")
         assert len(row.network_sha256) == 64
@@ -189,18 +190,29 @@ def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> No
 def test_which_network_is_chosen() -> None:
     method = parse_method("b2u")
     assert isinstance(method, LearnedMethod)
-    colour = choose(method, 17 / 255, 3, SHIPPED)
-    assert (colour.weights.path.stem, colour.repeat) == ("b2u-gauss25-rgb", 1)
+    single = "b2u-gauss25-rgb"
+    colour = choose(method, 17 / 255, 3, SHIPPED, single)
+    assert (colour.repeat, colour.shift) == (1, 0)
     assert colour.factor == pytest.approx(25 / 17)
-    gray = choose(method, 25 / 255, 1, SHIPPED)
+    gray = choose(method, 25 / 255, 1, SHIPPED, single)
     assert gray.repeat == 3
     assert gray.factor == pytest.approx(1 / np.sqrt(3))
+    # An image that is made darker goes to the middle of the range.
+    assert gray.shift == pytest.approx((1 - gray.factor) / 2)
+    assert choose(method, 25 / 255, 3, SHIPPED).weights.path.stem == single
+    assert choose(method, 15 / 255, 1, SHIPPED).weights.path.stem == single
+    # Of a range of levels, none is scaled within it.
+    ranged = choose(method, 17 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb")
+    assert ranged.factor == 1.0
+    assert ranged.level == pytest.approx(17 / 255)
+    assert choose(method, 17 / 255, 3, SHIPPED).weights.path.stem == "b2u-gauss5_50-rgb"
+    assert choose(method, 75 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb").factor == pytest.approx(50 / 75)
     with pytest.raises(UserError, match=r"no trained network of b2u.stride=2.*nlm, bm3d or zsn2n"):
         choose(parse_method("b2u[stride=2]"), 0.1, 3, SHIPPED)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="n2v-gauss25-rgb does not fit b2u"):
         choose(method, 0.1, 3, SHIPPED, "n2v-gauss25-rgb")
     with pytest.raises(UserError, match="--sigma"):
-        choose(method, 0.5 / 255, 3, SHIPPED)
+        choose(method, 0.5 / 255, 3, SHIPPED, single)
 
 
 def test_tiles_leave_no_seam(tmp_path: Path) -> None:
