@@ -66,7 +66,7 @@ def cell(
     identity = {
         "method": text.partition("[")[0],
         "settings": settings or {},
-        "protocol": settled.__dict__ | {},
+        "protocol": settled.described(),
         "code": f"{code} {text}",
     }
     return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})
