@@ -49,6 +49,8 @@ class RunOptions(TypedDict, total=False):
         Network of the learned methods that name none.
     repeats : int or str
         Noise draws per image, or 'paper'.
+    limit : int
+        Images of each test set, the first ones.
     weights : sequence of str or Path
         Folders of trained networks, searched before the shipped ones.
     train_data : str or Path
@@ -58,7 +60,7 @@ class RunOptions(TypedDict, total=False):
     batch, crop, lr, training_noise, precision, recipe, devices : int, float or str
         Of trainings.
     noise_draws, padding : str
-        'counter' or 'legacy'; 'side' or 'square'.
+        'counter', 'stratified' or 'legacy'; 'side' or 'square'.
     tile : int or str
         Side of the tiles that networks get of large images, 'auto' or 'none'.
     seed, trainings : int
@@ -79,6 +81,7 @@ class RunOptions(TypedDict, total=False):
 
     network: str | None
     repeats: int | str
+    limit: int | None
     weights: Sequence[str | Path]
     train_data: str | Path
     budget: str | None

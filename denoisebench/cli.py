@@ -20,14 +20,13 @@ from denoisebench.core.printing import line, lost_output, message, prepare_strea
 app = typer.Typer(
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 # Commands that leave nothing behind but what they print.
-_PRINTED = ("version", "paper", "list", "check-method", "diagnose")
+_PRINTED = ("version", "paper", "list", "cite", "check-method", "diagnose", "rank")
 
 
 def _show_version(asked: bool) -> None:
@@ -59,10 +58,12 @@ for _name, _command in (
     ("compare", compare.compare),
     ("denoise", own.denoise),
     ("diagnose", own.diagnose),
+    ("rank", own.rank),
     ("audit", audit.audit),
     ("train", train.train),
     ("submit", train.submit),
     ("list", methods.list_command),
+    ("cite", methods.cite),
     ("new-method", methods.new_method),
     ("check-method", methods.check_method),
 ):

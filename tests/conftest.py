@@ -190,7 +190,7 @@ def stored_cell() -> Callable[..., StoredCell]:
         record: dict[str, Any] | None = None,
         warnings: Sequence[str] = (),
         seconds: float = 0.5,
-        **protocol: str,
+        **protocol: Any,
     ) -> StoredCell:
         data_hash = protocol.pop("data_hash", "hash")
         settled = Protocol(dataset, data_hash, noise, protocol.pop("draws", "counter-0"), **protocol)

@@ -42,7 +42,7 @@ def cell(
     warnings: Sequence[str] = (),
     code: str = "1",
     settings: Mapping[str, Any] | None = None,
-    **protocol: str,
+    **protocol: Any,
 ) -> StoredCell:
     values = [psnr] if isinstance(psnr, float | int) else list(psnr)
     rows = [Row(f"im{index}", 0, value, ssim, 0.5, 0.1) for index, value in enumerate(values)]

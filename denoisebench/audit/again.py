@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from denoisebench.audit.subject import ReproducibleCell, draws_of
+from denoisebench.audit.subject import ReproducibleCell
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.plugins.method import LearnedMethod
@@ -62,7 +62,7 @@ def denoised_again(subject: ReproducibleCell, image: str, repeat: int) -> Again:
         draw = Draw(to_float(checked(dataset.capture(image, repeat), what)), None)
     else:
         clean = checked(dataset.load(image), what)
-        draw = draws_of(subject.protocol["draws"], subject.roots).draw(dataset.name, image, repeat, clean, noise)
+        draw = subject.draws().draw(dataset.name, image, repeat, clean, noise)
     if np.shape(clean) != draw.noisy.shape:
         raise UserError(f"{what} and its reference differ in shape.")
     network = None

@@ -18,7 +18,7 @@ from typing import Any
 
 from denoisebench.audit import scorings
 from denoisebench.audit.scorings import SUITE, Scoring
-from denoisebench.audit.subject import ReproducibleCell, draws_of
+from denoisebench.audit.subject import ReproducibleCell
 from denoisebench.audit.toggles import (
     AuditRequest,
     Pair,
@@ -314,9 +314,11 @@ class _Bench:
         if text == LegacyDraws.id and image not in subject.dataset.images:
             # The stream of the released tests has no place for images of another list.
             text = "counter-0"
-        if text not in self._draws:
-            self._draws[text] = draws_of(text, self.roots)
-        return self._draws[text]
+        # Levels that are spread over the images of a set are not those of another set.
+        key = f"{text} {subject.stored.key}" if text.startswith("stratified-") else text
+        if key not in self._draws:
+            self._draws[key] = subject.draws(text)
+        return self._draws[key]
 
     def training_seconds(self, job: TrainingJob | None) -> float:
         """What a finished training took; 0 without one."""

@@ -15,11 +15,11 @@ from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.options import resolve_device
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of
-from denoisebench.plugins.identity import is_registered, is_registered_cell
+from denoisebench.plugins.identity import has_registered_images, is_registered
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import Method
 from denoisebench.plugins.registry import METHODS
-from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, StratifiedDraws
 from denoisebench.protocol.noise import Noise, parse_noise
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import current, line_of, method_of
@@ -92,6 +92,11 @@ class ReproducibleCell:
         protocol: Mapping[str, str] = self.stored.identity["protocol"]
         return protocol
 
+    def draws(self, text: str | None = None) -> Draws:
+        """The noise that its images were given, or that another source gives them."""
+        limit = self.stored.identity["protocol"].get("limit")
+        return draws_of(self.protocol["draws"] if text is None else text, self.roots, self.dataset, limit)
+
     @property
     def title(self) -> str:
         """Method as in the table, data and noise."""
@@ -132,8 +137,8 @@ def subjects(store: Store, choice: CellFilter) -> list[ReproducibleCell]:
     return found
 
 
-def draws_of(text: str, roots: Sequence[Path]) -> Draws:
-    """The source of noise that a protocol names.
+def draws_of(text: str, roots: Sequence[Path], dataset: DataSet, limit: int | None = None) -> Draws:
+    """The source of noise that a protocol names, for the images of a data set or the first of them.
 
     Raises
     ------
@@ -143,6 +148,8 @@ def draws_of(text: str, roots: Sequence[Path]) -> Draws:
     kind, _, seed = text.partition("-")
     if kind == "counter" and seed.isdecimal() and len(seed) < 20:
         return CounterDraws(int(seed))
+    if kind == "stratified" and seed.isdecimal() and len(seed) < 20:
+        return StratifiedDraws(int(seed), {dataset.name: tuple(dataset.images[:limit])})
     if text == LegacyDraws.id:
         return Experiment([], [], [], Recipe(Budget(1, "steps")), draws="legacy", roots=roots).draws_source()
     raise UserError(f"The run drew its noise from {text!r}, which cannot be repeated.")
@@ -176,7 +183,7 @@ def _wanted(cell: StoredCell, choice: CellFilter) -> bool:
     noise = not choice.noises or protocol["noise"] in choice.noises
     given = [dataset for dataset in choice.datasets if dataset.name == protocol["dataset"]]
     # Under one name there may be a built-in set and a folder.
-    alike = not choice.datasets or any(is_registered(dataset) == is_registered_cell(cell) for dataset in given)
+    alike = not choice.datasets or any(is_registered(dataset) == has_registered_images(cell) for dataset in given)
     return method and noise and alike
 
 
@@ -227,7 +234,7 @@ def _dataset(cell: StoredCell, choice: CellFilter) -> DataSet:
     given = {dataset.name: dataset for dataset in choice.datasets}
     if name in given:
         return given[name]
-    if is_registered_cell(cell):
+    if has_registered_images(cell):
         return find_dataset(name, choice.roots)
     raise UserError(f"The run used a folder of images called {name!r}; say where it is with --datasets PATH.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,3 +130,51 @@ def fetch_dataset(name: str, data_root: Path | None, progress: Progress) -> str:
     except OSError as error:
         raise UserError(f"Cannot write to {root} ({error.strerror}). Choose a folder with --data-root.") from None
     return f"{name} is in {fetch(DATASETS.get(name), root, progress.say)}"
+
+
+def bibtex_of(text: str) -> str:
+    """BibTeX entries of the papers of methods, each once, and of this package; a comment for what has no paper.
+
+    Parameters
+    ----------
+    text : str
+        As ``--methods`` reads it.
+    """
+    from denoisebench import __version__
+    from denoisebench.plugins.lookup import parse_methods, split_list
+
+    named = split_list(text)
+    entries: dict[str, None] = {}
+    for method in parse_methods(text):
+        if method.info.baseline and method.name not in named:
+            continue
+        entry = bibtex_entry(method.info.bibtex)
+        entries[entry or f"% {method.name} ({method.info.label}): no paper of its own is known to denoisebench\n"] = (
+            None
+        )
+    own = (
+        "@software{denoisebench, title={denoisebench: a benchmark suite for self-supervised image denoisers}, "
+        f"author={{{{The denoisebench developers}}}}, version={{{__version__}}}}}"
+    )
+    return "\n".join([*entries, bibtex_entry(own)])
+
+
+def bibtex_entry(text: str) -> str:
+    """An entry of BibTeX with each field on a line of its own; what is not a single entry is left as it is."""
+    found = re.fullmatch(r"\s*@(\w+)\{([^,{}]+),(.*)\}\s*", text, re.DOTALL)
+    if found is None:
+        return text.strip() + "\n" if text.strip() else ""
+    fields, depth, begun = [], 0, 0
+    body = found[3]
+    for place, letter in enumerate(body):
+        depth += {"{": 1, "}": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            fields.append(body[begun:place])
+            begun = place + 1
+    fields.append(body[begun:])
+    shown = []
+    for field in fields:
+        name, equals, value = field.partition("=")
+        if name.strip():
+            shown.append(f"  {name.strip()} {equals} {' '.join(value.split())},")
+    return f"@{found[1]}{{{found[2].strip()},\n" + "\n".join(shown) + "\n}\n"

@@ -85,6 +85,7 @@ def make_experiment(
             image_precision="float32" if training.precision == "auto" else training.precision,
             repeats=repeats,
             train_data=None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots),
+            limit=protocol.limit,
             draws=protocol.noise_draws,
             seed=training.seed,
             trainings=training.trainings,

@@ -25,6 +25,18 @@ def list_command(
     document(listing.text_of(what))
 
 
+@grouped
+def cite(
+    plugins: PluginOptions,
+    methods: Annotated[str, typer.Argument(help="Methods, e.g. b2u,nbr2nbr; all: each one.")],
+) -> None:
+    """Print BibTeX for the papers of methods, and for this package."""
+    from denoisebench.commands import listing
+
+    load_plugins(plugins.plugin)
+    document(listing.bibtex_of(methods), end="")
+
+
 def new_method(
     name: Annotated[str, typer.Argument(help="Name of the method and of its file.")],
     kind: Annotated[

@@ -84,7 +84,17 @@ class ProtocolOptions(OptionGroup):
     panel: ClassVar[str] = "Protocol"
 
     repeats: Annotated[str, typer.Option(help="Noise draws (or captures) per image, or paper (10/3/20/50).")] = "1"
-    noise_draws: Annotated[str, typer.Option(help="counter, or legacy (the released tests' stream).")] = "counter"
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only so many images of each test set, the first ones."),
+    ] = None
+    noise_draws: Annotated[
+        str,
+        typer.Option(
+            help="counter, stratified (levels of a range spread evenly over the images), or legacy (the released "
+            "tests' stream)."
+        ),
+    ] = "counter"
     padding: Annotated[str, typer.Option(help="side, or square as in the released tests.")] = "side"
     tile: Annotated[
         str, typer.Option(help="Side of the tiles that networks get of large images: auto, none, or a number.")

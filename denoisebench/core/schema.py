@@ -96,7 +96,7 @@ RECORD = {
 #: What decides the rows of a cell.
 IDENTITY = {
     "method?": str, "settings?": {"*": SCALAR}, "device?": str, "seed?": int,
-    "protocol": {"dataset": str, "noise": str, "draws": str, "padding": str, "*": str},
+    "protocol": {"dataset": str, "noise": str, "draws": str, "padding": str, "limit?": COUNT, "*": str},
     "training?": (None, {
         "method?": str, "recipe?": _RECIPE, "data?": _DATA, "weights?": str, "networks?": str,
         "fit?": {"budget?": {"amount": Number(0, 1e15), "unit": str}},

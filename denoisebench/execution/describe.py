@@ -38,7 +38,7 @@ def cell_labels(
         "baseline": method.info.baseline,
         "protocol": cell.protocol.fingerprint,
         "noise_title": cell.noise.title,
-        "dataset_title": cell.dataset.title,
+        "dataset_title": cell.dataset.title + (f" (first {limit})" if (limit := cell.protocol.limit) else ""),
         "dataset_class": class_name(cell.dataset),
         "training": "",
         "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],

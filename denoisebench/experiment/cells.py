@@ -26,7 +26,7 @@ from denoisebench.plugins.broken import broken
 from denoisebench.plugins.identity import is_registered
 from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, PlainMethod
-from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet
+from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, LegacySet, StratifiedDraws
 from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS, Protocol
@@ -34,7 +34,7 @@ from denoisebench.training.job import TrainingJob
 from denoisebench.training.recipe import Budget, Recipe, parse_budget
 from denoisebench.training.weights import Shelf, Weights
 
-DRAWS = ("counter", "legacy")
+DRAWS = ("counter", "legacy", "stratified")
 #: Official order of the legacy stream.
 LEGACY_ORDER = ("kodak", "bsd300", "set14")
 #: Data set on which trainings are measured.
@@ -148,8 +148,10 @@ class Experiment:
         Of the per-image methods, as `denoisebench.evaluation.fit.fit_recipe` reads them.
     train_data : DataSet | None
         The training images, or None to choose by `AUTO_TRAINING`.
+    limit : int | None
+        Images of each test set that are scored, the first ones; None for all.
     draws : str
-        'counter' or 'legacy'.
+        'counter', 'legacy' or 'stratified'.
     seed : int
         Of noise, training and methods.
     trainings : int
@@ -178,6 +180,7 @@ class Experiment:
     image_precision: str = "float32"
     repeats: int | None = 1
     train_data: DataSet | None = None
+    limit: int | None = None
     draws: str = "counter"
     seed: int = 0
     trainings: int = 1
@@ -230,8 +233,14 @@ class Experiment:
         """The source of evaluation noise."""
         if self.draws == "counter":
             return CounterDraws(self.seed)
+        if self.draws == "stratified":
+            return StratifiedDraws(self.seed, {found.name: self.scored_images(found) for found in self.datasets})
         sets = [find_dataset(name, self.roots) for name in LEGACY_ORDER]
         return LegacyDraws([LegacySet(s.name, s.paper_repeats, s.images, s.load) for s in sets])
+
+    def scored_images(self, dataset: DataSet) -> Sequence[str]:
+        """The images of a test set that are scored."""
+        return tuple(dataset.images[: self.limit])
 
     def training_set(self, channels: int, noise: Noise, test: DataSet | None = None) -> DataSet:
         """The images that learned methods are trained on.
@@ -295,7 +304,7 @@ class Experiment:
         cells = []
         for dataset in self.datasets:
             count = dataset.paper_repeats if self.repeats is None else self.repeats
-            images = dataset.images
+            images = self.scored_images(dataset)
             if count * len(images) > limits.PAIRS:
                 raise UserError(
                     f"--repeats {count}: data set {dataset.name!r} has {len(images):,} images, and {limits.PAIRS:,} "
@@ -304,7 +313,7 @@ class Experiment:
             wanted = [(image, repeat) for repeat in range(count) for image in images]
             for noise in self.noises:
                 protocol = self._protocol(noise, dataset)
-                described = asdict(protocol)
+                described = protocol.described()
                 unfit = _mismatch(noise, dataset, count, self.scored)
                 for place, method in enumerate(self.methods):
                     # Networks for real noise belong to a test set, others serve all of them.
@@ -339,11 +348,14 @@ class Experiment:
         return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING), start)
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
-        draws_id = f"counter-{self.seed}" if self.draws == "counter" else LegacyDraws.id
+        # Stratified levels are those of a range; everything else of that source is as the counter makes it.
+        kind = "counter" if self.draws == "stratified" and not noise.ranged else self.draws
+        draws_id = LegacyDraws.id if kind == "legacy" else f"{kind}-{self.seed}"
+        limit = None if self.limit is None or self.limit >= len(dataset.images) else self.limit
         scoring = SCORINGS[dataset.scoring]
         return Protocol(
             dataset.name, dataset.data_hash, noise.id, "captures" if noise.real else draws_id, self.padding,
-            scoring.rounding, scoring.metrics,
+            scoring.rounding, scoring.metrics, limit,
         )  # fmt: skip
 
     def _prepared(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Prepared]:

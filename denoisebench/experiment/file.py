@@ -37,6 +37,7 @@ KEYS = frozenset(
         "noise",
         "datasets",
         "repeats",
+        "limit",
         "weights",
         "train_data",
         "budget",

@@ -22,7 +22,12 @@ def is_registered(dataset: DataSet) -> bool:
 
 
 def is_registered_cell(cell: StoredCell) -> bool:
-    """Whether stored scores are of the images of the registered data set of that name, by its class and their hash."""
+    """Whether stored scores are of the registered data set of that name, and of all its images."""
+    return cell.identity["protocol"].get("limit") is None and has_registered_images(cell)
+
+
+def has_registered_images(cell: StoredCell) -> bool:
+    """Whether stored scores are of images of the registered data set of that name, by its class and their hash."""
     protocol, about = cell.identity["protocol"], cell.about
     if protocol["dataset"] not in DATASETS.names():
         return False

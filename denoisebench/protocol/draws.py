@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.protocol.noise import Draw, Noise, UIntImage, add_noise
-from denoisebench.protocol.seeds import generator_from
+from denoisebench.protocol.seeds import generator_from, seed_from
 
 
 class Draws(Protocol):
@@ -39,6 +39,39 @@ class CounterDraws:
     def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
         rng = generator_from("evaluation", self.seed, dataset, image, repeat, noise.id)
         return add_noise(clean, noise, rng)
+
+
+@dataclass(frozen=True)
+class StratifiedDraws:
+    """Noise as `CounterDraws` makes it, but with the levels of a range spread evenly over the images of a set.
+
+    Of N images each repeat gives one of the levels low + (k + 1/2) (high - low) / N, k = 0 to N - 1, to each, in an
+    order drawn anew for every repeat: their mean is that of the range, however few images there are.
+
+    Parameters
+    ----------
+    seed : int
+        Of noise and order.
+    images : Mapping[str, Sequence[str]]
+        The images that are scored, by data set.
+    """
+
+    seed: int
+    images: Mapping[str, Sequence[str]]
+
+    @property
+    def id(self) -> str:
+        return f"stratified-{self.seed}"
+
+    def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
+        if not noise.ranged:
+            return CounterDraws(self.seed).draw(dataset, image, repeat, clean, noise)
+        order = sorted(
+            self.images[dataset], key=lambda name: seed_from("stratum", self.seed, dataset, name, repeat, noise.id)
+        )
+        level = noise.low + (noise.high - noise.low) * (order.index(image) + 0.5) / len(order)
+        rng = generator_from("evaluation", self.seed, dataset, image, repeat, noise.id)
+        return add_noise(clean, replace(noise, low=level, high=level), rng)
 
 
 def _add_noise_legacy(clean: UIntImage, noise: Noise, rng: np.random.RandomState) -> Draw:

@@ -28,6 +28,8 @@ class Protocol:
         'side' pads each side for a network, 'square' both to one square, as the released tests do.
     rounding, metrics : str
         Ids of how results become 8-bit and are scored.
+    limit : int | None
+        Only so many images are scored, the first of the list; None for all of them.
     """
 
     dataset: str
@@ -37,11 +39,16 @@ class Protocol:
     padding: str = "side"
     rounding: str = UINT8.rounding
     metrics: str = UINT8.metrics
+    limit: int | None = None
 
     @property
     def fingerprint(self) -> str:
         """12 hex digits that go with every row."""
-        return fingerprint(asdict(self))
+        return fingerprint(self.described())
+
+    def described(self) -> dict[str, Any]:
+        """Its fields as they are stored: a limit only where there is one, as in protocols of before."""
+        return {name: value for name, value in asdict(self).items() if name != "limit" or value is not None}
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from denoisebench.results.summary import (
     current,
     flag_notes,
     flag_of,
+    levels_text,
     line_of,
     lines_named,
     method_of,
@@ -166,6 +167,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
         if len(counts) > 1:
             notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
+    notes += _level_notes(table)
     notes += [f"All columns: {next(iter(ways.values()))}."] if alike else []
     notes += flag_notes((f"{line.method} on {table.titles[place]}", s) for (line, place), s in table.scores.items())
     notes += machine_notes(cells)
@@ -181,6 +183,19 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     if older:
         notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
     return list(dict.fromkeys(notes))
+
+
+def _level_notes(table: Table) -> list[str]:
+    """How the levels of ranged noise were drawn, and that they can be spread evenly."""
+    notes: dict[Column, str] = {}
+    drawn = False
+    for (_, column), cells in table.cells.items():
+        text = levels_text(cells[0])
+        if text and column not in notes:
+            notes[column] = f"{table.titles[column]}: {text}."
+            drawn |= not cells[0].identity["protocol"]["draws"].startswith("stratified-")
+    offer = ["--noise-draws stratified spreads the levels of a range evenly over the images."]
+    return [*notes.values(), *(offer if drawn else [])]
 
 
 def _way(protocol: Mapping[str, Any]) -> str:

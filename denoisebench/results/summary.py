@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from denoisebench.core.errors import unknown
+from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
+from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
+
+Place = Literal["", "best", "second"]
 
 #: Scores that mislead where they stand among others: symbol of the footnote, and what it says.
 FLAGS = {
@@ -85,8 +88,8 @@ class Score:
     trainings: int = 1
     spread: float = 0.0
     perfect: frozenset[tuple[str, int]] = frozenset()
-    psnr_mark: str = ""
-    ssim_mark: str = ""
+    psnr_mark: Place = ""
+    ssim_mark: Place = ""
     flag: str = ""
 
 
@@ -211,6 +214,20 @@ def column_of(cell: StoredCell) -> Column:
     # Of what was stored, not the fingerprint that was stored beside it.
     digest = full_digest(protocol)
     return Column(protocol["noise"], protocol["dataset"], digest[:12], digest)
+
+
+def levels_text(cell: StoredCell) -> str:
+    """How many levels a range of them drew, and how their mean differs from its own; '' for a single level."""
+    try:
+        noise = parse_noise(cell.identity["protocol"]["noise"])
+    except UserError:  # of a version to come, or of a stranger
+        return ""
+    levels = [row.level for row in cell.rows.values() if row.level is not None]
+    if not noise.ranged or noise.real or not levels:
+        return ""
+    mean = fmean(levels) * (255.0 if noise.family == "gauss" else 1.0)
+    middle = (noise.low + noise.high) / 2
+    return f"{len(levels):,} levels drawn, their mean {mean:.1f}, that of the range {middle:.1f}"
 
 
 def scoring_text(protocol: Mapping[str, Any]) -> str:

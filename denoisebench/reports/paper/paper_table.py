@@ -29,6 +29,7 @@ from denoisebench.results.summary import (
     current,
     flag_notes,
     flag_of,
+    levels_text,
     line_of,
     noisy_cells,
     perfect_note,
@@ -414,12 +415,9 @@ def _protocol_notes(table: PaperTable) -> list[str]:
         text = f"{images} images{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
         text += f", padding {protocol['padding']}, {scoring_text(protocol)}"
         notes.setdefault(protocol["dataset"], {})[text] = None
-        levels = [row.level for row in cell.rows.values() if row.level is not None]
-        if noise.ranged and not noise.real and levels:
-            mean = sum(levels) / len(levels) * (255.0 if noise.family == "gauss" else 1.0)
-            middle = (noise.low + noise.high) / 2
-            text = f"{len(levels):,} levels drawn, their mean {mean:.1f}, that of the range {middle:.1f}"
-            notes.setdefault(f"{protocol['dataset']}, {noise.title}", {})[text] = None
+        levels = levels_text(cell)
+        if levels:
+            notes.setdefault(f"{protocol['dataset']}, {noise.title}", {})[levels] = None
     return [f"{place}: {' or '.join(texts)}" for place, texts in notes.items()]
 
 
