@@ -374,7 +374,7 @@ def test_little_is_no_error(show: Any, stored_cell: Cell, kind: str) -> None:
 
 def test_texts_are_copied(show: Any, cells: list[StoredCell]) -> None:
     shown = show(cells, permissions=["clipboard-read", "clipboard-write"])
-    for name, part in (("Markdown", "| Method"), ("LaTeX", r"\toprule"), ("CSV", "method,training")):
+    for name, part in (("Markdown", "| Method"), ("LaTeX", r"\toprule"), ("Typst", "table("), ("CSV", "method,label")):
         shown.view.get_by_role("button", name=name, exact=True).click()
         assert part in shown.view.evaluate("navigator.clipboard.readText()")
     shown.view.get_by_role("button", name="Copy BibTeX").click()
