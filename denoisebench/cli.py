@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 # Commands that leave nothing behind but what they print.
-_PRINTED = ("version", "paper", "list", "cite", "check-method", "diagnose")
+_PRINTED = ("version", "paper", "list", "cite", "check-method", "diagnose", "rank")
 
 
 def _show_version(asked: bool) -> None:
@@ -58,6 +58,7 @@ for _name, _command in (
     ("compare", compare.compare),
     ("denoise", own.denoise),
     ("diagnose", own.diagnose),
+    ("rank", own.rank),
     ("audit", audit.audit),
     ("train", train.train),
     ("submit", train.submit),

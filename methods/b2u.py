@@ -31,8 +31,8 @@ averaged over all elements.
 The ramp of lambda: the target of a hidden pixel is y + lambda (y - f(y)) / (1 + eta), whose noise grows with lambda (11
 sigma at 20), so a short training needs many steps at the end of it. Here lambda rises from the start and is at
 lambda_f after half of the training. The released script starts at 0.8 for a single noise level and at 0.4 for a range
-(``ramp_start=none``), but the file it published for sigma 25 ends at lambda 19.7, which only a ramp from
-0.4 passes.
+(``ramp_start=none``), in a staircase, one value per epoch and one epoch ahead of the line here; but the file it
+published for sigma 25 ends at lambda 19.7, which only a ramp from 0.4 passes.
 
 The network is the suite's `unet`: the same layers with He initialisation. PyTorch's default initialisation, which
 the released code uses (``network=unet_b2u``), has deviations of 1/sqrt(3 fan_in) instead of sqrt(2 / fan_in), so each

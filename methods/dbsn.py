@@ -20,8 +20,9 @@ images with noise of the learned model; here are noisy images alone.
 Test-time ``gamma`` multiplies N^-1 with ``gamma_of=precision`` (released colour code; 0.9 in one script), N with
 ``variance`` (gray); 1 is Bayes' rule. ``covariance=full``: 6 numbers of U for 3 channels; ``diagonal``: 3, as released
 (but for correlated noise). g has 3 layers and h 5, 32 wide (released: 16 for gray Gaussian noise, unknown here when
-networks are built); U starts at a tenth of He's scale, or S begins far above N. Not kept: 1e-6 added to inverses, the
-loss set to zero (but not its gradient) above 1e7, training on test images.
+networks are built); U starts at a tenth of He's scale, or S begins far above N. Not kept: determinants clamped at 1e-6
+(of three channels at sigma 25 that of N alone is sigma^6 = 8.9e-7, so the clamp cuts its gradient), 1e-6 added to
+inverses, the loss set to zero (but not its gradient) above 1e7, training on test images.
 
 A range of levels is skipped: the released code for it is never reached, so nothing tells how the published rows were
 made. ``ranged=true`` runs it; h sees one image at a time, so nothing else changes. Shapes: y (N, C, H, W), 0..1 scale;

@@ -1,7 +1,7 @@
 """Laine19-pme: a Gaussian prior for every pixel from its surroundings, and Bayes' rule with the pixel itself.
 
     f(y) = (mu, U) with a blind spot,   S = U U^T,   x ~ N(mu, S),   y = x + n,   n ~ N(0, N)
-    loss = mean_p (log det(S + N) + (y - mu)^T (S + N)^-1 (y - mu)) / 2   [- 0.1 std(n) if the level is learned]
+    loss = mean_p (log det(S + N) + (y - mu)^T (S + N)^-1 (y - mu)) / 2   [- w std(n) if the level is learned]
     xhat = E[x | y] = mu + S (S + N)^-1 (y - mu)
 
 U is upper triangular over the channels (6 numbers for 3), so colours share information. Gaussian noise: N = sigma^2.
@@ -12,6 +12,8 @@ second U-Net, its last layer zero at the start, maps each image to its own, as t
 softplus(s - 4) + 0.001, the standard deviation (Gaussian) or 1 / lambda (Poisson). Of real noise the model is unknown
 as well: ``assume`` one, and have the level learned. ``output=mean`` is mu alone. Shapes: y (N, C, H, W), 0..1 scale;
 the likelihood is computed in float64. Cost: four passes of the U-Net to train and to denoise.
+
+w = 0.1 for colour and 0.05 for one channel: the released loss has 0.1 in both, but leaves the 1/2 out for one channel.
 
 Table 1 of Blind2Unblind does not say which variant it shows. The determinant is taken from a Cholesky factor and the
 posterior mean from a linear solve; the released code clamps determinants and adds 1e-6 to three inverses instead.
@@ -123,7 +125,7 @@ class Laine19PME(LearnedMethod):
         white = solve_lower(factor, noisy - mean)
         loss = (0.5 * (log_det(factor) + white.square().sum(1))).mean()
         if self.level != "known":
-            loss = loss - 0.1 * variance.sqrt().mean()
+            loss = loss - (0.1 if noisy.shape[1] > 1 else 0.05) * variance.sqrt().mean()
         error = (mean - noisy).square().mean().detach()
         return loss, {"residual": error, "std": variance.sqrt().mean().detach()}
 

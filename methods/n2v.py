@@ -7,8 +7,9 @@ falls outside), drawn per image and channel. The window is clipped to the crop a
 pixel replaces itself once in (2r+1)^2 times, as in the released code. Shapes: y (N, C, H, W), 0..1 scale.
 Told: nothing (assumes zero-mean, pixel-independent noise). Cost: one pass forward and backward, one to denoise.
 
-Constants: perc 1.5 % and r = 5 are the released defaults; the paper's recipes hide 0.198 % (``perc=0.198``), too
-few for a short training. The network is the suite's shared U-Net instead of the CARE U-Net, so that rows differ
+Constants: perc 1.5 % and r = 5 are the released defaults, boxes of 8x8: 64 pixels of a 64x64 crop, as the paper's text
+says. The released recipe for BSD68 hides 0.198 % within radius 2 (``perc=0.198,radius=2``: 9 pixels of such a crop),
+too few for a short training. The network is the suite's shared U-Net instead of the CARE U-Net, so that rows differ
 by their training alone. Source: Krull, Buchholz, Jug, CVPR 2019.
 """
 

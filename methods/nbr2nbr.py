@@ -6,7 +6,7 @@ In every 2x2 cell one of the 8 ordered pairs of horizontal or vertical neighbour
 pixel, g2 the second, the same for all channels. sg stops the gradient: f(y) is computed under no-grad.
 Shapes: y (N, C, H, W), 0..1 scale, H and W multiples of 64 in training. Told: nothing (assumes zero-mean,
 pixel-independent noise). Cost: one full pass without gradient and one quarter-size pass with; one to denoise.
-gamma = 2 for synthetic noise.
+gamma = 2 for synthetic noise. Progress is a staircase in the released script, one value per epoch and one epoch ahead.
 
 The network is the suite's `unet`, so that rows differ by their training alone. The released one
 (``network=unet_nbr``: transposed convolutions, initialisation times 0.1) starts near zero and needs a long training.

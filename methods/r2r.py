@@ -7,8 +7,9 @@ deviation sigma sqrt(1 + 1/alpha^2). Denoising averages ``passes`` outputs on y 
 (N, C, H, W), 0..1 scale. Told: noise model and level. Cost: one pass to train, 50 to denoise.
 
 Gaussian: S = sigma^2. Poisson: the paper has no recipe; S = max(y, 0) / lambda per pixel, with y standing in for
-x, which correlates the two images and is why such rows fall behind. The released loss is a sum over half the
-batch; Adam makes the mean equivalent. Source: Pang, Zheng, Quan, Ji, CVPR 2021.
+x. Given x the two images stay uncorrelated, but not independent: E[target | input] is not x, it is off by some 0.05 at
+the ends of the range of inputs (lambda 30), which is why such rows fall behind. The released loss is a sum over half
+the batch; Adam makes the mean equivalent. Source: Pang, Zheng, Quan, Ji, CVPR 2021.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ Source: Gu, Zhang, Zuo, Feng, Weighted Nuclear Norm Minimization with Applicatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,12 +41,14 @@ import numpy as np
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import Info, Need
+from denoisebench.toolbox import block_matching
+from denoisebench.toolbox.block_matching import reference_grid
 from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser
 
 RADIUS, FEEDBACK, STRENGTH, REWEIGHTINGS, REGROUP, FEWER = 30, 0.1, 2 * 2**0.5, 3, 2, 10
 EPS = float(np.finfo(np.float64).eps)
-# References matched at once, squared, and groups shrunk at once: both keep the work within the caches.
-TILE, GROUPS = 8, 512
+# Groups shrunk at once, which keeps the work within the caches.
+GROUPS = 512
 
 
 @dataclass(frozen=True)
@@ -155,48 +156,9 @@ def similar(plane: torch.Tensor, patch: int, step: int, count: int) -> torch.Ten
     """
     rows, columns = (side - patch + 1 for side in plane.shape)
     count = min(count, min(RADIUS + 1, rows) * min(RADIUS + 1, columns))
-    surrounded = torch.nn.functional.pad(plane, (RADIUS, RADIUS, RADIUS, RADIUS))
-    outside = plane.new_full((rows + 2 * RADIUS, columns + 2 * RADIUS), torch.inf)
-    outside[RADIUS : RADIUS + rows, RADIUS : RADIUS + columns] = 0
-    window = 2 * RADIUS + 1
-    found = []
-    for top, high in tiles(rows, step):
-        for left, wide in tiles(columns, step):
-            reach = [step * (size - 1) + window for size in (high, wide)]
-            area = surrounded[top : top + reach[0] + patch - 1, left : left + reach[1] + patch - 1]
-            near = outside[top : top + reach[0], left : left + reach[1]]
-            nearest = _nearest(area, near, patch, step, count)
-            row = torch.arange(high)[:, None, None] * step + top - RADIUS + nearest // window
-            column = torch.arange(wide)[:, None] * step + left - RADIUS + nearest % window
-            found.append((row * columns + column).reshape(-1, count))
-    return torch.cat(found)
-
-
-def _nearest(area: torch.Tensor, outside: torch.Tensor, patch: int, step: int, count: int) -> torch.Tensor:
-    """The most similar patches (high, wide, count) of each reference in a tile, as indices into its own window."""
-    window = 2 * RADIUS + 1
     # Less the mean, so that the squares, of which a small difference is taken, are small.
-    patches = patches_of(area - area.mean(), patch)
-    grid = patches.reshape(*outside.shape, -1)
-    references = grid[RADIUS : outside.shape[0] - RADIUS : step, RADIUS : outside.shape[1] - RADIUS : step]
-    high, wide = references.shape[:2]
-    # |a - b|^2 without |a|^2, which is the same for all candidates b.
-    distances = torch.addmm(
-        (patches.square().sum(1) + outside.reshape(-1))[None], references.reshape(high * wide, -1), patches.T, alpha=-2
-    ).reshape(high, wide, *outside.shape)
-    s0, s1, s2, s3 = distances.stride()
-    own = distances.as_strided((high, wide, window, window), (s0 + step * s2, s1 + step * s3, s2, s3)).clone()
-    own[:, :, RADIUS, RADIUS] = -torch.inf
-    return own.reshape(high, wide, -1).topk(count, largest=False).indices
-
-
-def tiles(side: int, step: int) -> Iterator[tuple[int, int]]:
-    """First reference and number of references of each tile along a side: every ``step`` pixels, and the last."""
-    size = (side - 1) // step + 1
-    for start in range(0, size, TILE):
-        yield start * step, min(TILE, size - start)
-    if (side - 1) % step:
-        yield side - 1, 1
+    features = patches_of(plane - plane.mean(), patch).view(rows, columns, -1)
+    return block_matching.similar(features, reference_grid(rows, step), reference_grid(columns, step), RADIUS, count)[1]
 
 
 def aggregate(

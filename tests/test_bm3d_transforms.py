@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -53,8 +55,8 @@ def test_haar_is_orthonormal_and_the_mean_comes_first(size: int) -> None:
 
 
 @pytest.mark.parametrize("along", [dct_matrix, wavelet_matrix])
-def test_coefficients_of_a_patch_rise_in_frequency(along: object) -> None:
-    matrix = patch_matrix(along())  # type: ignore[operator]
+def test_coefficients_of_a_patch_rise_in_frequency(along: Callable[[], np.ndarray]) -> None:
+    matrix = patch_matrix(along())
     np.testing.assert_allclose(matrix[0], 1 / PATCH)
     assert np.linalg.matrix_rank(matrix) == PATCH**2
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1)

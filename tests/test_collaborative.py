@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,8 +52,8 @@ def test_the_second_stage_adds_to_the_first(monkeypatch: pytest.MonkeyPatch) -> 
     stages: list[torch.Tensor] = []
     real = collaborative._stage
 
-    def record(*arguments: object) -> torch.Tensor:
-        stages.append(real(*arguments))  # type: ignore[arg-type]
+    def record(*arguments: Any) -> torch.Tensor:
+        stages.append(real(*arguments))
         return stages[-1]
 
     monkeypatch.setattr(collaborative, "_stage", record)

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
 from denoisebench.evaluation.evaluate import Place, Route, denoise
+from denoisebench.methods.dbsn import misfit
 from denoisebench.networks import build_network, part
 from denoisebench.networks.dbsn import Block, DilatedBlindSpot, pointwise
 from denoisebench.plugins.lookup import parse_method
@@ -339,6 +340,27 @@ def test_one_training_serves_every_gamma() -> None:
     one, other = parse_method("dbsn"), parse_method("dbsn[gamma=0.9,gamma_of=variance,ranged=true]")
     assert one.settings(training_only=True) == other.settings(training_only=True)
     assert one.settings() != other.settings()
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_the_volume_of_small_noise_is_not_clamped(bound: bool) -> None:
+    """sigma^6 at 25/255 is below the 1e-6 at which the released code clamps determinants."""
+    variance = torch.full((1, 3, 1, 1), (25 / 255) ** 2, dtype=torch.float64, requires_grad=True)
+    assert float(variance.detach().prod()) == pytest.approx(8.88e-7, rel=1e-3)
+    zero = torch.zeros(1, 1, 1, dtype=torch.float64)
+    loss = misfit(torch.zeros(1, 3, 1, 1, dtype=torch.float64), [[zero] * (i + 1) for i in range(3)], variance, bound)
+    (gradient,) = torch.autograd.grad(loss, variance)
+    torch.testing.assert_close(gradient, 0.5 / variance.detach())
+
+
+def test_the_prior_starts_at_a_tenth_of_he_and_the_noise_at_all_of_it() -> None:
+    torch.manual_seed(0)
+    wide = pointwise(8, 4096, 64, 2, start=0.1)
+    assert float(wide[-1].weight.detach().std()) == pytest.approx(0.1 * (2 / 4096) ** 0.5, rel=0.01)  # type: ignore[union-attr,operator]
+    network: Any = parse_method("dbsn").build(3)  # type: ignore[attr-defined]
+    spreads = [float(network[name][-1].weight.detach().std()) / (2 / 32) ** 0.5 for name in ("prior", "noise")]
+    assert spreads[0] == pytest.approx(0.1, rel=0.25)
+    assert spreads[1] == pytest.approx(1.0, rel=0.35)
 
 
 # --- learning ---

@@ -12,19 +12,22 @@ import pytest
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
-from denoisebench.data.dataset import AnyFolder
-from denoisebench.evaluation.evaluate import Route, evaluate
+from denoisebench.data.dataset import AnyFolder, DataSet
+from denoisebench.evaluation.evaluate import Fitting, Route, evaluate
+from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, NoiseInfo, PlainMethod
+from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, NoiseInfo, PerImageMethod, PlainMethod
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import FloatImage, to_uint8
 from denoisebench.protocol.metrics import psnr, ssim
-from denoisebench.protocol.noise import parse_noise
+from denoisebench.protocol.noise import REAL, parse_noise
 from denoisebench.protocol.protocol import Protocol, Row
+from denoisebench.training.recipe import Budget
 
 pytestmark = pytest.mark.usefixtures("fresh_registry")
 SEEN: list[FloatImage] = []
 SHAPES: list[tuple[int, ...]] = []
+OWN: list[float] = []
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,52 @@ class Network(LearnedMethod):
         SHAPES.append(tuple(noisy.shape))
         assert not torch.is_grad_enabled()
         return network(noisy) + 0.001 * torch.randn(noisy.shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class Drawing(PlainMethod):
+    """Keeps its first own draw."""
+
+    name = "drawing"
+    info = Info(label="D")
+
+    def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
+        OWN.append(float(rng.random()))
+        return noisy
+
+
+@dataclass(frozen=True)
+class DrawingNetwork(LearnedMethod):
+    """The same, with a generator of torch."""
+
+    name = "drawingnetwork"
+    info = Info(label="D")
+
+    def denoise(self, network: Any, noisy: torch.Tensor, known: NoiseInfo, generator: torch.Generator) -> torch.Tensor:
+        OWN.append(float(torch.rand((), generator=generator, dtype=torch.float64)))
+        return noisy
+
+
+@dataclass(frozen=True)
+class DrawingFit(PerImageMethod):
+    """The same, drawn while a network is made for the image."""
+
+    name = "drawingfit"
+    info = Info(label="D")
+    steps = paper_steps = 1
+
+    def build(self, noisy: torch.Tensor) -> torch.nn.Module:
+        OWN.append(float(torch.rand((), dtype=torch.float64)))
+        return torch.nn.Linear(1, 1)
+
+    def rate(self, progress: float) -> float:
+        return 0.0
+
+    def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
+        return network.weight.sum()  # type: ignore[return-value,operator,union-attr]
+
+    def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
+        return noisy
 
 
 @pytest.fixture(autouse=True)
@@ -99,8 +148,9 @@ def test_every_method_sees_the_same_noisy_images_in_whatever_order(noise: str, p
 def test_no_two_noisy_images_share_their_noise(pictures: AnyFolder) -> None:
     rows_of(Spy(), pictures, ALL)
     rows_of(Spy(), pictures, ALL, seed=1)
-    rows_of(Spy(), pictures, ALL, noise="gauss25.5")
-    clean = [pictures.load(image).astype(np.float64) / 255 for image, _ in ALL] * 3
+    for other in ("gauss25.5", "gauss25-clip", "gauss25-uint8", "gauss25_50"):
+        rows_of(Spy(), pictures, ALL, noise=other)
+    clean = [pictures.load(image).astype(np.float64) / 255 for image, _ in ALL] * 6
     noise = [(seen - x).ravel() for seen, x in zip(SEEN, clean, strict=True)]
     correlation = np.corrcoef(noise)
     assert np.abs(correlation - np.eye(len(noise))).max() < 0.1
@@ -119,10 +169,36 @@ def test_the_same_cell_gives_the_same_scores(pictures: AnyFolder) -> None:
         assert [same(r) for r in rows_of(method, pictures, ALL)] == [same(r) for r in rows_of(method, pictures, ALL)]
 
 
-def test_a_networks_own_draws_depend_on_the_image_but_not_on_the_order(pictures: AnyFolder) -> None:
-    forward = {(row.image, row.repeat): same(row) for row in rows_of(Network(), pictures, ALL)}
-    backward = {(row.image, row.repeat): same(row) for row in rows_of(Network(), pictures, ALL[::-1])}
-    assert forward == backward
+@pytest.mark.parametrize("kind", [Drawing, DrawingNetwork, DrawingFit])
+def test_a_methods_own_draws_depend_on_image_repeat_seed_and_noise_but_not_on_the_order(
+    kind: type[Method], pictures: AnyFolder
+) -> None:
+    def drawn(order: list[tuple[str, int]], **more: Any) -> dict[tuple[str, int], float]:
+        OWN.clear()
+        rows_of(kind(), pictures, order, fitting=Fitting(FitRecipe(Budget(1, "steps"))), **more)
+        return dict(zip(order, OWN, strict=True))
+
+    forward = drawn(ALL)
+    assert drawn(ALL[::-1]) == forward
+    others = [drawn(ALL, seed=1), drawn(ALL, noise="gauss50"), drawn(ALL, noise="gauss25-clip")]
+    every = [value for draws in (forward, *others) for value in draws.values()]
+    assert len(set(every)) == 4 * len(ALL)
+
+
+def test_every_capture_is_scored_against_its_own_reference() -> None:
+    class Captures(DataSet):
+        name = title = "captures"
+        real, channels = True, 1
+        images = ("a",)
+
+        def capture(self, image: str, index: int) -> FloatImage:
+            return np.full((16, 16, 1), 0.1 + 0.2 * index, np.float32)
+
+        reference = capture
+
+    route = Route(parse_method("identity"), None, REAL)
+    rows = list(evaluate(route, Captures(), CounterDraws(0), [("a", 0), ("a", 1), ("a", 2)]))
+    assert [row.psnr for row in rows] == [np.inf] * 3
 
 
 def test_rows_come_in_the_order_asked_for_with_their_level(pictures: AnyFolder) -> None:

@@ -120,3 +120,15 @@ def test_it_may_be_imported_while_another_device_is_the_default() -> None:
         again = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(again)
     assert torch.equal(again._fold(torch.ones(1, 1, 3, 3)), fast._fold(torch.ones(1, 1, 3, 3)))
+
+
+def test_under_autocast_the_layers_are_pytorchs() -> None:
+    x = torch.zeros(1, 16, 32, 32)
+    assert fast.suits(x, False)
+    assert not fast.suits(x, True)
+    assert not fast.suits(x.bfloat16(), False)
+    assert not fast.suits(x[..., :31], False), "fewer than MIN_PIXELS"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not fast.suits(x, False)
+    with torch.autocast("cpu", torch.bfloat16, enabled=False):
+        assert fast.suits(x, False)

@@ -14,8 +14,10 @@ from torch import nn
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.evaluation import fit as fitting
 from denoisebench.evaluation.fit import FitRecipe, fit, fit_recipe, fit_text
+from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
-from denoisebench.protocol.images import FloatImage
+from denoisebench.protocol.images import FloatImage, pad
+from denoisebench.training.collapse import collapsed
 from denoisebench.training.recipe import Budget
 
 NOTHING = NoiseInfo("toy", frozenset(), {})
@@ -74,6 +76,23 @@ def test_a_fit_repeats_and_depends_on_its_axes_alone() -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_step_knows_the_part_of_the_budget_that_is_done_behind_it() -> None:
+    class Seen(Toy):
+        def loss(self, network: nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
+            parts.append(progress)
+            return super().loss(network, noisy, known, progress)
+
+        def rate(self, progress: float) -> float:
+            rates.append(progress)
+            return 0.01
+
+    parts: list[float] = []
+    rates: list[float] = []
+    fit(Seen(), image(), NOTHING, steps(5), ("a",))
+    assert parts == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[-5:] == parts
 
 
 def test_more_steps_fit_better() -> None:
@@ -142,6 +161,50 @@ def test_budgets_and_what_a_table_says(budget: str | None, expected: Budget, tex
     recipe = fit_recipe(Toy(), budget)
     assert recipe.budget == expected
     assert fit_text(Toy(), recipe) == text
+
+
+def white(seed: int) -> FloatImage:
+    noise = np.random.default_rng(seed).normal(0.0, 0.1, (64, 48, 3))
+    return (0.97 + noise).astype(np.float32)
+
+
+def test_one_value_for_a_picture_is_a_collapse_and_for_a_white_page_is_not() -> None:
+    page, text = white(0), white(1)
+    text[::9, 4:40] -= 0.8
+    mean = np.broadcast_to(np.float32(0.97), page.shape)
+    assert not collapsed(page, mean), "what is right for a white page"
+    assert collapsed(page, np.ones_like(page)), "a saturated sigmoid is 0.03 too bright"
+    assert collapsed(text, np.broadcast_to(text.mean((0, 1)), text.shape)), "a mean of a page with text"
+    assert not collapsed(text, text)
+    varied = np.full_like(page, 0.97)
+    varied[0, 0] = 0.5
+    assert not collapsed(page, varied)
+    assert not collapsed(page[:3, :1], mean[:3, :1])
+
+
+def test_a_fit_whose_result_is_one_value_is_a_failure(tmp_path: Path) -> None:
+    class Dead(Toy):
+        def denoise(self, network: nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
+            return torch.ones_like(noisy)
+
+    with pytest.raises(TrainingFailed, match=r"toy collapsed: after 2 steps its output is one value \(1.000\)"):
+        fit(Dead(), image(), NOTHING, steps(2), ("a",), checkpoint=tmp_path / "one.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_papers_budget_asks_for_the_papers_settings() -> None:
+    with pytest.raises(UserError, match=r"150,000 steps of self2self go with lr=0.0001: give self2self\[lr=0.0001\]"):
+        fit_recipe(parse_method("self2self"), "paper")  # type: ignore[arg-type]
+    paper = fit_recipe(parse_method("self2self[lr=0.0001]"), "paper")  # type: ignore[arg-type]
+    assert paper.budget == Budget(150_000, "steps")
+    assert fit_recipe(parse_method("self2self"), "150000steps").budget == paper.budget  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "share"), [("self2self", 0.167), ("dip", 0.273)])
+def test_mirrored_pixels_in_the_loss_of_a_fit_are_what_the_module_says(name: str, share: float) -> None:
+    multiple = parse_method(name).info.multiple
+    padded = pad(np.zeros((321, 481, 1), np.float32), multiple, False)
+    assert padded.size / (321 * 481) - 1 == pytest.approx(share, abs=5e-4)
 
 
 def test_one_image_has_no_epochs() -> None:

@@ -172,3 +172,44 @@ def test_the_first_steps_on_poisson_noise_do_not_run_away(tmp_path: Path) -> Non
         training.step()
     # With whole gradients it is 86.
     assert training._curve[-1]["residual"] < 1
+
+
+@pytest.mark.parametrize(("channels", "weight"), [(1, 0.05), (3, 0.1)])
+def test_a_learned_level_is_pushed_up_as_much_as_released(channels: int, weight: float) -> None:
+    """With the sign of the released term: without it the level of smooth images falls to its smallest value."""
+    known_level: Any = parse_method("laine19_pme[assume=gauss]")
+    learned: Any = parse_method("laine19_pme[assume=gauss,level=global]")
+    torch.manual_seed(0)
+    network = learned.build(channels).double()
+    network.level.data.fill_(2.0)
+    noisy = image(1, channels, 32, 32)
+    level = torch.nn.functional.softplus(torch.tensor(-2.0, dtype=torch.float64)).item() + 1e-3
+    known = NoiseInfo("laine19_pme", frozenset(Need), {Need.FAMILY: "gauss", Need.LEVEL: level})
+    losses = [
+        float(method.loss(network, Batch(noisy, known, torch.Generator(), "x", frozenset(Need), {}), 0.5)[0].detach())
+        for method in (learned, known_level)
+    ]
+    assert losses[0] - losses[1] == pytest.approx(-weight * level, rel=1e-6)
+
+
+def test_the_poisson_variance_carries_the_gradient_of_the_mean() -> None:
+    method: Any = parse_method("laine19_pme")
+    mean = torch.full((1, 3, 2, 2), 0.25, dtype=torch.float64, requires_grad=True)
+    known = NoiseInfo("laine19_pme", frozenset(Need), {Need.FAMILY: "poisson", Need.LEVEL: 30.0})
+    variance = method.variance(torch.nn.Module(), mean.detach(), mean, known)
+    (gradient,) = torch.autograd.grad(variance.sum(), mean)
+    torch.testing.assert_close(gradient, torch.full_like(mean, 1 / 30))
+
+
+def test_the_mean_starts_at_gray() -> None:
+    method: Any = parse_method("laine19_pme")
+    network = method.build(3)
+    for parameter in network["prior"].parameters():
+        torch.nn.init.zeros_(parameter)
+    mean, _ = method.prior(network, image(1, 3, 32, 32).float())
+    assert torch.equal(mean, torch.full_like(mean, 0.5))
+
+
+def test_gradients_are_cut_to_ten() -> None:
+    method: Any = parse_method("laine19_pme")
+    assert method.gradient_norm == 10.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from denoisebench.core.errors import UserError
 from denoisebench.methods.n2v import N2V
+from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, NoiseInfo
 
 
@@ -163,3 +166,10 @@ def test_denoising_is_one_plain_pass_and_nothing_is_told() -> None:
 def test_a_bad_setting_is_a_user_error(settings: dict[str, str]) -> None:
     with pytest.raises(UserError, match="n2v"):
         N2V.from_settings(settings)
+
+
+@pytest.mark.parametrize(("text", "count"), [("n2v", 64), ("n2v[perc=0.198,radius=2]", 9)])
+def test_so_many_pixels_of_a_patch_are_hidden_as_the_docstring_says(text: str, count: int) -> None:
+    method: Any = parse_method(text)
+    index, _ = method.hidden(torch.zeros(1, 1, 64, 64), torch.Generator().manual_seed(0))
+    assert index.shape[-1] == count

@@ -46,9 +46,20 @@ def test_the_loss_is_the_error_of_hidden_pixels() -> None:
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_every_offset_is_drawn() -> None:
-    offsets = {int(torch.randint(16, (), generator=torch.Generator().manual_seed(seed))) for seed in range(200)}
-    assert offsets == set(range(16))
+@pytest.mark.parametrize("stride", [2, 4])
+def test_every_offset_is_drawn(stride: int) -> None:
+    method: Any = parse_method(f"noise2self[stride={stride},mode=zero]")
+    hidden: list[tuple[int, int]] = []
+
+    def spy(masked: torch.Tensor) -> torch.Tensor:
+        ((row, column),) = (masked[0, 0, :stride, :stride] == 0).nonzero().tolist()
+        hidden.append((row, column))
+        return masked
+
+    noisy = 0.1 + image(1, 1, 8, 8)
+    for seed in range(40 * stride):
+        method.loss(spy, batch(noisy, seed), 0.5)
+    assert set(hidden) == {(row, column) for row in range(stride) for column in range(stride)}
 
 
 def test_the_invariant_output_does_not_depend_on_the_pixel_itself() -> None:

@@ -56,6 +56,14 @@ def test_the_rate_is_halved_every_150_of_1000_steps() -> None:
     assert rates[900] == pytest.approx(1e-3 / 64)
 
 
+def test_the_papers_steps_count_orientations() -> None:
+    """1000 released steps sum the gradients of 8 orientations each; a step here has one."""
+    asked: list[torch.Tensor] = []
+    loss = method().loss(lambda x: asked.append(x) or x, torch.rand(1, 1, 8, 8), told("gauss", 0.1), 0.5)  # type: ignore[arg-type,func-returns-value]
+    assert (len(asked), asked[0].shape[0], loss.shape) == (1, 1, ())
+    assert method().paper_steps == 8 * 1000
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="blocks be at least 1"):
         parse_method("noisy_as_clean[blocks=0]")

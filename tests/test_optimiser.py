@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from denoisebench.networks import build_network, placed
+from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.method import LearnedMethod
 from denoisebench.training.optimiser import Muon, build_optimiser, orthogonalised
 
 
@@ -83,3 +85,13 @@ def test_the_others_follow_adam_of_torch() -> None:
         reference.step()
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_blind2unblind_decays_its_weights_and_the_optimiser_knows() -> None:
+    method = parse_method("b2u")
+    assert isinstance(method, LearnedMethod)
+    assert method.weight_decay == 1e-8
+    for name in ("adam", "muon"):
+        optimiser = build_optimiser(name, nn.Conv2d(1, 1, 3), 1e-3, method.weight_decay)
+        assert {group["weight_decay"] for group in optimiser.param_groups} == {1e-8}
+        assert {group["lr"] for group in optimiser.param_groups} == {1e-3}

@@ -178,7 +178,8 @@ def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> No
     gains = {}
     for factor in (1.0, 25 / sigma):
         out = tmp_path / f"out{factor}"
-        row = run([tmp_path / "n.npy"], out, "nbr2nbr", sigma=25 / factor / 255, range="0..1").done[0]
+        options: dict[str, Any] = {"range": "0..1", "network": "nbr2nbr-gauss25-rgb"}
+        row = run([tmp_path / "n.npy"], out, "nbr2nbr", sigma=25 / factor / 255, **options).done[0]
         gains[factor] = psnr(np.load(out / "n.npy"), CLEAN) - psnr(noisy, CLEAN)
         assert row.network.startswith("network nbr2nbr-gauss25-rgb")
         assert len(row.network_sha256) == 64
@@ -189,18 +190,29 @@ def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> No
 def test_which_network_is_chosen() -> None:
     method = parse_method("b2u")
     assert isinstance(method, LearnedMethod)
-    colour = choose(method, 17 / 255, 3, SHIPPED)
-    assert (colour.weights.path.stem, colour.repeat) == ("b2u-gauss25-rgb", 1)
+    single = "b2u-gauss25-rgb"
+    colour = choose(method, 17 / 255, 3, SHIPPED, single)
+    assert (colour.repeat, colour.shift) == (1, 0)
     assert colour.factor == pytest.approx(25 / 17)
-    gray = choose(method, 25 / 255, 1, SHIPPED)
+    gray = choose(method, 25 / 255, 1, SHIPPED, single)
     assert gray.repeat == 3
     assert gray.factor == pytest.approx(1 / np.sqrt(3))
+    # An image that is made darker goes to the middle of the range.
+    assert gray.shift == pytest.approx((1 - gray.factor) / 2)
+    assert choose(method, 25 / 255, 3, SHIPPED).weights.path.stem == single
+    assert choose(method, 15 / 255, 1, SHIPPED).weights.path.stem == single
+    # Of a range of levels, none is scaled within it.
+    ranged = choose(method, 17 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb")
+    assert ranged.factor == 1.0
+    assert ranged.level == pytest.approx(17 / 255)
+    assert choose(method, 17 / 255, 3, SHIPPED).weights.path.stem == "b2u-gauss5_50-rgb"
+    assert choose(method, 75 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb").factor == pytest.approx(50 / 75)
     with pytest.raises(UserError, match=r"no trained network of b2u.stride=2.*nlm, bm3d or zsn2n"):
         choose(parse_method("b2u[stride=2]"), 0.1, 3, SHIPPED)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="n2v-gauss25-rgb does not fit b2u"):
         choose(method, 0.1, 3, SHIPPED, "n2v-gauss25-rgb")
     with pytest.raises(UserError, match="--sigma"):
-        choose(method, 0.5 / 255, 3, SHIPPED)
+        choose(method, 0.5 / 255, 3, SHIPPED, single)
 
 
 def test_tiles_leave_no_seam(tmp_path: Path) -> None:
@@ -240,3 +252,30 @@ def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path
         run([tmp_path / "g.npy"], tmp_path / "white", noise="poisson")
     with pytest.raises(UserError, match="drop one"):
         run([tmp_path / "g.npy"], tmp_path / "white", noise="camera", sigma=3.0)
+
+
+def test_a_network_is_trained_on_the_images_themselves(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        noisy = CLEAN[:, :, 1] + 0.1 * RNG.standard_normal(CLEAN.shape[:2])
+        np.save(tmp_path / f"{name}.npy", noisy.astype(np.float32))
+    files = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    options: dict[str, Any] = {"train": True, "budget": "2steps", "range": "0..1"}
+    rows = run(files, tmp_path / "out", "n2v", **options).done
+    assert [row.output for row in rows] == ["a.npy", "b.npy"]
+    assert rows[0].network.startswith("trained on 2 of these images, 2 steps")
+    assert rows[0].network_sha256 == rows[1].network_sha256
+    (network,) = (tmp_path / "out" / "models").glob("n2v-real-gray-*.safetensors")
+    assert np.isfinite(np.load(tmp_path / "out" / "a.npy")).all()
+    written = network.stat().st_mtime_ns
+    assert run(files, tmp_path / "out", "n2v", **options).present == ["a.npy", "b.npy"]
+    assert network.stat().st_mtime_ns == written
+    # Other images, another network: what one would become depends on all.
+    alone = run(files[:1], tmp_path / "alone", "n2v", **options).done
+    assert alone[0].network_sha256 != rows[0].network_sha256
+    for method, word in (("n2c", "clean images"), ("zsn2n", "no network"), ("r2r", "noise level")):
+        with pytest.raises(UserError, match=rf"--train self.*{method}.*{word}"):
+            run(files, tmp_path / "out", method, train=True)
+    with pytest.raises(UserError, match="drop --sigma"):
+        run(files, tmp_path / "out", "n2v", train=True, sigma=3.0)
+    with pytest.raises(UserError, match="--train self with it"):
+        run(files, tmp_path / "out", "n2v", budget="5min")

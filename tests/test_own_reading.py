@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,9 @@ def again(stack: Stack, folder: Path, data: Array | None = None) -> Stack:
         ({"bigtiff": True, "byteorder": ">", "metadata": None, "photometric": "minisblack"}, "IYX"),
     ],
 )
-def test_a_stack_keeps_pages_axes_and_metadata(tmp_path: Path, options: dict[str, object], axes: str) -> None:
+def test_a_stack_keeps_pages_axes_and_metadata(tmp_path: Path, options: dict[str, Any], axes: str) -> None:
     path = tmp_path / "s.tif"
-    tifffile.imwrite(path, STACK, resolution=(5.5, 5.5), software="mine", **options)  # type: ignore[arg-type]
+    tifffile.imwrite(path, STACK, resolution=(5.5, 5.5), software="mine", **options)
     stack = read_stack(path)
     np.testing.assert_array_equal(stack.data, STACK)
     assert stack.axes == axes

@@ -221,8 +221,12 @@ def test_lines_of_one_title_are_named_by_what_tells_them_apart(stored_cell: Cell
         stored_cell("a", [30], told=["noise level"]), stored_cell("a", [30], noise="poisson30"),
         stored_cell("b", [30], training="9 steps"), stored_cell("b", [30], training="8 steps"), stored_cell("c", [30]),
     ]  # fmt: skip
-    names = [line["name"] for line in page_content("mine", cells)["lines"]]
+    found = page_content("mine", cells)
+    names = [line["name"] for line in found["lines"]]
     assert names == ["A (told noise level)", "A (told nothing)", "B (9 steps)", "B (8 steps)", "C"]
+    # In the view of all test sets A is one row, B has two in one test set.
+    assert found["rows"] == [[0, 1], [2], [3], [4]]
+    assert found["missing"] == ["Kodak, poisson30: no score of B, C."]
 
 
 def test_scores_that_were_not_made_are_named(stored_cell: Cell) -> None:
@@ -365,7 +369,8 @@ def test_pictures_are_cut_to_where_methods_differ_until_the_page_is_small(
     stored_cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     column = next(iter(groups_of([stored_cell("a", [30])])))
-    whole = pictures.packed_albums({column: album(420)})[column]["pictures"][0]
+    whole = pictures.packed_albums({column: album(420)}, {"A": "Ours"})[column]["pictures"][0]
+    assert [layer["name"] for layer in whole["layers"]] == ["Noisy input", "Ours", "B", "Clean"]
     assert (whole["crop"], whole["whole"]) == ([0, 0, 460, 420], None)
     monkeypatch.setattr(pictures, "ROOM", 400_000)
     part = pictures.packed_albums({column: album(420)})[column]["pictures"][0]
@@ -428,6 +433,21 @@ def test_a_name_that_begins_like_a_formula_is_text_for_a_spreadsheet(stored_cell
     found = page_content("mine", [stored_cell("=evil", [30, 31], training="@x")])
     row = next(csv.DictReader(io.StringIO(found["copies"]["CSV"])))
     assert (row["method"], row["training"]) == ("'=evil", "'@x")
+
+
+def test_labels_caption_and_methods_of_the_command_are_those_of_the_page(
+    cells: list[StoredCell], stored_run: Callable[..., Path], command: Command
+) -> None:
+    folder = stored_run(*cells, name="results2")
+    arguments = ("--label", "b2u=Ours", "--caption", "My <table>", "--methods", "b2u")
+    assert command("report", folder, "--html", *arguments).code == 0
+    parts = Parts((folder / "report.html").read_text(encoding="utf-8"))
+    assert parts.raw["title"] == ["My <table> · denoisebench"]
+    assert [line["title"] for line in parts.data["lines"]] == ["Noisy input", "Ours"]
+    assert "Ours" in parts.data["copies"]["LaTeX"]
+    assert command("report", folder, "--html", "--methods", "b2u", "--versus", "nlm").code == 0
+    data = Parts((folder / "report.html").read_text(encoding="utf-8")).data
+    assert [line["title"] for line in data["lines"]] == ["Noisy input", "B2U", "NLM"]
 
 
 def test_names_that_are_no_unicode_can_be_shown(stored_cell: Cell) -> None:

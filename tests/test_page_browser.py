@@ -353,6 +353,18 @@ def test_protocols_are_parted_by_a_wall(show: Any, stored_cell: Cell) -> None:
     assert shown.view.locator("#overview-table tbody tr").first.locator(".wall").count() == 1
 
 
+def test_a_method_is_one_row_of_all_test_sets(show: Any, stored_cell: Cell) -> None:
+    cells = [
+        stored_cell("a", [30, 31], told=["noise level"]), stored_cell("a", [28, 29], noise="poisson30"),
+        stored_cell("b", [30, 31], training="9 steps"), stored_cell("b", [26, 27], training="8 steps"),
+    ]  # fmt: skip
+    shown = show(cells)
+    assert shown.column("overview-table", 1) == ["A", "B (9 steps)", "B (8 steps)"]
+    assert shown.column("overview-table", 3) == ["28.50/0.800", "", ""]
+    cell = shown.view.locator("#overview-table tbody tr").first.locator("td span").first
+    assert cell.get_attribute("title") == "not trained; told noise level"
+
+
 @pytest.mark.parametrize("kind", ["nothing", "one"])
 def test_little_is_no_error(show: Any, stored_cell: Cell, kind: str) -> None:
     shown = show([] if kind == "nothing" else [stored_cell("a", [30])])
@@ -362,7 +374,7 @@ def test_little_is_no_error(show: Any, stored_cell: Cell, kind: str) -> None:
 
 def test_texts_are_copied(show: Any, cells: list[StoredCell]) -> None:
     shown = show(cells, permissions=["clipboard-read", "clipboard-write"])
-    for name, part in (("Markdown", "| Method"), ("LaTeX", r"\toprule"), ("CSV", "method,training")):
+    for name, part in (("Markdown", "| Method"), ("LaTeX", r"\toprule"), ("Typst", "table("), ("CSV", "method,label")):
         shown.view.get_by_role("button", name=name, exact=True).click()
         assert part in shown.view.evaluate("navigator.clipboard.readText()")
     shown.view.get_by_role("button", name="Copy BibTeX").click()

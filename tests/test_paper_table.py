@@ -71,6 +71,8 @@ def test_every_published_cell_has_its_place_and_none_a_measurement() -> None:
         (32.38, ">", "+0.11"),
         (32.17, "=", "-0.10"),
         (32.164, "<", "-0.11"),
+        # Of unrounded values the difference would be 0.104, and ">".
+        (32.374, "=", "+0.10"),
     ],
 )
 def test_verdicts_count_printed_digits(psnr: float, verdict: str, difference: str) -> None:
@@ -113,6 +115,14 @@ def test_the_newest_measurement_counts() -> None:
     assert found.score is not None
     assert found.score == Score(found.score.psnr, found.score.ssim, 2)
     assert (found.score.psnr, found.score.ssim) == pytest.approx((31.0, 0.85))
+
+
+def test_of_several_trainings_the_newest_stands_in_the_row() -> None:
+    old = cell("b2u", "gauss25", "kodak", 20.0, written="1", training="300 steps")
+    new = cell("b2u", "gauss25", "kodak", 31.0, written="2", training="7000 steps")
+    for cells in ([old, new], [new, old]):
+        found = entry(paper_table(PaperPart(1, {}), "T", cells), "gaussian_sigma25", "Blind2Unblind", "Kodak")
+        assert found.measured == [new]
 
 
 def test_a_folder_that_is_called_like_a_data_set_fills_no_column_of_the_paper() -> None:

@@ -113,3 +113,14 @@ def test_it_is_told_family_and_level_and_cannot_do_without() -> None:
 def test_a_bad_setting_is_a_user_error(settings: dict[str, str]) -> None:
     with pytest.raises(UserError, match="r2r"):
         R2R.from_settings(settings)
+
+
+@pytest.mark.parametrize("clean", [0.5, 0.9])
+def test_on_poisson_noise_the_two_images_are_uncorrelated_but_dependent(clean: float) -> None:
+    noisy = torch.poisson(torch.full((1, 1, 1000, 1000), 30 * clean, dtype=torch.float64), generator=generator(2)) / 30
+    shown, target = (part.flatten() for part in pair_of(R2R(), noisy, known_of("poisson", 30.0)))
+    assert torch.corrcoef(torch.stack([shown, target]))[0, 1].item() == pytest.approx(0, abs=0.004)
+    low, high = torch.quantile(shown[:100_000], torch.tensor([0.01, 0.99], dtype=torch.float64))
+    # A second copy would have the clean value here; so this is what regression on the pair gets wrong.
+    for end in (shown < low, shown > high):
+        assert -0.09 < target[end].mean().item() - clean < -0.04

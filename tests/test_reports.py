@@ -165,6 +165,22 @@ def test_the_quantile_is_students(freedom: int) -> None:
     assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=2e-3)
 
 
+def test_ssim_is_ranked_with_three_digits_and_psnr_with_two() -> None:
+    table = build_table([cell("a", 30.004, 0.8011), cell("b", 30.001, 0.8024), cell("c", 29.99, 0.7966)])
+    assert marks(table, "ssim") == {"a": "second", "b": "best", "c": ""}
+    assert marks(table, "psnr") == {"a": "best", "b": "best", "c": "second"}
+
+
+def test_every_training_weighs_the_same_however_many_images_it_has() -> None:
+    made = []
+    for seed, values in enumerate(([30.0, 32.0, 31.0], [40.0])):
+        one = cell("n2v", values, 0.5 + 0.4 * seed)
+        made.append(StoredCell({**one.identity, "training": {"recipe": {"seed": seed}}}, one.about, one.rows))
+    (score,) = build_table(made).scores.values()
+    assert (score.psnr, score.ssim) == (pytest.approx(35.5), pytest.approx(0.7))
+    assert (score.rows, score.trainings) == (1, 2)
+
+
 def test_what_looks_equal_is_ranked_equal() -> None:
     table = build_table([cell("a", 30.001), cell("b", 29.996), cell("c", 29.0), cell("d", 28.0)])
     assert marks(table, "psnr") == {"a": "best", "b": "best", "c": "second", "d": ""}

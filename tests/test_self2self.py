@@ -89,6 +89,50 @@ def test_dropout_stays_on_while_denoising() -> None:
     assert not torch.equal(network(x, torch.ones_like(x)), network(x, torch.ones_like(x)))
 
 
+@pytest.mark.parametrize("level", [0.03, 0.5, 0.97])
+def test_the_output_starts_at_the_mean_of_the_image(level: float) -> None:
+    """And far from the ends of the sigmoid, with features of order one, so that no step of Adam is a leap."""
+    torch.manual_seed(0)
+    noisy = level + 0.1 * torch.randn(1, 3, 64, 64)
+    network = method().build(noisy)
+    features: list[torch.Tensor] = []
+    network.last.register_forward_pre_hook(lambda layer, given: features.append(given[0]))
+    with torch.no_grad():
+        output = network(noisy, (torch.rand_like(noisy) < 0.7).float())
+    expected = noisy.mean((0, 2, 3), keepdim=True).clamp(0.02, 0.98).expand_as(output)
+    torch.testing.assert_close(output, expected, atol=0.02, rtol=0)
+
+
+def test_weights_behind_a_dropout_take_notice_of_it() -> None:
+    for dropout in (0.0, 0.3):
+        torch.manual_seed(0)
+        network = Self2SelfNet(3, dropout)
+        layer = network.decoder_a[1]
+        he = (2 / (1 + 0.1**2) / (9 * layer.in_channels)) ** 0.5
+        assert float(layer.weight.detach().std()) == pytest.approx(he * (1 - dropout) ** 0.5, rel=0.01)
+        assert float(network.encoder[3].weight.detach().std()) == pytest.approx((2 / 1.01 / (9 * 48)) ** 0.5, rel=0.02)
+        assert float(network.last.weight.detach().std()) == pytest.approx(0.01 * ((1 - dropout) / 288) ** 0.5, rel=0.1)
+
+
+def test_white_paper_does_not_end_white() -> None:
+    """With He's weights as they are the output is 1 for every pixel after ten steps, text and all, and stays there."""
+    torch.manual_seed(0)
+    page = torch.full((1, 1, 64, 64), 0.97)
+    page[..., 8:56:6, 6:50:3] = 0.15
+    noisy = page + 0.1 * torch.randn_like(page)
+    toy = method("self2self[passes=4]")
+    network = toy.build(noisy)
+    optimiser = torch.optim.Adam(network.parameters(), lr=toy.rate(0.5))
+    for _ in range(12):
+        optimiser.zero_grad()
+        toy.loss(network, noisy, NOTHING, 0.5).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    with torch.no_grad():
+        result = toy.denoise(network, noisy, NOTHING)
+    assert float(result.max()) < 0.99
+    assert float(result.mean()) == pytest.approx(float(noisy.mean()), abs=0.02)
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="keep, dropout and lr"):
         parse_method("self2self[keep=1]")

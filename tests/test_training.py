@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,12 @@ from denoisebench.networks import NETWORKS
 from denoisebench.plugins.method import Batch, Info, LearnedMethod, Need
 from denoisebench.plugins.registry import METHODS
 from denoisebench.protocol.images import UIntImage
-from denoisebench.protocol.noise import parse_noise
+from denoisebench.protocol.noise import add_noise_batch, parse_noise
 from denoisebench.training import loop as training
 from denoisebench.training.checkpoint import load_checkpoint
+from denoisebench.training.crops import DrawnCrops
 from denoisebench.training.job import Trained, TrainingJob
-from denoisebench.training.loop import learning_rate_factor
+from denoisebench.training.loop import _Run, learning_rate_factor
 from denoisebench.training.recipe import PAPER, Budget, Recipe, parse_budget, recipe_from
 from denoisebench.training.records import load_trained, record_of
 from denoisebench.training.train import train
@@ -979,3 +981,65 @@ def test_a_loss_that_is_not_finite_fails_a_training_in_minutes_too(tmp_path: Pat
 
     with pytest.raises(TrainingFailed):
         run(tmp_path, Tiny(always=spoilt_slowly), budget="0.002min")
+
+
+# --- what a training seed decides ---
+
+
+def seeded(seed: int, images: int = 20, batch: int = 2, draws: str = "fresh") -> DrawnCrops:
+    pictures = [located(40) + np.uint8(number) for number in range(images)]
+    recipe = Recipe(parse_budget("10steps"), batch=batch, crop=32, seed=seed, draws=draws)
+    return DrawnCrops(pictures, recipe, parse_noise("gauss25"))
+
+
+@pytest.mark.parametrize(("images", "batch"), [(20, 2), (3, 4)])
+def test_the_seed_decides_which_images_are_taken(images: int, batch: int) -> None:
+    orders = [[seeded(seed, images, batch)._choose(step) for step in range(10)] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    if images > batch:
+        assert sorted(number for chosen in orders[0] for number in chosen) == list(range(images)), "an epoch"
+        assert [seeded(0)._choose(step) for step in range(10, 20)] != orders[0], "another order in the next one"
+
+
+def test_the_seed_decides_where_crops_are_cut() -> None:
+    first, again, other = (seeded(seed, 1, 1) for seed in (0, 0, 1))
+    crops = [[made.take(step, "cpu", frozenset())[0] for step in range(5)] for made in (first, again, other)]
+    assert all(torch.equal(a, b) for a, b in zip(crops[0], crops[1], strict=True))  # type: ignore[arg-type]
+    assert not all(torch.equal(a, b) for a, b in zip(crops[0], crops[2], strict=True))  # type: ignore[arg-type]
+
+
+def test_the_seed_decides_the_noise_fresh_or_fixed() -> None:
+    fixed = [seeded(seed, draws="fixed")._fixed_copy(0, copy)[0] for seed, copy in ((0, 0), (0, 0), (1, 0), (0, 1))]
+    assert np.array_equal(fixed[0], fixed[1])
+    assert not np.array_equal(fixed[0], fixed[2])
+    assert not np.array_equal(fixed[0], fixed[3])
+
+    def fresh(seed: int, purpose: str = "noise", step: int = 0) -> int:
+        recipe = Recipe(parse_budget("10steps"), seed=seed)
+        run = SimpleNamespace(job=SimpleNamespace(recipe=recipe), _done=step, device="cpu")
+        return _Run._generator(run, purpose).initial_seed()  # type: ignore[arg-type]
+
+    assert fresh(0) == fresh(0)
+    assert len({fresh(0), fresh(1), fresh(0, "second"), fresh(0, "method"), fresh(0, step=1)}) == 5
+
+
+def test_eight_bits_of_training_noise_are_rounded_to_the_nearest() -> None:
+    clean = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    drawn = [
+        add_noise_batch(clean, parse_noise(noise), torch.Generator().manual_seed(1))[0]
+        for noise in ("gauss25-clip", "gauss25-uint8")
+    ]
+    error = 255 * (drawn[1] - drawn[0])
+    assert float(error.abs().max()) <= 0.5 + 1e-4
+    assert float(error.min()) < -0.4
+    assert float(error.max()) > 0.4
+
+
+def test_a_network_of_one_value_is_no_network(tmp_path: Path) -> None:
+    class Dead(Tiny):
+        def denoise(self, network: Any, noisy: torch.Tensor, known: Any, generator: Any) -> torch.Tensor:
+            return torch.ones_like(noisy)
+
+    with pytest.raises(TrainingFailed, match="collapsed: its output is one value for every pixel"):
+        run(tmp_path, Dead(), budget="2steps")
+    assert not list(tmp_path.glob("**/*.safetensors"))

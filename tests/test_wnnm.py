@@ -265,3 +265,22 @@ def test_iterations_are_at_most_those_for_sigma() -> None:
     noisy = np.random.default_rng(0).random((12, 12, 1)).astype(np.float32)
     whole, more = (denoised(f"wnnm[sigma=known{text}]", noisy, "gauss", 0.05) for text in ("", ",iterations=99"))
     np.testing.assert_array_equal(whole, more)
+
+
+def test_where_more_was_removed_than_the_noise_a_patch_still_has_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program takes the root of the modulus; a level of zero would leave such a patch as it is."""
+    from denoisebench.methods import wnnm as module  # type: ignore[attr-defined]
+
+    levels: list[torch.Tensor] = []
+
+    def spy(patches: torch.Tensor, groups: torch.Tensor, level: torch.Tensor, *sides: int) -> torch.Tensor:
+        levels.append(level)
+        return torch.zeros(sides)
+
+    monkeypatch.setattr(module, "aggregate", spy)
+    noisy = 100 + 10 * torch.randn(24, 24, generator=torch.Generator().manual_seed(0))
+    constants = module.constants_for(10.0)
+    module.wnnm(noisy, 10.0, constants, 2)
+    removed = module.patches_of((1 - module.FEEDBACK) * noisy, constants.patch).square().mean(1)
+    assert float(removed.min()) > 100
+    torch.testing.assert_close(levels[1], constants.factor * (removed - 100).sqrt(), rtol=1e-4, atol=0)

@@ -14,10 +14,11 @@ from denoisebench.commands.options import Device, PluginOptions, WeightFolders
 from denoisebench.commands.output import resumable, say_all
 from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
-from denoisebench.core.printing import line, message
+from denoisebench.core.printing import document, line, message
 
 if TYPE_CHECKING:
     from denoisebench.own.denoise import Outcome, Request
+    from denoisebench.own.rank import Ranking
 
 CHANNELS = ("auto", "together", "apart")
 Images = Annotated[
@@ -71,6 +72,10 @@ class DenoisingOptions(OptionGroup):
         str | None, typer.Option(help="Trained network by its name in 'weights list'; the one that fits if none.")
     ] = None
     weights: WeightFolders = None
+    train: Annotated[
+        str | None, typer.Option(help="self: train the network on these images alone (n2v, nbr2nbr, b2u, ...).")
+    ] = None
+    budget: Annotated[str | None, typer.Option(help="Length of that training: 300steps, 10min; 5min if none.")] = None
     image_budget: Annotated[
         str | None, typer.Option(help="Length of a fit to a single image: 500steps, 2min or paper.")
     ] = None
@@ -163,6 +168,103 @@ def diagnose(images: Images, reading: ReadingOptions) -> None:
         raise typer.Exit(1 if len(problems) < len(found.files) else 2)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankingOptions(OptionGroup):
+    """Who is compared, by what."""
+
+    panel: ClassVar[str] = "Ranking"
+
+    methods: Annotated[str, typer.Option(help="Methods to compare, e.g. nlm,nbr2nbr,'nlm[strength=1]'.")] = (
+        "nlm,nbr2nbr,n2v,b2u"
+    )
+    by: Annotated[
+        str,
+        typer.Option(
+            help="captures (of one view), sure, heldout, or auto: captures where --captures is given, else sure."
+        ),
+    ] = "auto"
+    captures: Annotated[
+        str | None, typer.Option(help="Axis of the file along which its planes are captures of one view, e.g. Z or T.")
+    ] = None
+    side: Annotated[int, typer.Option(min=64, max=8192, help="Side of the piece in the middle that is scored.")] = 512
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankedDenoising(DenoisingOptions):
+    """What is known of the noise, and networks."""
+
+    method: str = "nlm"
+    train: str | None = None
+    budget: str | None = None
+
+
+@grouped
+def rank(
+    images: Images,
+    ranking: RankingOptions,
+    reading: ReadingOptions,
+    denoising: RankedDenoising,
+    plugins: PluginOptions,
+) -> None:
+    """Rank methods on your own images without a clean copy, where that can be done, and say what speaks against it.
+
+    `compare` is for methods of a results folder, whose images had clean copies.
+    """
+    from denoisebench.own.rank import ESTIMATES, rank_file
+    from denoisebench.own.reading import find_files, read_stack
+    from denoisebench.plugins.lookup import parse_methods
+
+    load_plugins(plugins.plugin)
+    mistakes = Mistakes()
+    found = mistakes.read(None, find_files, images)
+    methods = mistakes.read([], parse_methods, ranking.methods, None)
+    if ranking.by not in ("auto", *ESTIMATES):
+        mistakes.note(unknown("value of --by", ranking.by, ("auto", *ESTIMATES)))
+    request = _request(reading, denoising, ResultOptions(), mistakes)
+    mistakes.check()
+    assert found is not None
+    assert request is not None
+    captures = None if ranking.captures is None else ranking.captures.upper()
+    problems = []
+    for number, (path, _) in enumerate(found.files):
+        try:
+            stack = read_stack(path, reading.axes, reading.convert)
+            told = rank_file(stack, methods, request, captures, ranking.by, ranking.side)
+        except UserError as error:
+            problems.append((str(path), str(error)))
+            continue
+        if number:
+            line("")
+        _show_ranking(path, told)
+    for source, reason in problems:
+        message(f"Not ranked: {reason if source in reason else f'{source}: {reason}'}")
+    if problems:
+        raise typer.Exit(1 if len(problems) < len(found.files) else 2)
+
+
+def _show_ranking(path: Path, told: "Ranking") -> None:
+    from tabulate import tabulate
+
+    rows = []
+    for one in told.methods:
+        if one.estimate is None:
+            continue
+        low, high = one.estimate.interval
+        kept = "" if one.kept != one.kept else f"{one.kept:.2f}"
+        rows.append(
+            (one.text, f"{one.estimate.psnr:.2f}", f"{low:.2f} to {high:.2f}", kept, f"{one.estimate.seconds:.2f}")
+        )
+    line(f"{path}: by {told.by}; noise: {told.noise}")
+    heads = ("Method", "Estimated PSNR", "95 %", "Correlation of what it removed", "s")
+    document(tabulate(rows, heads, tablefmt="github", disable_numparse=True))
+    for one in told.methods:
+        if one.estimate is None:
+            line(f"{one.text}: no score: {one.problem}")
+    line(told.verdict)
+    for text in told.doubts:
+        line(f"  Doubt: {text}")
+
+
 def _request(
     reading: ReadingOptions, denoising: DenoisingOptions, results: ResultOptions, mistakes: Mistakes
 ) -> "Request | None":
@@ -174,6 +276,8 @@ def _request(
 
     if reading.channels not in CHANNELS:
         mistakes.note(unknown("value of --channels", reading.channels, CHANNELS))
+    if denoising.train not in (None, "self"):
+        mistakes.note(unknown("value of --train", str(denoising.train), ("self",)))
     method = mistakes.read(None, parse_method, denoising.method)
     folders = mistakes.read([], weights_folders, denoising.weights or [])
     limit = denoising.time_limit
@@ -181,6 +285,7 @@ def _request(
         "sigma": denoising.sigma, "noise": denoising.noise, "range": reading.range, "axes": reading.axes,
         "channels": reading.channels,
         "nan": reading.nan, "convert": reading.convert, "overwrite": results.overwrite, "network": denoising.network,
+        "train": denoising.train is not None, "budget": denoising.budget,
         "image_budget": denoising.image_budget, "seed": denoising.seed,
         "device": make_device(denoising.device, mistakes), "tile": mistakes.read(None, parse_tile, denoising.tile),
         "limit": None if limit is None else mistakes.read(None, parse_time_limit, limit),

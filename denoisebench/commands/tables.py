@@ -28,6 +28,7 @@ from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.printing import document, line, message
 
 if TYPE_CHECKING:
+    from denoisebench.reports.layout import Layout
     from denoisebench.results.store import Store, StoredCell
 
 OnlyMethods = Annotated[str | None, typer.Option("--methods", help="Only these methods, in this order.")]
@@ -103,7 +104,7 @@ def report(
     from denoisebench.reports.files import flaws, write_reports
     from denoisebench.results.store import Store
 
-    layout_of(shown)
+    layout = layout_of(shown)
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
     asked_of_page = {
@@ -118,7 +119,7 @@ def report(
     store = Store(folder, create=False)
     cells = store.all()
     if page.html and not cells:
-        _page(store, cells, versus, page, sources)
+        _page(store, cells, versus, layout, page, sources)
         raise typer.Exit(1 if store.damaged else 0)
     if not cells:
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
@@ -137,7 +138,10 @@ def report(
         show(printed)
     if page.html:
         line("")
-        _page(store, cells, versus, page, sources)
+        wanted = _only(cells, None if names is None else [*names, *([versus] if versus else [])])
+        keys = {cell.key for cell in wanted}
+        of_page = [cell for cell in cells if cell.about["baseline"] or cell.key in keys]
+        _page(store, of_page, versus, layout, page, sources)
     if store.damaged:
         raise typer.Exit(1)
 
@@ -154,7 +158,12 @@ def _only(cells: list[StoredCell], names: list[str] | None) -> list[StoredCell]:
 
 
 def _page(
-    store: Store, cells: list[StoredCell], versus: str | None, options: PageOptions, sources: SourceOptions
+    store: Store,
+    cells: list[StoredCell],
+    versus: str | None,
+    layout: Layout,
+    options: PageOptions,
+    sources: SourceOptions,
 ) -> None:
     """Write the page of a results folder, say where it is, and show it if asked to."""
     from denoisebench.core.memory import keep_freed_memory
@@ -168,7 +177,7 @@ def _page(
     choice = make_filter(None, None, options.datasets, options.weights, None, sources.data_root, mistakes)
     mistakes.check()
     albums = None if options.images == 0 else make_albums(store.folder, groups_of(cells), choice, options.images)
-    say_all(write_page(store, cells, versus, albums))
+    say_all(write_page(store, cells, versus, albums, layout))
     path = (store.folder / NAME).resolve()
     line(path)
     if options.opened:

@@ -2,6 +2,10 @@
 
 Adam with the method's learning rate, as many steps or minutes as the budget has. torch's generator is seeded by image,
 so results repeat; a long fit leaves a checkpoint and goes on from there.
+
+The image comes padded by reflection to the method's multiple, and a loss over the whole of it counts the mirrored
+pixels, with noise that is a copy of their originals': 17 % more pixels for 481x321 and a multiple of 32 (`self2self`),
+27 % for 64 (`dip`).
 """
 
 from __future__ import annotations
@@ -18,10 +22,11 @@ from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.interrupts import deferred_interrupts
 from denoisebench.core.lazy import torch
 from denoisebench.networks import placed
-from denoisebench.plugins.method import NoiseInfo, PerImageMethod
+from denoisebench.plugins.method import NoiseInfo, PerImageMethod, show_value
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
+from denoisebench.training.collapse import collapsed
 from denoisebench.training.recipe import Budget, parse_budget
 
 CHECKPOINT_SECONDS = 30.0
@@ -50,8 +55,15 @@ def fit_recipe(method: PerImageMethod, budget: str | None, precision: str = "flo
     Raises
     ------
     UserError
-        The budget is in epochs: one image has none.
+        The budget is in epochs: one image has none; or it is the paper's, which goes with other settings.
     """
+    other = {name: value for name, value in method.paper_settings.items() if getattr(method, name) != value}
+    if budget == "paper" and other:
+        told = ",".join(f"{name}={show_value(value)}" for name, value in other.items())
+        raise UserError(
+            f"The paper's {method.paper_steps:,} steps of {method.name} go with {told}: give {method.name}[{told}], or "
+            "a budget in steps."
+        )
     if budget is None or budget == "paper":
         return FitRecipe(Budget(method.paper_steps if budget else method.steps, "steps"), precision)
     parsed = parse_budget(budget)
@@ -105,7 +117,7 @@ def fit(
     Raises
     ------
     TrainingFailed
-        The loss is not finite.
+        The loss is not finite, or the result is one value for every pixel.
     """
     image = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
     image = image.contiguous(memory_format=torch.channels_last if image.shape[1] > 1 else torch.contiguous_format)
@@ -124,7 +136,13 @@ def fit(
             result = method.denoise(run.network, image, known)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    return np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy()), run.done
+    output = np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())
+    if collapsed(noisy, output):
+        raise TrainingFailed(
+            f"{method.text} collapsed: after {run.done} steps its output is one value ({output.mean():.3f}) for every "
+            "pixel"
+        )
+    return output, run.done
 
 
 class _Fit:

@@ -8,6 +8,11 @@ with the mask m of the input's kept values. Way up: five levels of nearest upsam
 96; 64 and 32 in the last), the pooled features and the input beside them, dropout before every convolution; a last 3x3
 convolution with a sigmoid. LeakyReLU 0.1, symmetric padding. For C = 3: 991,203 parameters, 11.4 GMAC at 256x256.
 
+Dropout raises the mean square of what a layer sees by 1 / (1 - dropout), ten times in a row; He's weights take no
+notice and put the argument of the sigmoid at a deviation of 4 to 19, where a step of Adam moves it by whole units and
+bright images end at 1 for ever. So weights after a dropout are sqrt(1 - dropout) of He's, and those of the last layer a
+hundredth of that: the output starts at the sigmoid of its bias.
+
 The released code pads partial convolutions twice and divides by another C; here once, and by the sum alone.
 
 Source: Quan, Chen, Pang, Ji, Self2Self With Dropout, CVPR 2020; partial convolutions: Liu et al., ECCV 2018.
@@ -21,7 +26,7 @@ from torch import nn
 
 from denoisebench.networks import fast, mirrored
 
-LEVELS, SLOPE = 5, 0.1
+LEVELS, SLOPE, START = 5, 0.1, 0.01
 
 
 class Self2SelfNet(nn.Module):
@@ -51,6 +56,10 @@ class Self2SelfNet(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, a=1.0 if layer is self.last else SLOPE)
                 nn.init.zeros_(fast.weights(layer)[1])
+        with torch.no_grad():
+            for layer in (*self.decoder_a, *self.decoder_b, self.last):
+                scale = START if layer is self.last else 1.0
+                fast.weights(layer)[0].mul_((1 - dropout) ** 0.5 * scale)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) and its mask of kept values, of the same shape, to (N, C, H, W) within 0..1."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from denoisebench.core.errors import ContractError, TrainingFailed, UserError, e
 from denoisebench.core.files import CannotWrite, clear_stale, file_sha256, make_folder, temporary_beside
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import TimeLimit
-from denoisebench.core.progress import Progress, Task
+from denoisebench.core.progress import Progress, Quiet, Task
 from denoisebench.core.provenance import full_digest
 from denoisebench.core.resumable import resumable_array
 from denoisebench.core.text import readable
@@ -26,12 +28,17 @@ from denoisebench.own.network import Choice, choose
 from denoisebench.own.reading import read_stack
 from denoisebench.own.record import Entry, add_entry, is_done
 from denoisebench.own.scale import NAN, Scale, finite, parse_range, scale_of
-from denoisebench.own.stack import Array, Channels, Layout, Stack, layout_of
+from denoisebench.own.stack import Array, Channels, Index, Layout, Stack, layout_of
+from denoisebench.own.training import BUDGET, OwnNetwork, check_trainable, train_on
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import REAL, Draw, Noise
 from denoisebench.toolbox.estimation import estimate_level
+from denoisebench.training.recipe import recipe_from
 from denoisebench.training.weights import Shelf
+
+#: From a noisy image to its result, black = 0 and white = 1.
+Filter = Callable[[FloatImage], FloatImage]
 
 # Networks get larger images in tiles of this side: less memory, the same result.
 _TILE = 1024
@@ -77,6 +84,12 @@ class Request:
         Side of the tiles, 0 for none.
     limit : float or None
         Seconds per plane.
+    train : bool
+        Whether the network is trained on the files themselves.
+    budget : str or None
+        Length of that training.
+    trained_on : str
+        Digest of all files, where the result of each depends on the others.
     """
 
     method: Method
@@ -96,6 +109,9 @@ class Request:
     device: str = "cpu"
     tile: int | None = None
     limit: float | None = None
+    train: bool = False
+    budget: str | None = None
+    trained_on: str = ""
 
     def key(self, source_sha256: str, output: str) -> str:
         """Digest of all that decides a result but the network, which is chosen by these."""
@@ -107,6 +123,7 @@ class Request:
                 "noise": self.noise,
                 "axes": self.axes, "channels": self.channels, "nan": self.nan, "convert": self.convert,
                 "network": self.network, "weights": [weights.sha256 for weights in self.shelf.all()],
+                "train": [self.train, self.budget, self.trained_on],
                 "image_budget": self.image_budget, "seed": self.seed, "tile": self.tile, "device": self.device,
             }
         )  # fmt: skip
@@ -158,7 +175,9 @@ def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress
     check_range(request)
     make_folder(request.out)
     clear_stale(request.out)
-    outcome, runner = Outcome(), _Runner(request)
+    if request.train:
+        request = replace(request, trained_on=_digest_of(files))
+    outcome, runner = Outcome(), _Runner(request, [source for source, _ in files], progress)
     with progress.task(f"denoise {len(files)} files" if len(files) > 1 else f"denoise {files[0][0].name}") as task:
         for number, (source, target) in enumerate(files):
             part = _Part(task, number, len(files), source.name)
@@ -174,11 +193,77 @@ def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress
     return outcome
 
 
+def as_filter(stack: Stack, layout: Layout, scale: Scale, request: Request) -> Filter:
+    """A method with its network and all it is told of one image, as a function of images with black = 0 and white = 1.
+
+    Parameters
+    ----------
+    stack : Stack
+        What the noise is looked at in.
+    layout : Layout
+        Its planes.
+    scale : Scale
+        Black and white.
+    request : Request
+        The method and how it is used.
+
+    Raises
+    ------
+    UserError
+        The method cannot denoise it.
+    """
+    file = _Opened(stack, stack, [], layout, scale, _told(request, stack, layout, scale))
+    route, choice, _ = _Runner(request, [], Quiet())._route(file)
+    camera, level = file.told.camera, file.told.level
+
+    def apply(image: FloatImage) -> FloatImage:
+        seen = image.copy() if camera is None else camera.forward(image)
+        try:
+            done = _denoised(route, seen, level, choice, Place("", "", 0), lambda fraction, text: None).image
+        except (ContractError, TrainingFailed, TimeLimit) as error:
+            raise UserError(f"{request.method.text} failed: {error}") from error
+        return done if camera is None else camera.inverse(done)
+
+    return apply
+
+
+def noise_variance(stack: Stack, layout: Layout, scale: Scale, request: Request) -> tuple[FloatImage, str]:
+    """The variance of the noise in every pixel of the first plane, black = 0 and white = 1, and the noise in words."""
+    samples = _samples(stack, layout, scale)
+    plane = scale.apply(layout.view(stack.data, layout.planes[0]))
+    if request.sigma is None and request.noise != "gauss":
+        camera = camera_of(samples, request.noise == "camera")
+        if camera is not None:
+            lines = [
+                np.maximum(one.gain * plane[:, :, number] + one.offset, 0) for number, one in enumerate(camera.channels)
+            ]
+            return np.stack(lines, axis=2).astype(np.float32), camera.text
+    white = scale.white - scale.black
+    found = request.sigma / white if request.sigma else float(np.median([estimate_level(one).sigma for one in samples]))
+    return np.full_like(plane, found**2), f"sigma {found * white:.4g}"
+
+
+def _digest_of(files: Sequence[tuple[Path, Path]]) -> str:
+    """Of the content of all files that can be read."""
+    found = []
+    for source, _ in files:
+        with contextlib.suppress(UserError):
+            found.append(file_sha256(source))
+    return full_digest({"files": sorted(found)})
+
+
 def check_range(request: Request) -> None:
     """Raise `UserError` for a range or a word that is not known, before any file is read."""
     parse_range(request.range)
     if request.nan not in NAN:
         raise UserError(f"--nan {request.nan!r}: allowed are {', '.join(NAN)}.")
+    if request.train:
+        check_trainable(request.method)
+        recipe_from(request.budget or BUDGET, None, None, None, "fresh", request.seed)
+        if request.sigma is not None or request.network is not None:
+            raise UserError("--train self trains a network that is told no level; drop --sigma and --network.")
+    elif request.budget is not None:
+        raise UserError("--budget is of a training: give --train self with it, or --image-budget for a fit to each.")
     if request.noise not in MODELS:
         raise UserError(f"--noise {request.noise!r}: allowed are {', '.join(MODELS)}.")
     if request.sigma is not None and request.noise == "camera":
@@ -201,18 +286,55 @@ class _Part:
         self.task.update((self.number + fraction) / self.count, f"{done} {text}".strip())
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A file that was read, and how it is given to the method."""
+
+    stack: Stack
+    clean: Stack
+    notes: list[str]
+    layout: Layout
+    scale: Scale
+    told: _Told
+
+    def plane(self, index: Index) -> FloatImage:
+        """A plane as the method sees it."""
+        noisy = self.scale.apply(self.layout.view(self.clean.data, index))
+        return noisy if self.told.camera is None else self.told.camera.forward(noisy)
+
+    def restored(self, image: FloatImage) -> Array:
+        """A denoised plane in the values of the file."""
+        return self.scale.undo(image if self.told.camera is None else self.told.camera.inverse(image), self.kind)
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """Type of the values of the file."""
+        return self.stack.data.dtype
+
+
+def _open(source: Path, request: Request) -> _Opened:
+    stack = read_stack(source, request.axes, request.convert)
+    clean, notes = finite(stack, request.nan)
+    if clean.data.min() == clean.data.max():
+        raise UserError(f"it is constant (every value is {clean.data.flat[0]:g}); there is nothing to denoise.")
+    layout = layout_of(stack, request.channels)
+    scale = scale_of(clean, parse_range(request.range))
+    return _Opened(stack, clean, notes, layout, scale, _told(request, clean, layout, scale))
+
+
 class _Runner:
     """Denoises files; keeps the network from one to the next."""
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    def __init__(self, request: Request, sources: Sequence[Path], progress: Progress) -> None:
+        self._request, self._sources, self._progress = request, sources, progress
         self._network: tuple[str, torch.nn.Module] | None = None
+        self._own: dict[int, OwnNetwork] = {}
 
     def one(self, source: Path, target: Path, outcome: Outcome, part: _Part) -> None:
         """One file, from reading to its row in the log."""
         request = self._request
-        stack = read_stack(source, request.axes, request.convert)
-        target = target.with_suffix(stack.suffix)
+        suffix = read_stack(source, request.axes, request.convert).suffix
+        target = target.with_suffix(suffix)
         path, output = request.out / target, target.as_posix()
         sha256 = file_sha256(source)
         key = request.key(sha256, output)
@@ -224,16 +346,12 @@ class _Runner:
                 raise UserError(f"its result would replace it; give another folder to --out than {request.out}.")
             if not request.overwrite:
                 raise UserError(f"{path} is there already; give --overwrite to replace it, or another --out.")
-        clean, notes = finite(stack, request.nan)
-        if clean.data.min() == clean.data.max():
-            raise UserError(f"it is constant (every value is {clean.data.flat[0]:g}); there is nothing to denoise.")
-        layout = layout_of(stack, request.channels)
-        scale = scale_of(clean, parse_range(request.range))
-        told = _told(request, clean, layout, scale)
-        route, choice = self._route(told, layout)
+        file = _open(source, request)
+        route, choice, network = self._route(file)
         make_folder(path.parent)
         partial = path.with_name(f".denoisebench-{key[:16]}")
-        result, steps, tile, seconds = self._planes(clean, layout, scale, route, told, choice, partial, part)
+        result, steps, tile, seconds = self._planes(file, route, choice, partial, part)
+        stack, scale, told = file.stack, file.scale, file.told
         if request.nan == "keep" and stack.data.dtype.kind == "f":
             result = np.where(np.isfinite(stack.data), result, stack.data)
         _write(stack, path, np.asarray(result))
@@ -241,23 +359,42 @@ class _Runner:
             left.unlink(missing_ok=True)
         entry = Entry(
             output, str(source), "x".join(map(str, stack.data.shape)), stack.axes, str(stack.data.dtype),
-            scale.black, scale.white, scale.source, request.method.text,
-            "" if choice is None else choice.text, "" if choice is None else choice.weights.sha256,
-            told.sigma(scale), told.source,
-            len(layout.planes), steps, tile, round(seconds, 3), "; ".join([*stack.notes, *notes]), __version__,
-            key, sha256, file_sha256(path),
+            scale.black, scale.white, scale.source, request.method.text, *network, told.sigma(scale), told.source,
+            len(file.layout.planes), steps, tile, round(seconds, 3), "; ".join([*stack.notes, *file.notes]),
+            __version__, key, sha256, file_sha256(path),
         )  # fmt: skip
         outcome.said += [text for text in add_entry(request.out, entry) if text]
         outcome.done.append(entry)
 
-    def _route(self, told: _Told, layout: Layout) -> tuple[Route, Choice | None]:
-        """The way of every plane, and the network that it goes through."""
-        request = self._request
+    def _own_network(self, channels: int) -> OwnNetwork:
+        """The network that is trained on all files of that many channels; what cannot be read is told of later."""
+        if channels not in self._own:
+            planes = []
+            for source in self._sources:
+                with contextlib.suppress(UserError):
+                    file = _open(source, self._request)
+                    if file.layout.channels == channels:
+                        planes += [file.plane(index) for index in file.layout.planes]
+            request = self._request
+            assert isinstance(request.method, LearnedMethod)
+            self._own[channels] = train_on(
+                planes, request.method, request.budget, request.seed, request.device, request.out / "models",
+                self._progress,
+            )  # fmt: skip
+        return self._own[channels]
+
+    def _route(self, file: _Opened) -> tuple[Route, Choice | None, tuple[str, str]]:
+        """The way of every plane, and the network that it goes through, with its description and hash."""
+        request, told = self._request, file.told
         method, noise, network, choice = told.method, told.noise, None, None
-        if isinstance(method, LearnedMethod):
+        described = "", ""
+        if request.train:
+            own = self._own_network(file.layout.channels)
+            network, described = own.network, (own.text, own.sha256)
+        elif isinstance(method, LearnedMethod):
             assert told.level is not None
-            choice = choose(method, told.level, layout.channels, request.shelf, request.network)
-            noise = choice.noise
+            choice = choose(method, told.level, file.layout.channels, request.shelf, request.network)
+            noise, described = choice.noise, (choice.text, choice.weights.sha256)
             if self._network is None or self._network[0] != choice.weights.sha256:
                 channels = int(choice.weights.record["channels"])
                 self._network = choice.weights.sha256, choice.weights.load(method, channels, request.device)
@@ -266,40 +403,35 @@ class _Runner:
         if isinstance(method, PerImageMethod):
             fitting = Fitting(fit_recipe(method, request.image_budget))
         tile = _TILE if request.tile is None else request.tile
-        return Route(
+        route = Route(
             method, network, noise, seed=request.seed, device=request.device, fitting=fitting, tile=tile,
             limit=request.limit,
-        ), choice  # fmt: skip
+        )  # fmt: skip
+        return route, choice, described
 
     def _planes(
-        self, stack: Stack, layout: Layout, scale: Scale, route: Route, told: _Told, choice: Choice | None,
-        partial: Path, part: _Part,
-    ) -> tuple[Array, int, int, float]:  # fmt: skip
+        self, file: _Opened, route: Route, choice: Choice | None, partial: Path, part: _Part
+    ) -> tuple[Array, int, int, float]:
         """All planes, those that an earlier call has done taken from its files."""
-        planes = layout.planes
+        planes, layout = file.layout.planes, file.layout
         results, states = partial.with_suffix(".npy"), partial.with_suffix(".state.npy")
         try:
             if not results.exists():
                 states.unlink(missing_ok=True)
-            result = resumable_array(results, stack.data.shape, stack.data.dtype)
+            result = resumable_array(results, file.stack.data.shape, file.kind)
             # Seconds, steps, tile of every plane that is done.
             state = resumable_array(states, (len(planes), 3), np.dtype(np.float64))
         except OSError as error:
             raise CannotWrite(f"Cannot write beside {partial.parent} ({error.strerror or error}).") from None
         start = int(np.count_nonzero(~np.isnan(state[:, 0])))
         for number in range(start, len(planes)):
-            index = planes[number]
-            name = layout.name(index)
+            name = layout.name(planes[number])
 
             def report(fraction: float, text: str, number: int = number, name: str = name) -> None:
                 part.update((number + fraction) / len(planes), f"{name} {text}".strip())
 
-            noisy = scale.apply(layout.view(stack.data, index))
-            if told.camera is not None:
-                noisy = told.camera.forward(noisy)
-            done = _denoised(route, noisy, told.level, choice, Place("", name, 0), report)
-            image = done.image if told.camera is None else told.camera.inverse(done.image)
-            layout.view(result, index)[...] = scale.undo(image, stack.data.dtype)
+            done = _denoised(route, file.plane(planes[number]), file.told.level, choice, Place("", name, 0), report)
+            layout.view(result, planes[number])[...] = file.restored(done.image)
             # Last, because it marks the plane as done.
             state[number] = done.seconds, done.steps, done.tile
             part.update((number + 1) / len(planes), name)
@@ -327,6 +459,14 @@ class _Told:
 def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told:
     """Gaussian noise of the given or estimated level, a camera's made so, or real noise for who is told no level."""
     method, channels = request.method.told_the_level(), layout.channels
+    if request.train:
+        reason = request.method.unsuitable(REAL, channels)
+        if reason:
+            raise UserError(f"method {method.text!r} cannot denoise it: it {reason}.")
+        camera = (
+            None if request.noise == "gauss" else camera_of(_samples(stack, layout, scale), request.noise == "camera")
+        )
+        return _Told(request.method, REAL, None, "" if camera is None else "fitted", camera)
     given = None if request.sigma is None else request.sigma / (scale.white - scale.black)
     guess = _gauss(given or 0.1)
     wanted = isinstance(method, LearnedMethod) or Need.LEVEL in method.told(guess.family)
@@ -339,9 +479,7 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
         return _Told(request.method, noise, given if noise is guess else None, "given" if noise is guess else "")
     if given is not None:
         return _Told(method, guess, given, "given")
-    planes = layout.planes
-    chosen = planes[:: max(1, len(planes) // _ESTIMATED)][:_ESTIMATED]
-    samples = [scale.apply(layout.view(stack.data, index)) for index in chosen]
+    samples = _samples(stack, layout, scale)
     camera = camera_of(samples, request.noise == "camera") if request.noise != "gauss" else None
     if camera is not None:
         return _Told(method, _gauss(camera.level), camera.level, "fitted", camera)
@@ -351,6 +489,13 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
         raise UserError("no noise was found in it; if there is some, give its standard deviation with --sigma.")
     source = "estimated" if all(one.settled for one in found) else "guessed"
     return _Told(method, _gauss(level), level, source)
+
+
+def _samples(stack: Stack, layout: Layout, scale: Scale) -> list[FloatImage]:
+    """A few planes."""
+    planes = layout.planes
+    chosen = planes[:: max(1, len(planes) // _ESTIMATED)][:_ESTIMATED]
+    return [scale.apply(layout.view(stack.data, index)) for index in chosen]
 
 
 def _gauss(level: float) -> Noise:

@@ -120,9 +120,14 @@ def _choice(weights: Weights, level: float, channels: int) -> Choice:
     return Choice(weights, noise, nearest / seen, nearest, repeat)
 
 
-def _cost(choice: Choice) -> tuple[int, float, int]:
-    """Channels of its own first, then the least scaling, then one level rather than a range."""
-    return choice.repeat, round(abs(math.log(choice.factor)), 6), int(choice.noise.ranged)
+def _cost(choice: Choice) -> tuple[int, bool, float, bool]:
+    """Channels of its own first, then the least scaling, then one level rather than a range.
+
+    A network for a range of levels judges the level itself, and takes noise that is equal in all channels for
+    structure: a gray image goes to one for a single level.
+    """
+    ranged = choice.noise.ranged
+    return choice.repeat, ranged and choice.repeat > 1, round(abs(math.log(choice.factor)), 6), ranged
 
 
 def _none(method: LearnedMethod, channels: int, every: Iterable[Weights], name: str | None) -> UserError:

@@ -30,7 +30,7 @@ class Entry:
     black, white, range : float or str
         Values that became 0 and 1, and why these.
     method, network, network_sha256 : str
-        What denoised it; '' for a method without a network.
+        What denoised it, the network with how it is used; '' for a method without one.
     sigma : str
         Standard deviation of the noise in the values of the file, or how its variance grows with the signal; '' where
         the method takes the noise as it finds it.

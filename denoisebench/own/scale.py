@@ -47,7 +47,7 @@ class Scale:
         values = image.astype(np.float64) * (self.white - self.black) + self.black
         if kind.kind == "f":
             return values.astype(kind)
-        limits = np.iinfo(kind)  # type: ignore[type-var]
+        limits = np.iinfo(kind)  # type: ignore[type-var]  # what is no float is an integer here
         return np.clip(np.floor(values + 0.5), limits.min, limits.max).astype(kind)
 
 

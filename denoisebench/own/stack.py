@@ -75,6 +75,11 @@ class Layout:
         object.__setattr__(self, "_inside", "YX" + (channel if self.together else ""))
 
     @property
+    def inside(self) -> str:
+        """The axes of a plane: Y, X, and that of the channels if they are together."""
+        return self._inside
+
+    @property
     def planes(self) -> list[Index]:
         """The index of every plane, in the order in which they are stored."""
         outside = [1 if letter in self._inside else side for letter, side in zip(self.axes, self.shape, strict=True)]

@@ -446,6 +446,8 @@ class PerImageMethod(Method):
     steps: ClassVar[int]
     #: Steps of the paper, or of its released code.
     paper_steps: ClassVar[int]
+    #: Settings that go with the paper's steps, where they are not the defaults.
+    paper_settings: ClassVar[Mapping[str, Any]] = {}
 
     def build(self, noisy: torch.Tensor) -> torch.nn.Module:
         """A new network for one image (1, C, H, W), freshly initialised."""

@@ -232,8 +232,8 @@ def _score(table: Table, line: MethodLine, column: Column, layout: Layout, raise
 def score_spans(score: Score, metric: str = "both") -> list[Span]:
     """A score with its marks, and the symbol of its footnote."""
     spread = f" ± {score.spread:.2f}" if score.trainings > 1 else ""
-    psnr = [Span(f"{score.psnr:.2f}", score.psnr_mark), Span(spread)]  # type: ignore[arg-type]
-    ssim = [Span(f"{score.ssim:.3f}", score.ssim_mark)]  # type: ignore[arg-type]
+    psnr = [Span(f"{score.psnr:.2f}", score.psnr_mark), Span(spread)]
+    ssim = [Span(f"{score.ssim:.3f}", score.ssim_mark)]
     parts = {"both": [*psnr, Span("/"), *ssim], "psnr": psnr, "ssim": ssim}[metric]
     return [*parts, Span(flag_symbol(score))]
 

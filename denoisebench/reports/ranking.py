@@ -16,7 +16,7 @@ from typing import Literal
 
 from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Line, Score, training_seed
+from denoisebench.results.summary import Line, Place, Score, training_seed
 
 RULE = (
     "among methods that saw neither a clean image nor a second noisy copy, where the 95 % interval of the difference "
@@ -66,15 +66,16 @@ def _marks(
     present: Sequence[Line],
     scores: Mapping[Line, Score],
     trainings: Mapping[Line, Sequence[StoredCell]],
-) -> dict[Line, str]:
+) -> dict[Line, Place]:
     rankable = ("", "below in SSIM") if attribute == "psnr" else ("",)
     places: dict[float, list[Line]] = {}
     for line in present:
         if scores[line].flag in rankable:
             places.setdefault(round(getattr(scores[line], attribute), _DIGITS[attribute]), []).append(line)
     order = [places[value] for value in sorted(places, reverse=True)]
-    found: dict[Line, str] = {}
-    for place, mark in enumerate(("best", "second")):
+    found: dict[Line, Place] = {}
+    marks: tuple[Place, ...] = ("best", "second")
+    for place, mark in enumerate(marks):
         lower = [line for lines in order[place + 1 :] for line in lines]
         here = order[place] if place < len(order) else []
         pairs = [(trainings[one], trainings[other]) for one in here for other in lower]

@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
+
+Place = Literal["", "best", "second"]
 
 #: Scores that mislead where they stand among others: symbol of the footnote, and what it says.
 FLAGS = {
@@ -86,8 +88,8 @@ class Score:
     trainings: int = 1
     spread: float = 0.0
     perfect: frozenset[tuple[str, int]] = frozenset()
-    psnr_mark: str = ""
-    ssim_mark: str = ""
+    psnr_mark: Place = ""
+    ssim_mark: Place = ""
     flag: str = ""
 
 

@@ -39,7 +39,7 @@ def similar(
     Parameters
     ----------
     features : torch.Tensor
-        (Y, X, F) float32: what is compared of the patch at each position of an area.
+        (Y, X, F) float32 or float64: what is compared of the patch at each position of an area.
     rows, columns : sequence of int
         Positions of the references, increasing. All pairs of them are references, row by row.
     radius : int
@@ -50,13 +50,14 @@ def similar(
     Returns
     -------
     distances : torch.Tensor
-        (references, count) float32, squared, rising; 0 for the reference itself, which comes first, and above 1e29
+        (references, count), squared, rising; 0 for the reference itself, which comes first, and above 1e29
         where the area holds no further patch.
     indices : torch.Tensor
         (references, count) int64 into the positions of the area, row by row; those of no patch are the reference's.
     """
     device, width = features.device, features.shape[1]
     window = 2 * radius + 1
+    bits = {torch.float32: torch.int32, torch.float64: torch.int64}[features.dtype]
     row, column = torch.tensor(rows, device=device), torch.tensor(columns, device=device)
     table, above, before = _padded(features, rows, columns, radius)
     size = table.shape[2] - 2
@@ -81,10 +82,10 @@ def similar(
             windows = found.as_strided((high, wide, window, window), (s0 + down * s2, s1 + right * s3, s2, s3))
             tile = part[top * wide : (top + high) * wide, : window**2]
             tile.view(high, wide, window, window).copy_(windows)
-        # -0.0 is the smallest of all int32; of other floats not below 0 the order is that of their bits.
+        # -0.0 is the smallest of all whole numbers; of other floats not below 0 the order is that of their bits.
         part[:, radius * window + radius] = -0.0
-        values, chosen = _smallest(part.view(torch.int32), sections, count)
-        distances[:, left : left + wide] = values.view(torch.float32).view(len(rows), wide, count)
+        values, chosen = _smallest(part.view(bits), sections, count)
+        distances[:, left : left + wide] = values.view(features.dtype).view(len(rows), wide, count)
         places[:, left : left + wide] = chosen.view(len(rows), wide, count)
     offset = (places.div(window, rounding_mode="floor") - radius) * width + places % window - radius
     indices = (row[:, None] * width + column)[:, :, None] + torch.where(distances < _FAR / 10, offset, 0)

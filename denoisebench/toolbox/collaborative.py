@@ -89,7 +89,7 @@ class Profile:
 
 
 GRAY = Profile()
-COLOUR = Profile(groups=(16, 16), wiener=(0.7, 0.9), similar=((1700.0, 3.7), (1600.0, 0.0)))
+COLOUR = Profile(groups=(16, 16), wiener=(0.7, 0.9), similar=((3000.0, 4.8), (1600.0, 2.0)))
 
 
 def bm3d(

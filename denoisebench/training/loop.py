@@ -27,6 +27,7 @@ from denoisebench.plugins.method import Batch, Need, known_of
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
+from denoisebench.training.collapse import LEVEL
 from denoisebench.training.crops import CapturedCrops, Crops, DrawnCrops, TrainingImages
 from denoisebench.training.heldout import POINTS, HeldOut
 from denoisebench.training.job import Trained, TrainingJob
@@ -289,7 +290,7 @@ class _Run:
         Raises
         ------
         TrainingFailed
-            The last step left weights that are not finite, or outputs beyond all bounds.
+            The last step left weights that are not finite, outputs beyond all bounds, or one value for every pixel.
         """
         from safetensors.torch import save
 
@@ -302,6 +303,8 @@ class _Run:
             self._failed(f"weights are not finite after step {self._done}")
         for name, parameter in self.network.named_parameters() if self._average else ():
             parameter.data.copy_(self._average[name])
+        if self._constant():
+            raise TrainingFailed(f"training of {job.method.text} collapsed: its output is one value for every pixel")
         data = save({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()})
         record: dict[str, Any] = {
             **job.identity,
@@ -326,6 +329,16 @@ class _Run:
         self._checkpoint.unlink(missing_ok=True)
         return Trained(self.network.eval(), record)
 
+    def _constant(self) -> bool:
+        """Whether the network gives one value for all pixels of every crop of a batch that is not constant itself."""
+        batch = self._batch()
+        network = self.network.eval()
+        with torch.no_grad():
+            result = self.job.method.denoise(network, batch.noisy, batch.known, self._generator("collapse")).float()
+        spread = (result.amax((2, 3)) - result.amin((2, 3))).max()
+        varied = (batch.noisy.amax((2, 3)) - batch.noisy.amin((2, 3))).max()
+        return bool(spread < 1e-6) and bool(varied > LEVEL)
+
     def _finite(self) -> bool:
         return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())
 
@@ -341,7 +354,8 @@ def learning_rate_factor(progress: float, schedule: str = "halving") -> float:
     progress : float
         (step + 1) / steps, in (0, 1].
     schedule : str
-        'halving', the paper's: when 20, 40, 60 and 80 % of the training are reached; or 'cosine', down to zero.
+        'halving', the paper's: when 20, 40, 60 and 80 % of the training are reached (by the released scripts one epoch
+        earlier); or 'cosine', down to zero.
     """
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

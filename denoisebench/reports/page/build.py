@@ -16,6 +16,7 @@ from markupsafe import Markup
 from denoisebench.core.ownfiles import write_own
 from denoisebench.reports import render
 from denoisebench.reports.files import flaws
+from denoisebench.reports.layout import Layout
 from denoisebench.reports.page.content import LONGEST, page_content
 from denoisebench.reports.page.learning import learning_curves
 from denoisebench.reports.page.pictures import Album
@@ -35,6 +36,7 @@ def write_page(
     cells: Sequence[StoredCell],
     reference: str | None = None,
     albums: Mapping[Column, Album] | None = None,
+    layout: Layout | None = None,
 ) -> list[str]:
     """Write ``report.html`` into a results folder; returns what `write_own` says.
 
@@ -48,12 +50,14 @@ def write_page(
         What methods are compared with; see `page_content`.
     albums : Mapping[Column, Album] | None
         Pictures of `make_albums`; None for a page without.
+    layout : Layout | None
+        See `page_content`.
     """
     with collection_paused():
         notes = flaws(store)
-        content = page_content(store.folder.resolve().name, cells, notes, reference, albums)
+        content = page_content(store.folder.resolve().name, cells, notes, reference, albums, layout)
         content["curves"], content["unlearned"] = learning_curves(store, cells)
-        return write_own(store.folder, {NAME: page(content, _plain_table(cells, notes)).encode()})
+        return write_own(store.folder, {NAME: page(content, _plain_table(cells, notes, layout)).encode()})
 
 
 def page(content: Mapping[str, Any], without_script: str = "") -> str:
@@ -70,7 +74,7 @@ def page(content: Mapping[str, Any], without_script: str = "") -> str:
     parts = "".join(_file(f"assets/{name}") for name in _SCRIPTS)
     script = _file("vendor/uPlot.iife.min.js") + f'(() => {{\n"use strict";\n{parts}}})();\n'
     return _environment().get_template("page.html.j2").render(
-        folder=content["folder"],
+        title=content["title"],
         rule=RULE,
         policy=_policy(style, script),
         style=Markup(style),
@@ -80,9 +84,9 @@ def page(content: Mapping[str, Any], without_script: str = "") -> str:
     )  # fmt: skip
 
 
-def _plain_table(cells: Sequence[StoredCell], notes: Sequence[str]) -> str:
+def _plain_table(cells: Sequence[StoredCell], notes: Sequence[str], layout: Layout | None) -> str:
     table = build_table(cells, notes)
-    return render.html(table) if table.columns and len(table.lines) <= LONGEST else ""
+    return render.html(table, layout) if table.columns and len(table.lines) <= LONGEST else ""
 
 
 def _policy(style: str, script: str) -> str:

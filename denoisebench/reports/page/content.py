@@ -17,7 +17,7 @@ from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import METHODS
 from denoisebench.reports import render
 from denoisebench.reports.cost import cost_of
-from denoisebench.reports.markup import csv_text
+from denoisebench.reports.layout import Layout, method_lines, title_of
 from denoisebench.reports.page.pictures import Album, packed_albums
 from denoisebench.reports.paper.published import beside
 from denoisebench.reports.statistics import (
@@ -42,7 +42,6 @@ AFFORDABLE = 10_000
 LONGEST = 200
 #: What two columns of one protocol may differ in.
 _OF_THE_IMAGES = ("dataset", "data_hash", "noise")
-_CSV_HEADS = ("method", "training", "noise", "dataset", "protocol", "psnr", "ssim", "images", "paper_psnr", "seconds")
 
 
 def page_content(
@@ -51,6 +50,7 @@ def page_content(
     notes: Sequence[str] = (),
     reference: str | None = None,
     albums: Mapping[Column, Album] | None = None,
+    layout: Layout | None = None,
 ) -> dict[str, Any]:
     """Everything of the page but its learning curves.
 
@@ -69,60 +69,69 @@ def page_content(
     Raises
     ------
     UserError
-        There are cells, and none is of the reference.
+        There are cells, and none is of the reference, or of a method that the layout names.
     """
+    layout = layout or Layout()
     table = build_table(cells, notes)
     groups = groups_of(cells)
+    titles = {line: plain(title_of(line, layout.labels)) for line in table.lines}
+    rows = [list(dict.fromkeys(row.places.values())) for row in method_lines(table)]
     wanted = named(groups, [reference]) if reference and cells else []
     lines = {line: place for place, line in enumerate(table.lines)}
     columns = [_column(table, column, groups[column], lines, wanted) for column in table.columns]
+    for column in columns:
+        column["alike"] = [[titles[table.lines[place]] for place in run] for run in column["alike"]]
     for found in beside(table):
         column = columns[table.columns.index(found.column)]
         score = next(s for s in column["scores"] if s["line"] == lines[found.line])
         score["paper"] = {"psnr": found.paper.psnr, "ssim": found.paper.ssim, "odd": found.paper.odd}
-    for place, album in packed_albums(albums or {}).items():
+    printed = {line.title: title for line, title in titles.items()}
+    for place, album in packed_albums(albums or {}, printed).items():
         columns[table.columns.index(place)].update(pictures=album["pictures"], unpictured=album["said"])
     return {
         "folder": plain(folder),
+        "title": plain(layout.caption or folder),
         "version": __version__,
-        "lines": _lines(table),
+        "lines": _lines(table, titles),
+        "rows": [[lines[line] for line in row] for row in rows],
         "columns": columns,
         "walls": _walls(table, cells),
         "notes": [plain(note) for note in table.notes],
         "flags": {name: [symbol, text] for name, (symbol, text) in FLAGS.items()},
-        "missing": _missing(table, {line_of(cell) for cell in cells if cell.about["baseline"]}),
-        "copies": _copies(table),
+        "missing": _missing(table, rows, titles, {line_of(cell) for cell in cells if cell.about["baseline"]}),
+        "copies": _copies(table, layout),
         "citations": _citations(table),
         "curves": [],
         "unlearned": [],
     }
 
 
-def _lines(table: Table) -> list[dict[str, Any]]:
+def _lines(table: Table, titles: Mapping[Line, str]) -> list[dict[str, Any]]:
     return [
         {
-            "title": plain(line.title),
+            "title": titles[line],
             "name": name,
+            "label": plain(line.title),
             "method": plain(line.method),
             "told": plain(line.told),
             "training": plain(line.training),
             "helped": bool({Need.CLEAN.value, Need.SECOND.value} & set(line.told.split(", "))),
         }
-        for line, name in zip(table.lines, _names(table.lines), strict=True)
+        for line, name in zip(table.lines, _names(titles), strict=True)
     ]
 
 
-def _names(lines: Sequence[Line]) -> list[str]:
+def _names(titles: Mapping[Line, str]) -> list[str]:
     """The title of every line, with its training and what it is told where they tell it from another of that title."""
-    titles: dict[str, list[Line]] = {}
-    for line in lines:
-        titles.setdefault(plain(line.title), []).append(line)
+    groups: dict[str, list[Line]] = {}
+    for line, title in titles.items():
+        groups.setdefault(title, []).append(line)
     found = []
-    for line in lines:
-        twins = titles[plain(line.title)]
+    for line, title in titles.items():
+        twins = groups[title]
         parts = [line.training] if any(other.training != line.training for other in twins) else []
         parts += [f"told {line.told}"] if any(other.told != line.told for other in twins) else []
-        found.append(plain(f"{line.title} ({'; '.join(parts)})" if parts else line.title))
+        found.append(plain(f"{title} ({'; '.join(parts)})") if parts else title)
     return found
 
 
@@ -151,7 +160,7 @@ def _column(
         "scores": [_score(table, column, group, lines, pairs) for group in groups],
         "reference": _reference(table, column, groups, wanted),
         "differences": differences,
-        "alike": [[plain(group.name) for group in run] for run in equals],
+        "alike": [[lines[group.line] for group in run] for run in equals],
         "said": said,
         "pictures": [],
         "unpictured": ["There are no images in this page; report --html --images 1 makes one of each test set again."],
@@ -292,47 +301,33 @@ def _walls(table: Table, cells: Sequence[StoredCell]) -> list[dict[str, Any]]:
     ]
 
 
-def _missing(table: Table, baselines: Set[Line]) -> list[str]:
+def _missing(
+    table: Table, rows: Sequence[Sequence[Line]], titles: Mapping[Line, str], baselines: Set[Line]
+) -> list[str]:
     """Sentences on what a reader may look for in vain."""
     if not table.columns:
         return ["This folder holds no finished results yet; the run that fills it can be started again."]
     said = []
-    methods = len(set(table.lines) - baselines)
+    methods = sum(not baselines & set(row) for row in rows)
     if methods == 0:
         said.append("The noisy input is here and no method.")
     elif methods == 1:
         said.append("There is one method alone, so there is nothing to compare it with.")
     for column in table.columns:
-        lost = [plain(line.title) for line in table.lines if (line, column) not in table.scores]
+        absent = [titles[row[0]] for row in rows if all((line, column) not in table.scores for line in row)]
+        lost = list(dict.fromkeys(absent))
         if lost:
             more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
             said.append(f"{plain(table.titles[column])}: no score of {', '.join(lost[:5])}{more}.")
     return said
 
 
-def _copies(table: Table) -> dict[str, str]:
+def _copies(table: Table, layout: Layout) -> dict[str, str]:
     """The table as texts to be pasted; none of a table that nobody would paste."""
     if not table.columns or len(table.lines) > LONGEST:
         return {}
-    return {"Markdown": render.markdown(table), "LaTeX": render.latex(table), "CSV": _csv(table)}
-
-
-def _csv(table: Table) -> str:
-    import csv
-    import io
-
-    paper = {(b.line, b.column): b.paper for b in beside(table)}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_CSV_HEADS)
-    for (line, column), score in table.scores.items():
-        published = paper.get((line, column))
-        writer.writerow([
-            *map(csv_text, (line.method, line.training, column.noise, column.dataset, column.protocol)),
-            f"{score.psnr:.4f}", f"{score.ssim:.6f}", score.rows, f"{published.psnr:.2f}" if published else "",
-            f"{table.seconds[line]:.4f}",
-        ])  # fmt: skip
-    return out.getvalue()
+    forms = {"Markdown": "md", "LaTeX": "latex", "Typst": "typst", "CSV": "csv"}
+    return {name: render.text_of(table, form, layout) for name, form in forms.items()}
 
 
 def _citations(table: Table) -> list[dict[str, str]]:

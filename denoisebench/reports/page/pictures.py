@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -100,13 +101,23 @@ def _turns(groups: Mapping[Column, Sequence[Group]], count: int) -> Iterator[tup
                 yield column, names[turn], repeat, sum(row.seconds for row in rows if row is not None)
 
 
-def packed_albums(albums: Mapping[Column, Album]) -> dict[Column, dict[str, Any]]:
-    """The pictures as data URLs, all of a page cut to the largest square that leaves it small enough."""
+def packed_albums(
+    albums: Mapping[Column, Album], titles: Mapping[str, str] = MappingProxyType({})
+) -> dict[Column, dict[str, Any]]:
+    """The pictures as data URLs, all of a page cut to the largest square that leaves it small enough.
+
+    Parameters
+    ----------
+    albums : Mapping[Column, Album]
+        By column.
+    titles : Mapping[str, str]
+        Printed names of methods that have another one than their label.
+    """
     found: dict[Column, dict[str, Any]] = {}
     for side in _SIDES:
         found = {
             column: {
-                "pictures": [_packed(*one, side) for one in album.made],
+                "pictures": [_packed(*one, side, titles) for one in album.made],
                 "said": [plain(text) for text in album.said],
             }
             for column, album in albums.items()
@@ -119,7 +130,7 @@ def packed_albums(albums: Mapping[Column, Album]) -> dict[Column, dict[str, Any]
     return found
 
 
-def _packed(image: str, repeat: int, made: Made, side: int | None) -> dict[str, Any]:
+def _packed(image: str, repeat: int, made: Made, side: int | None, titles: Mapping[str, str]) -> dict[str, Any]:
     layers = [*made.pictures, made.clean]
     height, width = made.clean.image.shape[:2]
     crop = _window(made.pictures[1:], side)
@@ -127,7 +138,7 @@ def _packed(image: str, repeat: int, made: Made, side: int | None) -> dict[str, 
     whole = None if crop[2:] == (width, height) else _url(pixels_of(made.clean.image), lossless=False)
     return {
         "image": plain(image), "repeat": repeat, "size": [width, height], "crop": list(crop), "whole": whole,
-        "layers": [_layer(picture, crop) for picture in layers],
+        "layers": [_layer(picture, crop, titles.get(picture.name, picture.name)) for picture in layers],
     }  # fmt: skip
 
 
@@ -143,10 +154,10 @@ def _window(results: Sequence[Picture], side: int | None) -> Crop:
     return Crop(x, y, wide, tall)
 
 
-def _layer(picture: Picture, crop: Crop) -> dict[str, Any]:
+def _layer(picture: Picture, crop: Crop, name: str) -> dict[str, Any]:
     part = picture.image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
     psnr = picture.psnr if picture.psnr is None or math.isfinite(picture.psnr) else "inf"
-    return {"name": plain(picture.name), "psnr": psnr, "ssim": picture.ssim, "url": _url(pixels_of(part))}
+    return {"name": plain(name), "psnr": psnr, "ssim": picture.ssim, "url": _url(pixels_of(part))}
 
 
 def _url(pixels: npt.NDArray[np.uint8], lossless: bool = True) -> str:

@@ -413,7 +413,7 @@ function drawLearning() {
     y: { label: "PSNR, dB" },
     marks: panel.curves.map((curve) => ({
       name: curve.name,
-      look: data.lines.find((line) => line.title === curve.label)?.name ?? curve.name,
+      look: data.lines.find((line) => line.label === curve.label)?.name ?? curve.name,
       line: true,
       points: curve[learning.axis].map((x, place) => [x, curve.psnr[place]]),
       titles: curve.psnr.map(

@@ -219,9 +219,10 @@ function drawLeaderboardTools() {
 
 function overviewCell(score) {
   if (!score) return "";
+  const line = lineOf(score);
   return el(
     "span",
-    {},
+    { title: score.baseline ? null : `${line.training === "none" ? "not trained" : line.training}; told ${line.told}` },
     marked(fixed(valueOf(score.psnr), 2), score.marks[0]),
     "/",
     marked(fixed(score.ssim, 3), score.marks[1]),
@@ -236,20 +237,25 @@ function drawOverview() {
   const at = new Map(
     places.map((place) => [place, new Map(data.columns[place].scores.map((score) => [score.line, score]))]),
   );
+  const titles = data.rows.map((lines) => data.lines[lines[0]].title);
+  const uses = new Map();
+  for (const title of titles) uses.set(title, (uses.get(title) ?? 0) + 1);
+  const names = data.rows.map((lines, row) => (uses.get(titles[row]) > 1 ? data.lines[lines[0]].name : titles[row]));
+  const scoreAt = (row, place) => data.rows[row].map((line) => at.get(place).get(line)).find(Boolean);
   const columns = [
     {
       head: "Method",
       kind: "text",
-      value: (row) => data.lines[row].name,
-      cell: (row) => el("span", { class: "method plain" }, el("span", { class: "name" }, data.lines[row].name)),
+      value: (row) => names[row],
+      cell: (row) => el("span", { class: "method plain" }, el("span", { class: "name" }, names[row])),
     },
   ];
   for (const place of places) {
     columns.push({
       head: data.columns[place].title,
       kind: starts.has(place) ? "number wall" : "number",
-      value: (row) => valueOf(at.get(place).get(row)?.psnr),
-      cell: (row) => overviewCell(at.get(place).get(row)),
+      value: (row) => valueOf(scoreAt(row, place)?.psnr),
+      cell: (row) => overviewCell(scoreAt(row, place)),
     });
   }
   const bands =
@@ -266,13 +272,13 @@ function drawOverview() {
   const table = new SortableTable(byId("overview-table"), {
     caption: "All test sets",
     columns,
-    count: data.lines.length,
+    count: data.rows.length,
     bands,
   });
   byId("overview-tools").replaceChildren(
     field("Filter", (text) => {
       const wanted = text.toLowerCase();
-      table.filter((row) => `${data.lines[row].name} ${data.lines[row].told}`.toLowerCase().includes(wanted));
+      table.filter((row) => names[row].toLowerCase().includes(wanted));
     }),
   );
 }

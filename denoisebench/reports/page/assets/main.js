@@ -4,12 +4,15 @@
 const isAlert = (note) => /^[A-Z]{4,}: /.test(note);
 
 function drawTop() {
+  const baselines = new Set(
+    data.columns.flatMap((column) => column.scores.filter((score) => score.baseline).map((score) => score.line)),
+  );
   const images = data.columns.reduce(
     (sum, column) => sum + column.scores.reduce((all, score) => all + score.rows * score.trainings, 0),
     0,
   );
   const parts = [
-    counted(data.lines.length, "method"),
+    counted(data.rows.filter((row) => !baselines.has(row[0])).length, "method"),
     counted(new Set(data.columns.map((c) => c.dataset)).size, "test set"),
     counted(new Set(data.columns.map((c) => c.noise)).size, "noise"),
     counted(images, "scored image"),

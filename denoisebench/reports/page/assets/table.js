@@ -25,7 +25,12 @@ class SortableTable {
     this.pager = el("div", { class: "pager" }, this.status, this.back, this.next);
     const frame = el(
       "div",
-      { class: count > TALL ? "frame tall" : "frame", tabindex: "0", role: "region", "aria-label": caption },
+      {
+        class: count > TALL ? "frame tall" : "frame",
+        tabindex: "0",
+        role: "region",
+        "aria-label": `Table: ${caption}`,
+      },
       table,
     );
     host.replaceChildren(frame, this.pager);

@@ -1,0 +1,132 @@
+"""A network for images of one's own, trained on nothing but these images: for methods that need no clean ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from denoisebench.core.errors import UserError
+from denoisebench.core.files import file_sha256
+from denoisebench.core.lazy import torch
+from denoisebench.core.progress import Progress
+from denoisebench.core.provenance import versions
+from denoisebench.data.dataset import DataSet
+from denoisebench.experiment.revisions import TRAINING, TRAINING_VERSION, code_digest, plugin_digest
+from denoisebench.plugins.method import LearnedMethod, Method
+from denoisebench.protocol.images import AnyImage, FloatImage
+from denoisebench.protocol.noise import REAL
+from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import recipe_from, usual_precision
+from denoisebench.training.train import train
+
+#: Length of a training where none is given.
+BUDGET = "5min"
+
+
+class OwnPlanes(DataSet):
+    """Noisy planes, each a capture of something that nobody has another capture of.
+
+    Parameters
+    ----------
+    planes : sequence of (H, W, C) float
+        As networks will see them.
+    """
+
+    name, title, real, referenced = "own images", "own images", True, False
+
+    def __init__(self, planes: Sequence[FloatImage]) -> None:
+        self._planes, self.channels = planes, planes[0].shape[2]
+
+    @property
+    def images(self) -> Sequence[str]:
+        return [str(number) for number in range(len(self._planes))]
+
+    def captures(self, image: str) -> int:
+        return 1
+
+    def capture(self, image: str, index: int) -> AnyImage:
+        return self._planes[int(image)]
+
+    def verify(self) -> None:
+        """They were looked at when they were read."""
+
+    @property
+    def data_hash(self) -> str:
+        digest = hashlib.sha256()
+        for plane in self._planes:
+            digest.update(str(plane.shape).encode() + np.ascontiguousarray(plane).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class OwnNetwork:
+    """A network that was trained on the images themselves.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In evaluation mode.
+    text : str
+        How it was trained.
+    sha256 : str
+        Of its file.
+    """
+
+    network: torch.nn.Module
+    text: str
+    sha256: str
+
+
+def check_trainable(method: Method) -> None:
+    """Raise `UserError` unless a method learns from noisy images alone."""
+    reason = None if isinstance(method, LearnedMethod) else "has no network that is trained on several images"
+    if reason is None and method.told(REAL.family):
+        told = ", ".join(sorted(need.value for need in method.told(REAL.family)))
+        reason = f"must be told more than noisy images ({told})"
+    if reason:
+        raise UserError(
+            f"--train self: method {method.text!r} {reason}. Take n2v, noise2self, nbr2nbr, b2u or laine19_mu; methods "
+            "such as zsn2n are fitted to each image without --train."
+        )
+
+
+def train_on(
+    planes: Sequence[FloatImage],
+    method: LearnedMethod,
+    budget: str | None,
+    seed: int,
+    device: str,
+    folder: Path,
+    progress: Progress,
+) -> OwnNetwork:
+    """Train a network on noisy planes, or take the one that was; one that was stopped goes on.
+
+    Parameters
+    ----------
+    planes : sequence of (H, W, C) float
+        All of one number of channels.
+    method : LearnedMethod
+        One that `check_trainable` lets pass.
+    budget : str or None
+        Length.
+    seed : int
+        Of initialisation, crops and the method's draws.
+    device : str
+        Torch device.
+    folder : Path
+        Where it is kept, with its record.
+    progress : Progress
+        Where to show it.
+    """
+    data = OwnPlanes(planes)
+    recipe = recipe_from(budget or BUDGET, None, None, None, "fresh", seed, usual_precision(device))
+    code = {"training": TRAINING_VERSION, "plugin": plugin_digest(type(method)), **versions(("torch", "numpy"))}
+    described = {"name": data.name, "sha256": data.data_hash}
+    job = TrainingJob(method, REAL, recipe, data.channels, described, code, device, code_digest(TRAINING))
+    network = train(job, data, folder, device, progress).network
+    text = f"trained on {len(planes)} of these images, {recipe.text}"
+    return OwnNetwork(network, text, file_sha256(folder / f"{job.stem}.safetensors"))
