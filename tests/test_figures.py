@@ -259,6 +259,22 @@ def test_a_comparison_has_a_tile_per_picture_and_crop(channels: int) -> None:
     assert np.asarray(figure.axes[5].images[0].get_array()).shape[:2] == (10, 20)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_errors_follow_each_crop_on_one_scale(channels: int) -> None:
+    clean = np.full((40, 60, channels), 0.5, np.float32)
+    shifts = (0.4, 8 / 255, -20 / 255)
+    pictures = [comparison.Picture(str(shift), clean + np.float32(shift), 20.0, 0.5) for shift in shifts]
+    maps = comparison.error_maps([picture.image for picture in pictures], clean)
+    assert [error.shape for error in maps] == [(40, 60)] * 3
+    assert [float(error.mean()) for error in maps] == pytest.approx([102.0, 8.0, 20.0], abs=1.0)
+    crops = [comparison.Crop(0, 0, 10, 10), comparison.Crop(20, 10, 20, 10)]
+    figure = comparison.draw(comparison.Picture("Clean", clean), pictures, crops, "im0", errors=True)
+    assert len(figure.axes) == 1 + 2 * (4 + 3)
+    scales = {axes.images[0].get_clim() for axes in figure.axes[5:8]}
+    assert scales == {(0.0, float(maps[2].max()))}, "the noisy input does not darken the others"
+    assert texts(figure).count(f"error, 0 to {maps[2].max():.0f} of 255") == 2
+
+
 def test_a_run_is_denoised_again_to_the_bit(command: Command, image_folder: Any, tmp_path: Path) -> None:
     folder, out, file = image_folder(count=2), tmp_path / "out", tmp_path / "figures" / "f.png"
     assert command("run", "--methods", "nlm,bm3d", "--datasets", folder, "--out", out).code == 0

@@ -122,6 +122,7 @@ def comparison(
     crop: Annotated[
         list[str] | None, typer.Option(help="x,y,width,height, several times if need be; chosen if not given.")
     ] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Show the errors of each crop below it.")] = False,
     methods: Methods = None,
     noise: Noise = None,
     datasets: Annotated[
@@ -146,7 +147,7 @@ def comparison(
     made = pictures_of(results, groups, choice, image, repeat)
     chosen = [module.check_crop(one, made.clean.image) for one in crops]
     chosen = chosen or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
-    _write(module.draw(made.clean, made.pictures, chosen, made.heading), out, [*said, *made.said])
+    _write(module.draw(made.clean, made.pictures, chosen, made.heading, errors), out, [*said, *made.said])
 
 
 def _names(methods: str | None) -> list[str]:

@@ -94,7 +94,9 @@ def scored(name: str, image: FloatImage, clean: AnyImage, scoring: Scoring) -> P
     return Picture(name, image, *scoring.score(image, clean))
 
 
-def draw(clean: Picture, pictures: Sequence[Picture], crops: Sequence[Crop], heading: str) -> Figure:
+def draw(
+    clean: Picture, pictures: Sequence[Picture], crops: Sequence[Crop], heading: str, errors: bool = False
+) -> Figure:
     """The clean image at the left with the crops marked, and the crops of every picture beside it.
 
     Parameters
@@ -107,6 +109,8 @@ def draw(clean: Picture, pictures: Sequence[Picture], crops: Sequence[Crop], hea
         Each becomes a block of tiles.
     heading : str
         Image, test set and noise.
+    errors : bool
+        Whether the absolute errors of each crop follow it, all on one scale.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -116,7 +120,8 @@ def draw(clean: Picture, pictures: Sequence[Picture], crops: Sequence[Crop], hea
     rows = math.ceil(len(tiles) / _ACROSS)
     across = math.ceil(len(tiles) / rows)
     height, width = clean.image.shape[:2]
-    tile_heights = [1.25 * min(crop.height / crop.width, 2.0) + 0.36 for crop in crops for _ in range(rows)]
+    blocks = [(number, crop, kind) for number, crop in enumerate(crops) for kind in (False, True)[: 1 + errors]]
+    tile_heights = [1.25 * min(crop.height / crop.width, 2.0) + 0.36 for _, crop, _ in blocks for _ in range(rows)]
     tall = sum(tile_heights)
     wide = min(max(tall * width / height, 1.2), 4.0)
     with style.styled():
@@ -129,17 +134,43 @@ def draw(clean: Picture, pictures: Sequence[Picture], crops: Sequence[Crop], hea
         _show(whole, clean.image)
         whole.set_title(style.title(heading), loc="left", fontsize=8)
         whole.set_anchor("NW")
-        for number, crop in enumerate(crops):
+        for row, (number, crop, as_errors) in enumerate(blocks):
             colour = style.COLOURS[(1, 4, 3)[number % 3]]
-            whole.add_patch(
-                Rectangle((crop.x - 0.5, crop.y - 0.5), crop.width, crop.height, fill=False, color=colour, lw=1.4)
-            )
-            for place, picture in enumerate(tiles):
-                axes = figure.add_subplot(grid[number * rows + place // across, 1 + place % across], anchor="N")
-                part = picture.image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
-                _show(axes, part, colour if len(crops) > 1 else None)
-                axes.set_xlabel(_caption(picture), fontsize=7, labelpad=2)
+            if not as_errors:
+                whole.add_patch(
+                    Rectangle((crop.x - 0.5, crop.y - 0.5), crop.width, crop.height, fill=False, color=colour, lw=1.4)
+                )
+            parts = [_part(picture.image, crop) for picture in tiles]
+            maps = error_maps(parts[:-1], parts[-1]) if as_errors else []
+            most = _brightest(maps)
+            for place, picture in enumerate(tiles[:-1] if as_errors else tiles):
+                axes = figure.add_subplot(grid[row * rows + place // across, 1 + place % across], anchor="N")
+                frame = colour if len(crops) > 1 else None
+                if as_errors:
+                    _frame(axes, frame)
+                    axes.imshow(maps[place], cmap="magma", vmin=0, vmax=most, interpolation="nearest", aspect="equal")
+                    axes.set_xlabel(f"error, 0 to {most:.0f} of 255" if place == 0 else "", fontsize=7, labelpad=2)
+                else:
+                    _show(axes, parts[place], frame)
+                    axes.set_xlabel(_caption(picture), fontsize=7, labelpad=2)
     return figure
+
+
+def _part(image: FloatImage, crop: Crop) -> FloatImage:
+    return image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+
+
+def error_maps(results: Sequence[FloatImage], clean: FloatImage) -> list[npt.NDArray[np.float64]]:
+    """Absolute differences to the reference as shown, in 8-bit units, mean over channels: (H, W) each."""
+    reference = pixels_of(clean).astype(np.float64)
+    found = [np.abs(pixels_of(result) - reference) for result in results]
+    return [error.mean(axis=2) if error.ndim == 3 else error for error in found]
+
+
+def _brightest(maps: Sequence[npt.NDArray[np.float64]]) -> float:
+    """The error that is shown brightest: nearly the largest of the results, whose noisy input stands first."""
+    rated = maps[1:] or maps
+    return max([1.0, *(float(np.quantile(error, 0.995)) for error in rated)])
 
 
 def _caption(picture: Picture) -> str:
@@ -150,6 +181,10 @@ def _caption(picture: Picture) -> str:
 
 def _show(axes: Axes, image: FloatImage, colour: str | None = None) -> None:
     axes.imshow(**_shown(image), interpolation="nearest", aspect="equal")
+    _frame(axes, colour)
+
+
+def _frame(axes: Axes, colour: str | None) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
