@@ -74,7 +74,6 @@ def make_experiment(
     recipe = _recipe(training, device, mistakes)
     repeats = mistakes.read(1, options.parse_repeats, protocol.repeats)
     tile = mistakes.read(None, options.parse_tile, protocol.tile)
-    start = None if training.start is None else mistakes.read(None, _start, training)
     try:
         experiment = Experiment(
             methods=methods,
@@ -84,6 +83,7 @@ def make_experiment(
             image_budget=training.image_budget or training.budget,
             image_precision="float32" if training.precision == "auto" else training.precision,
             repeats=repeats,
+            start=None if training.start is None else mistakes.read(None, _start, training),
             train_data=None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots),
             limit=protocol.limit,
             draws=protocol.noise_draws,
@@ -91,7 +91,6 @@ def make_experiment(
             trainings=training.trainings,
             padding=protocol.padding,
             tile=tile,
-            start=start,
             device=device,
             roots=roots,
             shelf=shelf,
