@@ -373,7 +373,7 @@ def test_it_denoises_the_image_it_is_trained_on() -> None:
     clean = (0.2 + 0.6 * ((rows // 8 + columns // 8) % 2).float())[None, None]
     generator = torch.Generator().manual_seed(1)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-    steps = 300
+    steps = 500
     for step in range(steps):
         noisy = clean + 0.1 * torch.randn(clean.shape, generator=generator)
         optimiser.zero_grad(set_to_none=True)
