@@ -95,6 +95,15 @@ def weights(tmp_path: Path) -> Path:
 # --- curves ---
 
 
+def test_a_method_has_one_name_and_look_in_all_panels_and_its_training_where_two_share_one() -> None:
+    def curve(noise: str, training: str) -> curves.Curve:
+        return curves.Curve("N2C", "", (noise, 3, "h"), training, 0, [])
+
+    assert curves.names([curve("gauss25", "7 steps"), curve("poisson30", "2 steps")]) == ["N2C", "N2C"]
+    apart = curves.names([curve("gauss25", "7 steps"), curve("gauss25", "9 steps"), curve("poisson30", "2 steps")])
+    assert apart == ["N2C, 7 steps", "N2C, 9 steps", "N2C"]
+
+
 def test_curves_have_a_line_per_method_with_the_output_it_scores(weights: Path) -> None:
     found, said = curves.read_curves([weights])
     assert [(curve.label, curve.output) for curve in found] == [("B2U", "exp"), ("N2C", "")]

@@ -215,12 +215,14 @@ def heading(panel: tuple[str, int, str]) -> str:
 
 
 def names(curves: Sequence[Curve]) -> list[str]:
-    """A name per curve, with its output, and with its training where that tells two apart; seeds share one."""
+    """A name per curve, with its output, and its training where that tells two of a panel apart; seeds share one."""
     plain = [curve.label + (f" ({curve.output})" if curve.output else "") for curve in curves]
-    trainings: dict[str, set[str]] = {}
+    trainings: dict[object, set[str]] = {}
     said = [curve.training.removesuffix(f", seed {curve.seed}") for curve in curves]
-    for name, training in zip(plain, said, strict=True):
-        trainings.setdefault(name, set()).add(training)
+    places = [(curve.panel, name) for curve, name in zip(curves, plain, strict=True)]
+    for place, training in zip(places, said, strict=True):
+        trainings.setdefault(place, set()).add(training)
     return [
-        f"{name}, {training}" if len(trainings[name]) > 1 else name for name, training in zip(plain, said, strict=True)
+        f"{place[1]}, {training}" if len(trainings[place]) > 1 else place[1]
+        for place, training in zip(places, said, strict=True)
     ]
