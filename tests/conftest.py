@@ -202,7 +202,7 @@ def stored_cell() -> Callable[..., StoredCell]:
         }  # fmt: skip
         trained = {"recipe": {"seed": seed}} if training else None
         identity = {
-            "method": text.partition("[")[0], "settings": {}, "protocol": dict(settled.__dict__),
+            "method": text.partition("[")[0], "settings": {}, "protocol": settled.described(),
             "training": trained, "device": "cpu", "versions": {"numpy": "9"}, "code": {"plugin": "abc"},
         }  # fmt: skip
         names = images or [f"im{number}" for number in range(len(psnr))]

@@ -62,7 +62,7 @@ def test_coefficients_of_a_patch_rise_in_frequency(along: Callable[[], np.ndarra
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1)
 
 
-@pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32])
 def test_variance_of_overlapping_patches_is_that_of_the_sum_of_their_pixels(size: int) -> None:
     rng = np.random.default_rng(size)
     rows, columns = rng.integers(0, 12, (2, size, 5))

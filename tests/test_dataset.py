@@ -24,6 +24,7 @@ from denoisebench.data.dataset import (
     package_roots,
 )
 from denoisebench.data.manifest import Entry, entry_of, read_manifest, write_manifest
+from denoisebench.plugins.lookup import find_dataset
 from denoisebench.protocol.images import list_images
 
 NAMES = ("ant", "bee", "cat")
@@ -185,7 +186,8 @@ def test_any_folder_is_taken_as_it_is(root: Path) -> None:
     dataset.verify()
     assert (dataset.name, dataset.channels, list(dataset.images)) == ("zoo", 3, list(NAMES))
     assert dataset.load("ant").shape == (14, 20, 3)
-    assert dataset.note == ""
+    taken = f"The images of folder {root / 'zoo'} are taken as clean references: of noisy ones, scores mean nothing."
+    assert dataset.note == taken
 
 
 def test_any_folder_of_gray_images_is_gray(tmp_path: Path) -> None:
@@ -330,7 +332,17 @@ def test_turned_images_are_named(root: Path) -> None:
     Image.open(root / "zoo" / "ant.png").save(root / "zoo" / "ant.png", exif=exif)
     data = AnyFolder(root / "zoo")
     assert data.load("ant").shape == (20, 14, 3)
-    assert data.note == "As the orientation in their metadata says, 1 images were turned: ant.png."
+    assert data.note.split(". ")[-1] == "As the orientation in their metadata says, 1 images were turned: ant.png."
+
+
+def test_a_folder_of_noisy_images_alone_is_sent_to_the_commands_for_it(root: Path) -> None:
+    (root / "mine" / "noisy").mkdir(parents=True)
+    paint(root / "mine" / "noisy" / "a.png", 1)
+    with pytest.raises(UserError, match=r"neither clean/ nor gt/.*denoisebench rank and denoise"):
+        find_dataset(str(root / "mine"), [])
+    # Beside images of its own it is one more folder that is not used.
+    paint(root / "mine" / "b.png", 2)
+    assert isinstance(find_dataset(str(root / "mine"), []), AnyFolder)
 
 
 def test_an_id_does_not_depend_on_the_system_that_wrote_the_name(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class DrawingFit(PerImageMethod):
         return 0.0
 
     def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
-        return network.weight.sum()  # type: ignore[return-value,operator,union-attr]
+        return sum((value.sum() for name, value in network.named_parameters() if name == "weight"), torch.zeros(()))
 
     def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         return noisy

@@ -45,7 +45,7 @@ def cell(
     }  # fmt: skip
     known = levels or [0.1] * len(psnr)
     rows = [Row(f"im{i}", 0, v, 0.8, seconds, s) for i, (v, s) in enumerate(zip(psnr, known, strict=True))]
-    identity = {"method": text, "protocol": settled.__dict__ | {}, "training": None, "device": "cpu"}
+    identity = {"method": text, "protocol": settled.described(), "training": None, "device": "cpu"}
     return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})
 
 

@@ -186,9 +186,11 @@ def test_a_wall_stands_between_protocols_and_none_between_data_sets(stored_cell:
     cells = [
         stored_cell("a", [30, 31]), stored_cell("a", [30, 31], dataset="set14"),
         stored_cell("a", [30, 31], padding="square"), stored_cell("a", [30, 31], draws="legacy-101", dataset="set14"),
+        stored_cell("a", [30, 31], limit=2),
     ]  # fmt: skip
     walls = page_content("mine", cells)["walls"]
-    assert [wall["columns"] for wall in walls] == [[0, 1], [2], [3]]
+    # A part of a test set is other images under the same protocol.
+    assert [wall["columns"] for wall in walls] == [[0, 1, 4], [2], [3]]
     assert "padding square" in walls[1]["said"]
     assert "draws legacy-101" in walls[2]["said"]
     assert "dataset" not in walls[0]["said"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def test_the_output_starts_at_the_mean_of_the_image(level: float) -> None:
     """And far from the ends of the sigmoid, with features of order one, so that no step of Adam is a leap."""
     torch.manual_seed(0)
     noisy = level + 0.1 * torch.randn(1, 3, 64, 64)
-    network = method().build(noisy)
+    network: Any = method().build(noisy)
     features: list[torch.Tensor] = []
     network.last.register_forward_pre_hook(lambda layer, given: features.append(given[0]))
     with torch.no_grad():
@@ -106,7 +107,7 @@ def test_the_output_starts_at_the_mean_of_the_image(level: float) -> None:
 def test_weights_behind_a_dropout_take_notice_of_it() -> None:
     for dropout in (0.0, 0.3):
         torch.manual_seed(0)
-        network = Self2SelfNet(3, dropout)
+        network: Any = Self2SelfNet(3, dropout)
         layer = network.decoder_a[1]
         he = (2 / (1 + 0.1**2) / (9 * layer.in_channels)) ** 0.5
         assert float(layer.weight.detach().std()) == pytest.approx(he * (1 - dropout) ** 0.5, rel=0.01)
@@ -125,7 +126,7 @@ def test_white_paper_does_not_end_white() -> None:
     optimiser = torch.optim.Adam(network.parameters(), lr=toy.rate(0.5))
     for _ in range(12):
         optimiser.zero_grad()
-        toy.loss(network, noisy, NOTHING, 0.5).backward()  # type: ignore[no-untyped-call]
+        toy.loss(network, noisy, NOTHING, 0.5).backward()
         optimiser.step()
     with torch.no_grad():
         result = toy.denoise(network, noisy, NOTHING)

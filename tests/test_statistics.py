@@ -56,7 +56,7 @@ def cell(
     }  # fmt: skip
     training = None if seed is None else {"recipe": {"seed": seed}}
     identity = {
-        "method": text, "protocol": settled.__dict__ | {}, "training": training, "device": "cpu", "written": written,
+        "method": text, "protocol": settled.described(), "training": training, "device": "cpu", "written": written,
     }  # fmt: skip
     rows = [Row(f"i{i}", k, v, ssim, 0.5, 0.1) for i, repeats in enumerate(psnr) for k, v in enumerate(repeats)]
     return StoredCell(identity, about, {(row.image, row.repeat): row for row in rows})

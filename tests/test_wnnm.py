@@ -269,7 +269,7 @@ def test_iterations_are_at_most_those_for_sigma() -> None:
 
 def test_where_more_was_removed_than_the_noise_a_patch_still_has_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program takes the root of the modulus; a level of zero would leave such a patch as it is."""
-    from denoisebench.methods import wnnm as module  # type: ignore[attr-defined]
+    from denoisebench.methods import wnnm as module
 
     levels: list[torch.Tensor] = []
 

@@ -75,7 +75,9 @@ def table(lines: list[Mapping[str, str]], threads: int) -> str:
             rows.append(
                 (dataset, noise, len(pairs), *mean, difference.mean(), difference.min(), slow, fast, slow / fast)
             )
-    return tabulate(rows, HEADS, "github", floatfmt=("", "", "", ".3f", ".3f", "+.3f", "+.3f", ".2f", ".2f", ".1f"))
+    return str(
+        tabulate(rows, HEADS, "github", floatfmt=("", "", "", ".3f", ".3f", "+.3f", "+.3f", ".2f", ".2f", ".1f"))
+    )
 
 
 def main() -> None:

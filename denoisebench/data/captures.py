@@ -216,6 +216,15 @@ class AnyPairs(OwnFolder, PairSet):
         """Whether a folder is laid out like this."""
         return bool(_folders(path, "noisy") and _folders(path, "clean", "gt"))
 
+    @staticmethod
+    def check_references(path: Path) -> None:
+        """Raise `UserError` for a folder of captures without references: nothing can be scored on it."""
+        if _folders(path, "noisy") and not _folders(path, "clean", "gt") and not image_files(path):
+            raise UserError(
+                f"Folder {path} holds noisy/ and neither clean/ nor gt/, so nothing can be scored on it; denoisebench "
+                "rank and denoise take noisy images alone."
+            )
+
     @cached_property
     def _places(self) -> tuple[Path, Path]:
         """The folders of captures and references."""

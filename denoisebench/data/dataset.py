@@ -426,7 +426,8 @@ class AnyFolder(OwnFolder):
 
     @cached_property
     def _remarks(self) -> list[str]:
-        return [*super()._remarks, *turned_remark(self._turned)]
+        taken = f"The images of folder {self.folder} are taken as clean references: of noisy ones, scores mean nothing."
+        return [taken, *super()._remarks, *turned_remark(self._turned)]
 
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""

@@ -483,7 +483,10 @@ def _trained_on(weights: Weights, data: DataSet) -> bool:
 def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = True) -> str:
     """Why a data set cannot be used with a noise, or ''."""
     if noise.real and not dataset.real:
-        return "holds clean images only; the noise 'real' needs a set of real captures"
+        return (
+            "holds clean images only; the noise 'real' needs captures beside references (folders noisy/ and clean/). "
+            "Noisy images alone go to denoisebench rank and denoise"
+        )
     if dataset.real and not noise.real:
         return "holds real noisy captures, which go with --noise real only"
     if scored and not dataset.referenced:

@@ -129,6 +129,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
     path = _path(text)
     if path.is_dir():
+        AnyPairs.check_references(path)
         return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
     if path.is_file():
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")

@@ -50,8 +50,9 @@ FloatArray = npt.NDArray[np.float64]
 #: Luminance, and two differences of colours. Orthonormal, so that noise of equal level in all channels stays white.
 OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
-# Noise above this, in grey levels of 255, is scaled down to it, with the image: the limits of similarity end there.
-_STRONGEST = 100.0
+# Noise in grey levels of 255: from the first on it is strong; above the second it is scaled down to that, with the
+# image, and the limits of similarity end there.
+_STRONG, _STRONGEST = 40.0, 100.0
 # References of a block along each side, at most, and patches that are shrunk at once.
 _BLOCK, _AT_ONCE = (96, 64), 2048
 
@@ -89,6 +90,8 @@ class Profile:
 
 
 GRAY = Profile()
+#: For gray with strong noise, where the nearest of few patches are those with the same noise.
+STRONG = Profile(groups=(32, 32))
 COLOUR = Profile(groups=(16, 16), wiener=(0.7, 0.9), similar=((3000.0, 4.8), (1600.0, 2.0)))
 
 
@@ -106,7 +109,7 @@ def bm3d(
     threads : int
         Processor threads; the result is the same to the last bit.
     profile : Profile, optional
-        Constants; those for gray or colour if omitted.
+        Constants; those for gray, for gray with strong noise, or for colour if omitted.
 
     Returns
     -------
@@ -125,11 +128,15 @@ def bm3d(
         raise UserError(f"BM3D: the noise level {sigma} must be finite and 0 or more.")
     if image.shape[2] == 3 and levels.any():
         return _opponent(image, levels, threads, profile or COLOUR)
-    planes = [
-        _filter(image[None, :, :, c], levels[c : c + 1], threads, profile or GRAY)[0] if levels[c] else image[:, :, c]
-        for c in range(image.shape[2])
-    ]
+    planes = [_gray(image[:, :, c], levels[c : c + 1], threads, profile) for c in range(image.shape[2])]
     return np.stack(planes, axis=2)
+
+
+def _gray(plane: FloatArray, level: FloatArray, threads: int, profile: Profile | None) -> FloatArray:
+    if not level[0]:
+        return plane
+    usual = GRAY if 255 * level[0] < _STRONG else STRONG
+    return np.asarray(_filter(plane[None], level, threads, profile or usual)[0])
 
 
 def _opponent(image: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:

@@ -41,7 +41,7 @@ AFFORDABLE = 10_000
 #: A table of more lines is not offered to be copied, nor shown without JavaScript.
 LONGEST = 200
 #: What two columns of one protocol may differ in.
-_OF_THE_IMAGES = ("dataset", "data_hash", "noise")
+_OF_THE_IMAGES = ("dataset", "data_hash", "noise", "limit")
 
 
 def page_content(

@@ -1,0 +1,95 @@
+"""What README and documents tell people to type: that the program would take it, and that the pages build."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from denoisebench.cli import app
+from denoisebench.core.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Files of the reader's own, which a callback would read.
+_OWN = ("mine.toml",)
+
+
+def alternatives(line: str) -> Iterator[list[str]]:
+    """The commands that a line stands for: one, or several where it says ``list methods | datasets``."""
+    words = [word for word in shlex.split(line, comments=True) if word != "..."]
+    parts: list[list[str]] = [[]]
+    for word in words:
+        parts.append([]) if word == "|" else parts[-1].append(word)
+    common = parts[0][:-1]
+    yield parts[0]
+    for part in parts[1:]:
+        yield [*common, *part]
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every indented line of a document that begins with the name of the program."""
+    found = []
+    for path in DOCUMENTS:
+        text = re.sub(r"\\\n +", " ", path.read_text(encoding="utf-8"))
+        for line in re.findall(r"^    (\S.*)$", text, re.MULTILINE):
+            begun = re.search(r"(?:^|&& )(denoisebench .*)", line)
+            found += [(path.name, begun[1])] if begun else []
+    return found
+
+
+def test_the_readme_has_commands() -> None:
+    names = [name for name, _ in commands()]
+    assert names.count("README.md") > 20
+    assert names.count("tutorial.md") > 15
+
+
+@pytest.mark.parametrize(("document", "line"), commands())
+def test_every_command_of_the_documents_is_taken(document: str, line: str) -> None:
+    for words in alternatives(line):
+        command = typer.main.get_command(app)
+        arguments = words[1:]
+        while hasattr(command, "commands"):
+            assert arguments, f"{document}: {line} names no command"
+            name = arguments.pop(0)
+            assert name in command.commands, f"{document}: {line}"
+            command = command.commands[name]
+        try:
+            command.make_context(words[1], list(arguments))
+        except UserError as error:
+            if not any(own in str(error) for own in _OWN):
+                pytest.fail(f"{document}: {line}: {error}")
+        except typer.Exit:
+            pass
+        except Exception as error:
+            message = getattr(error, "format_message", lambda error=error: repr(error))()
+            pytest.fail(f"{document}: {line}: {message}")
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            generated = target.startswith("methods/") and path.parent.name == "docs"
+            if "://" not in target and not generated:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_parser", "furo")),
+    reason='no Sphinx here (pip install "denoisebench[docs]")',
+)
+def test_the_documents_build_without_a_warning(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "-d", str(tmp_path / "trees"), "docs", str(tmp_path / "out")],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "wang2022blind2unblind" in (tmp_path / "out" / "methods" / "b2u.html").read_text(encoding="utf-8")
