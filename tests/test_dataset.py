@@ -187,7 +187,7 @@ def test_any_folder_is_taken_as_it_is(root: Path) -> None:
     assert (dataset.name, dataset.channels, list(dataset.images)) == ("zoo", 3, list(NAMES))
     assert dataset.load("ant").shape == (14, 20, 3)
     taken = f"The images of folder {root / 'zoo'} are taken as clean references: of noisy ones, scores mean nothing."
-    assert dataset.note == taken
+    assert (dataset.advice, dataset.note) == (taken, "")
 
 
 def test_any_folder_of_gray_images_is_gray(tmp_path: Path) -> None:

@@ -195,7 +195,8 @@ def test_table_3_is_measured_where_it_can_be(command: Callable[..., Any], blocks
     assert "sidd_raw_validation: 6 images, draws captures, padding side, scored as floats, not rounded" in ran.out
     assert ran.out.count("Not measured: SIDD Benchmark (raw): its references are not public") == 1
     n2c = next(line for line in ran.out.splitlines() if "| N2C" in line)
-    assert "50.60/0.991" in n2c
+    # The published value, 50.60/0.991, is that of another network.
+    assert ("50.60" in n2c, "50.60/0.991" in command("paper", 3).out) == (False, True)
     assert "2 of 160 scenes" in n2c
     assert len(list((out / "models").glob("*-real-raw-*.safetensors"))) == 2
     scored = (out / "scores.csv").read_text().splitlines()

@@ -82,8 +82,10 @@ def test_file_names_that_are_not_utf8_have_names_of_their_own(tmp_path: Path, co
     folder.mkdir()
     for name in (b"\xff.png", b"\xfe.png", "ü.png".encode()):
         Image.new("RGB", (16, 16), (40, 90, 200)).save(folder / os.fsdecode(name))
+    (folder / os.fsdecode(b"no image \xfd")).mkdir()
     data = AnyFolder(folder)
     assert data.name == r"caf\xe9"
+    assert r"caf\xe9 also holds no image \xfd/" in data.note
     assert sorted(data.images) == [r"\xfe", r"\xff", "ü"]
     assert data.load(r"\xff").shape == (16, 16, 3)
     assert len(data.data_hash) == 64

@@ -119,6 +119,7 @@ def measure(
     absent: list[str] = []
     if published:
         experiment, absent = _present(experiment)
+    say_all(dataset.advice for dataset in experiment.datasets if dataset.advice)
     store = Store(output.out)
     with resumable(f"What was computed is in {output.out}"):
         outcome = run_cells(experiment, store, for_stderr(), where)

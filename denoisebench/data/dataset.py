@@ -165,6 +165,11 @@ class DataSet:
         return ""
 
     @property
+    def advice(self) -> str:
+        """What its user should know before a run, as a sentence that is said once; empty if nothing."""
+        return ""
+
+    @property
     def extent(self) -> str:
         """For a training set that may be partly here: how much of it is, for tables; empty if it is whole."""
         return ""
@@ -387,7 +392,7 @@ class OwnFolder(FolderSet):
 
     @property
     def note(self) -> str:
-        return " ".join(self._remarks)
+        return readable(" ".join(self._remarks))
 
     @cached_property
     def _remarks(self) -> list[str]:
@@ -410,6 +415,10 @@ class AnyFolder(OwnFolder):
             )
         self.channels = counts.pop()
 
+    @property
+    def advice(self) -> str:
+        return f"The images of folder {self.folder} are taken as clean references: of noisy ones, scores mean nothing."
+
     @cached_property
     def entries(self) -> list[Entry]:
         entries = []
@@ -426,8 +435,7 @@ class AnyFolder(OwnFolder):
 
     @cached_property
     def _remarks(self) -> list[str]:
-        taken = f"The images of folder {self.folder} are taken as clean references: of noisy ones, scores mean nothing."
-        return [taken, *super()._remarks, *turned_remark(self._turned)]
+        return [*super()._remarks, *turned_remark(self._turned)]
 
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""
