@@ -81,7 +81,12 @@ def train_here(
                 run.save()
                 raise KeyboardInterrupt
             task.update(run.progress, run.status)
-    return run.store(folder) if team.rank == 0 else Trained(run.network, {})
+    # A stop in here would cost the steps since the last checkpoint.
+    with deferred_interrupts() as stopped:
+        trained = run.store(folder) if team.rank == 0 else Trained(run.network, {})
+    if stopped.asked:
+        raise KeyboardInterrupt
+    return trained
 
 
 class _Run:

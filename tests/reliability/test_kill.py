@@ -207,7 +207,8 @@ def whole(make: Callable[[str], Run]) -> Run:
     run = make("whole")
     assert run.until(600.0, signal.SIGKILL) == 0, run.errors
     assert Counter(run.logged()).most_common(1)[0][1] == 1
-    assert len(run.logged()) == 2 * (STEPS + 9)
+    # The steps of a training, its network's look at one batch at the end, and nine images.
+    assert len(run.logged()) == 2 * (STEPS + 1 + 9)
     return run
 
 
