@@ -20,6 +20,7 @@ import torch
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import CannotWrite, write_bytes
 from denoisebench.data.dataset import AnyFolder
+from denoisebench.execution.forecast import trained
 from denoisebench.networks import build_network
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
@@ -281,6 +282,9 @@ def test_a_training_begins_with_the_methods_own_network(
         assert after.record["start"] == cost
         assert (after.record["steps"], after.record["images_seen"]) == (2, 20)
         assert after.record["seconds"] > before.record["seconds"]
+        # What a step takes is told from the time of the steps alone.
+        (timed,) = trained(after.record)
+        assert timed.seconds == pytest.approx((after.record["seconds"] - before.record["seconds"]) / 2)
         assert "after 12 crops with gauss10" in after.record["summary"]
     sums = (second / SUMS).read_bytes()
     again = command("weights", "train", *common, *begun, "--out", second)

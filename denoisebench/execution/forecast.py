@@ -27,7 +27,7 @@ from denoisebench.experiment.preparation import FitToEachImage
 from denoisebench.plugins.method import Method
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import line_of
-from denoisebench.training.job import TrainingJob
+from denoisebench.training.job import TrainingJob, own_seconds
 from denoisebench.training.recipe import Budget
 from denoisebench.training.weights import read_folder, weights_folders
 
@@ -140,10 +140,10 @@ def measured(cell: StoredCell, dataset: DataSet) -> Iterator[Timed]:
 
 def trained(record: Mapping[str, Any]) -> Iterator[Timed]:
     """What the record of a training shows."""
-    recipe, steps, seconds = record.get("recipe", {}), record.get("steps"), record.get("seconds")
-    if steps and seconds and {"batch", "crop"} <= recipe.keys() and "method" in record:
+    recipe, steps = record.get("recipe", {}), record.get("steps")
+    if steps and record.get("seconds") and {"batch", "crop"} <= recipe.keys() and "method" in record:
         size = recipe["batch"] * recipe["crop"] ** 2 / 1e6
-        yield Timed(record["method"], "", TRAIN, size, seconds / steps)
+        yield Timed(record["method"], "", TRAIN, size, own_seconds(record) / steps)
 
 
 def megapixels(dataset: DataSet, images: Sequence[str]) -> list[float]:

@@ -10,6 +10,7 @@ from denoisebench.core.progress import Bar, Progress, duration
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.tasks import Advance, Done
 from denoisebench.protocol.metrics import finite
+from denoisebench.training.job import own_seconds
 
 if TYPE_CHECKING:
     from denoisebench.core.locks import Owner
@@ -47,7 +48,7 @@ class Reporter:
 
     def trained(self, training: TrainingProgress, record: Mapping[str, Any]) -> None:
         """Say what a training took, and what its record warns of."""
-        self.say(f"trained {training.title}: {record['steps']} steps in {duration(record['seconds'])}")
+        self.say(f"trained {training.title}: {record['steps']} steps in {duration(own_seconds(record))}")
         for warning in record["warnings"]:
             self.say(f"WARNING: {training.title}: {warning}")
 

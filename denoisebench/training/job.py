@@ -92,6 +92,11 @@ def start_of(weights: Weights) -> dict[str, Any]:
     }
 
 
+def own_seconds(record: Mapping[str, Any]) -> float:
+    """What the training of a record took itself, without what it began with: the time of its ``steps``."""
+    return float(record["seconds"] - (record.get("start") or {}).get("seconds", 0.0))
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained network and its record (see `train`)."""

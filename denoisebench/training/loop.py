@@ -32,7 +32,6 @@ from denoisebench.training.crops import CapturedCrops, Crops, DrawnCrops, Traini
 from denoisebench.training.heldout import POINTS, HeldOut
 from denoisebench.training.job import Trained, TrainingJob
 from denoisebench.training.records import FORMAT
-from denoisebench.training.weights import network_from, read_tensors
 
 CHECKPOINT_SECONDS = 20.0
 # Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
@@ -124,19 +123,15 @@ class _Run:
         self._count = 0
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
-            self.network = placed(self._begun(), device).train()
+            start = job.start
+            begun = start.load(job.method, job.channels, device) if start else job.method.build(job.channels)
+            self.network = placed(begun, device).train()
         from denoisebench.training.optimiser import build_optimiser
 
         self._optimiser = build_optimiser(recipe.optimiser, self.network, recipe.lr, job.method.weight_decay)
         self._average = {n: p.detach().clone() for n, p in self.network.named_parameters()} if recipe.average else {}
         self._resume()
         self._saved = time.monotonic()
-
-    def _begun(self) -> torch.nn.Module:
-        job, start = self.job, self.job.start
-        if start is None:
-            return job.method.build(job.channels)
-        return network_from(job.method, job.channels, read_tensors(start.path, start.sha256), start.path.name, "cpu")
 
     @property
     def finished(self) -> bool:

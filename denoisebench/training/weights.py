@@ -152,8 +152,7 @@ class Shelf:
 
     def with_hash(self, sha256: str) -> Weights | None:
         """The weights of that SHA-256, wherever they lie, or None."""
-        found = (weights for content in self._contents for weights in content.values())
-        return next((weights for weights in found if weights.sha256 == sha256), None)
+        return next((weights for weights in self.all() if weights.sha256 == sha256), None)
 
 
 def read_folder(folder: Path) -> dict[str, Weights]:
