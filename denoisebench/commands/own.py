@@ -1,8 +1,9 @@
-"""Images of the user's own, without a clean copy: ``denoisebench denoise`` and ``diagnose``."""
+"""Images of the user's own, without a clean copy: ``denoisebench denoise``, ``diagnose`` and ``rank``."""
 
 # Annotations are evaluated here as they are read, as in `options`.
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -18,7 +19,9 @@ from denoisebench.core.printing import document, line, message
 
 if TYPE_CHECKING:
     from denoisebench.own.denoise import Outcome, Request
+    from denoisebench.own.diagnose import Diagnosis
     from denoisebench.own.rank import Ranking
+    from denoisebench.own.stack import Stack
 
 CHANNELS = ("auto", "together", "apart")
 Images = Annotated[
@@ -143,29 +146,50 @@ def diagnose(images: Images, reading: ReadingOptions) -> None:
     from denoisebench.own.stack import layout_of
 
     mistakes = Mistakes()
-    if reading.channels not in CHANNELS:
-        mistakes.note(unknown("value of --channels", reading.channels, CHANNELS))
+    _check_channels(reading, mistakes)
     found = mistakes.read(None, find_files, images)
     mistakes.check()
     assert found is not None
+
+    def diagnosed(path: Path) -> Callable[[], None]:
+        stack = finite(read_stack(path, reading.axes, reading.convert), reading.nan)[0]
+        told = diagnose_one(stack, layout_of(stack, reading.channels))  # type: ignore[arg-type]
+        return partial(_show_diagnosis, path, stack, told)
+
+    _show_each([path for path, _ in found.files], diagnosed, "Not diagnosed")
+
+
+def _show_diagnosis(path: Path, stack: "Stack", told: "Diagnosis") -> None:
+    line(f"{path}: {stack.axes} {'x'.join(map(str, stack.data.shape))} {stack.data.dtype}")
+    for text in (*told.facts, *(f"-> {text}" for text in told.advice)):
+        line(f"  {text}")
+
+
+def _show_each(paths: Sequence[Path], work: Callable[[Path], Callable[[], None]], failed: str) -> None:
+    """Work on each file and show what came of it; exit code 1 if some failed, 2 if all did."""
     problems = []
-    for number, (path, _) in enumerate(found.files):
+    for number, path in enumerate(paths):
         try:
-            stack = finite(read_stack(path, reading.axes, reading.convert), reading.nan)[0]
-            told = diagnose_one(stack, layout_of(stack, reading.channels))  # type: ignore[arg-type]
+            show = work(path)
         except UserError as error:
             problems.append((str(path), str(error)))
             continue
-        shape = "x".join(map(str, stack.data.shape))
         if number:
             line("")
-        line(f"{path}: {stack.axes} {shape} {stack.data.dtype}")
-        for text in (*told.facts, *(f"-> {text}" for text in told.advice)):
-            line(f"  {text}")
-    for source, reason in problems:
-        message(f"Not diagnosed: {reason if source in reason else f'{source}: {reason}'}")
+        show()
+    _show_problems(problems, failed)
     if problems:
-        raise typer.Exit(1 if len(problems) < len(found.files) else 2)
+        raise typer.Exit(1 if len(problems) < len(paths) else 2)
+
+
+def _show_problems(problems: Sequence[tuple[str, str]], failed: str) -> None:
+    for source, reason in problems:
+        message(f"{failed}: {reason if source in reason else f'{source}: {reason}'}")
+
+
+def _check_channels(reading: ReadingOptions, mistakes: Mistakes) -> None:
+    if reading.channels not in CHANNELS:
+        mistakes.note(unknown("value of --channels", reading.channels, CHANNELS))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -225,21 +249,12 @@ def rank(
     assert found is not None
     assert request is not None
     captures = None if ranking.captures is None else ranking.captures.upper()
-    problems = []
-    for number, (path, _) in enumerate(found.files):
-        try:
-            stack = read_stack(path, reading.axes, reading.convert)
-            told = rank_file(stack, methods, request, captures, ranking.by, ranking.side)
-        except UserError as error:
-            problems.append((str(path), str(error)))
-            continue
-        if number:
-            line("")
-        _show_ranking(path, told)
-    for source, reason in problems:
-        message(f"Not ranked: {reason if source in reason else f'{source}: {reason}'}")
-    if problems:
-        raise typer.Exit(1 if len(problems) < len(found.files) else 2)
+
+    def ranked(path: Path) -> Callable[[], None]:
+        stack = read_stack(path, reading.axes, reading.convert)
+        return partial(_show_ranking, path, rank_file(stack, methods, request, captures, ranking.by, ranking.side))
+
+    _show_each([path for path, _ in found.files], ranked, "Not ranked")
 
 
 def _show_ranking(path: Path, told: "Ranking") -> None:
@@ -274,8 +289,7 @@ def _request(
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.training.weights import Shelf, weights_folders
 
-    if reading.channels not in CHANNELS:
-        mistakes.note(unknown("value of --channels", reading.channels, CHANNELS))
+    _check_channels(reading, mistakes)
     if denoising.train not in (None, "self"):
         mistakes.note(unknown("value of --train", str(denoising.train), ("self",)))
     method = mistakes.read(None, parse_method, denoising.method)
@@ -307,8 +321,7 @@ def _show(outcome: "Outcome", out: Path) -> None:
     say_all(outcome.said)
     if outcome.done:
         line(f"Log: {out / FILE}")
-    for source, reason in outcome.problems:
-        message(f"Not denoised: {reason if source in reason else f'{source}: {reason}'}")
+    _show_problems(outcome.problems, "Not denoised")
     if outcome.problems:
         done = len(outcome.done) + len(outcome.present)
         if not done and _all_mistakes(outcome.problems):

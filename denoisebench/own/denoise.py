@@ -231,13 +231,12 @@ def noise_variance(stack: Stack, layout: Layout, scale: Scale, request: Request)
     """The variance of the noise in every pixel of the first plane, black = 0 and white = 1, and the noise in words."""
     samples = _samples(stack, layout, scale)
     plane = scale.apply(layout.view(stack.data, layout.planes[0]))
-    if request.sigma is None and request.noise != "gauss":
-        camera = camera_of(samples, request.noise == "camera")
-        if camera is not None:
-            lines = [
-                np.maximum(one.gain * plane[:, :, number] + one.offset, 0) for number, one in enumerate(camera.channels)
-            ]
-            return np.stack(lines, axis=2).astype(np.float32), camera.text
+    camera = _camera(request, samples) if request.sigma is None else None
+    if camera is not None:
+        lines = [
+            np.maximum(one.gain * plane[:, :, number] + one.offset, 0) for number, one in enumerate(camera.channels)
+        ]
+        return np.stack(lines, axis=2).astype(np.float32), camera.text
     white = scale.white - scale.black
     found = request.sigma / white if request.sigma else float(np.median([estimate_level(one).sigma for one in samples]))
     return np.full_like(plane, found**2), f"sigma {found * white:.4g}"
@@ -312,8 +311,7 @@ class _Opened:
         return self.stack.data.dtype
 
 
-def _open(source: Path, request: Request) -> _Opened:
-    stack = read_stack(source, request.axes, request.convert)
+def _open(stack: Stack, request: Request) -> _Opened:
     clean, notes = finite(stack, request.nan)
     if clean.data.min() == clean.data.max():
         raise UserError(f"it is constant (every value is {clean.data.flat[0]:g}); there is nothing to denoise.")
@@ -333,8 +331,8 @@ class _Runner:
     def one(self, source: Path, target: Path, outcome: Outcome, part: _Part) -> None:
         """One file, from reading to its row in the log."""
         request = self._request
-        suffix = read_stack(source, request.axes, request.convert).suffix
-        target = target.with_suffix(suffix)
+        stack = read_stack(source, request.axes, request.convert)
+        target = target.with_suffix(stack.suffix)
         path, output = request.out / target, target.as_posix()
         sha256 = file_sha256(source)
         key = request.key(sha256, output)
@@ -346,12 +344,12 @@ class _Runner:
                 raise UserError(f"its result would replace it; give another folder to --out than {request.out}.")
             if not request.overwrite:
                 raise UserError(f"{path} is there already; give --overwrite to replace it, or another --out.")
-        file = _open(source, request)
+        file = _open(stack, request)
         route, choice, network = self._route(file)
         make_folder(path.parent)
         partial = path.with_name(f".denoisebench-{key[:16]}")
         result, steps, tile, seconds = self._planes(file, route, choice, partial, part)
-        stack, scale, told = file.stack, file.scale, file.told
+        scale, told = file.scale, file.told
         if request.nan == "keep" and stack.data.dtype.kind == "f":
             result = np.where(np.isfinite(stack.data), result, stack.data)
         _write(stack, path, np.asarray(result))
@@ -372,7 +370,7 @@ class _Runner:
             planes = []
             for source in self._sources:
                 with contextlib.suppress(UserError):
-                    file = _open(source, self._request)
+                    file = _open(read_stack(source, self._request.axes, self._request.convert), self._request)
                     if file.layout.channels == channels:
                         planes += [file.plane(index) for index in file.layout.planes]
             request = self._request
@@ -463,9 +461,7 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
         reason = request.method.unsuitable(REAL, channels)
         if reason:
             raise UserError(f"method {method.text!r} cannot denoise it: it {reason}.")
-        camera = (
-            None if request.noise == "gauss" else camera_of(_samples(stack, layout, scale), request.noise == "camera")
-        )
+        camera = _camera(request, _samples(stack, layout, scale))
         return _Told(request.method, REAL, None, "" if camera is None else "fitted", camera)
     given = None if request.sigma is None else request.sigma / (scale.white - scale.black)
     guess = _gauss(given or 0.1)
@@ -480,7 +476,7 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
     if given is not None:
         return _Told(method, guess, given, "given")
     samples = _samples(stack, layout, scale)
-    camera = camera_of(samples, request.noise == "camera") if request.noise != "gauss" else None
+    camera = _camera(request, samples)
     if camera is not None:
         return _Told(method, _gauss(camera.level), camera.level, "fitted", camera)
     found = [estimate_level(sample) for sample in samples]
@@ -489,6 +485,11 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
         raise UserError("no noise was found in it; if there is some, give its standard deviation with --sigma.")
     source = "estimated" if all(one.settled for one in found) else "guessed"
     return _Told(method, _gauss(level), level, source)
+
+
+def _camera(request: Request, samples: Sequence[FloatImage]) -> Camera | None:
+    """The camera's noise in some planes, where the request allows for it and it is found."""
+    return None if request.noise == "gauss" else camera_of(samples, request.noise == "camera")
 
 
 def _samples(stack: Stack, layout: Layout, scale: Scale) -> list[FloatImage]:

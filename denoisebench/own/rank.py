@@ -58,12 +58,15 @@ class Estimate:
         The estimate in each block.
     seconds : float
         Of one application of the method.
+    result : (H, W, C) float32 or None
+        Of the method on the first image as it is, where the estimate needed it.
     """
 
     mse: float
     error: float
     blocks: FloatArray
     seconds: float
+    result: FloatImage | None = None
 
     @property
     def psnr(self) -> float:
@@ -94,12 +97,13 @@ def from_captures(method: Filter, captures: Sequence[FloatImage]) -> Estimate:
     """
     if len(captures) < 2:
         raise UserError("captures of one view are needed, two at least.")
-    maps, start = [], time.perf_counter()
+    maps, results, start = [], [], time.perf_counter()
     for number, capture in enumerate(captures):
         other = captures[(number + 1) % len(captures)]
         result = method(capture.copy())
+        results += [] if number else [result]
         maps.append(np.square(_wide(result) - other) - np.square(_wide(capture) - other) / 2)
-    return _estimate(np.mean(maps, axis=0), (time.perf_counter() - start) / len(captures))
+    return _estimate(np.mean(maps, axis=0), (time.perf_counter() - start) / len(captures), results[0])
 
 
 def from_sure(method: Filter, noisy: FloatImage, variance: FloatImage, rng: np.random.Generator) -> Estimate:
@@ -117,11 +121,12 @@ def from_sure(method: Filter, noisy: FloatImage, variance: FloatImage, rng: np.r
     if step <= 0:
         raise UserError("it has no noise to speak of.")
     start = time.perf_counter()
-    result = _wide(method(noisy.copy()))
+    result = method(noisy.copy())
     seconds = time.perf_counter() - start
+    wide = _wide(result)
     moved = _wide(method((noisy + step * signs).astype(np.float32)))
-    divergence = signs * variance * (moved - result) / step
-    return _estimate(np.square(result - noisy) - variance + 2 * divergence, seconds)
+    divergence = signs * variance * (moved - wide) / step
+    return _estimate(np.square(wide - noisy) - variance + 2 * divergence, seconds, result)
 
 
 def from_heldout(method: Filter, noisy: FloatImage, variance: FloatImage, rng: np.random.Generator) -> Estimate:
@@ -159,13 +164,13 @@ def _wide(image: npt.NDArray[np.floating]) -> FloatArray:
     return np.asarray(image, dtype=np.float64)
 
 
-def _estimate(errors: FloatArray, seconds: float) -> Estimate:
+def _estimate(errors: FloatArray, seconds: float, result: FloatImage | None = None) -> Estimate:
     """From the error in every pixel, not-a-number where it was not measured."""
     rows, columns = (max(1, side // _BLOCK) for side in errors.shape[:2])
     cut = [np.array_split(line, columns, axis=1) for line in np.array_split(errors, rows, axis=0)]
     blocks = np.array([np.nanmean(block) for line in cut for block in line])
     spread = blocks.std(ddof=1) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.inf
-    return Estimate(float(np.nanmean(errors)), float(spread), blocks, seconds)
+    return Estimate(float(np.nanmean(errors)), float(spread), blocks, seconds, result)
 
 
 @dataclass(frozen=True)
@@ -330,7 +335,8 @@ def _ranked(
         return Ranked(text, None, problem=str(error))
     if method is None:
         return Ranked(text, estimate)
-    removed = planes[0] - apply(planes[0].copy())
+    result = apply(planes[0].copy()) if estimate.result is None else estimate.result
+    removed = planes[0] - result
     lags = [noise_correlation(removed[:, :, channel]) for channel in range(removed.shape[2])]
     kept = max((one[lag][0] for one in lags for lag in ((0, 1), (1, 0))), key=abs)
     return Ranked(text, estimate, kept)

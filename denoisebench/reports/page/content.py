@@ -13,13 +13,13 @@ import numpy.typing as npt
 from denoisebench import __version__
 from denoisebench.core.errors import UserError
 from denoisebench.core.text import plain
-from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import METHODS
 from denoisebench.reports import render
 from denoisebench.reports.cost import cost_of
 from denoisebench.reports.layout import Layout, method_lines, title_of
 from denoisebench.reports.page.pictures import Album, packed_albums
 from denoisebench.reports.paper.published import beside
+from denoisebench.reports.ranking import SUPERVISED
 from denoisebench.reports.statistics import (
     FEWEST,
     Difference,
@@ -115,7 +115,7 @@ def _lines(table: Table, titles: Mapping[Line, str]) -> list[dict[str, Any]]:
             "method": plain(line.method),
             "told": plain(line.told),
             "training": plain(line.training),
-            "helped": bool({Need.CLEAN.value, Need.SECOND.value} & set(line.told.split(", "))),
+            "helped": bool(SUPERVISED & set(line.told.split(", "))),
         }
         for line, name in zip(table.lines, _names(titles), strict=True)
     ]
