@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,10 @@ from denoisebench.protocol.seeds import generator_from, torch_generator_from
 # The U-Net needs about 1 kB per pixel; images of more pixels than this are given to a network in tiles.
 WHOLE = 2048 * 2048
 TILES = (1024, 512, 256)
+
+
+#: Is shown a clean, a noisy and a denoised image.
+Look = Callable[[AnyImage, AnyImage, AnyImage], None]
 
 
 @dataclass
@@ -135,7 +139,12 @@ class Denoised:
 
 
 def evaluate(
-    route: Route, dataset: DataSet, draws: Draws, wanted: Sequence[tuple[str, int]], clock: Clock | None = None
+    route: Route,
+    dataset: DataSet,
+    draws: Draws,
+    wanted: Sequence[tuple[str, int]],
+    clock: Clock | None = None,
+    look: Look | None = None,
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
@@ -151,6 +160,8 @@ def evaluate(
         Image id and repeat.
     clock : Clock or None
         Is added to.
+    look : callable or None
+        Is given the clean, the noisy and the denoised image of every pair before its row is yielded.
 
     Yields
     ------
@@ -170,6 +181,8 @@ def evaluate(
         if clock is not None:
             clock.method += done.seconds
             clock.metrics += time.perf_counter() - start
+        if look is not None:
+            look(clean, draw.noisy, done.image)
         yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile, done.estimate)
 
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +35,10 @@ from denoisebench.experiment.preparation import (
 )
 from denoisebench.plugins.method import Method
 from denoisebench.protocol.draws import Draws
-from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.images import AnyImage, UIntImage
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
+from denoisebench.results.pictures import CLEAN, NOISY, RESULT, encoded
 from denoisebench.training.crops import TrainingImages, decoded
 from denoisebench.training.heldout import HeldOut
 from denoisebench.training.job import TrainingJob
@@ -90,12 +91,23 @@ class CellOrder:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluate some (image, repeat) pairs of a cell; ``limit`` is in seconds per image."""
+    """Evaluate some (image, repeat) pairs of a cell.
+
+    Parameters
+    ----------
+    limit : float or None
+        Seconds per image.
+    keep, form : Mapping[tuple[str, int], Sequence[str]] or str
+        Kinds of pictures that are sent with the scores of a pair, and their format; see
+        `denoisebench.results.pictures`.
+    """
 
     order: CellOrder
     pairs: tuple[tuple[str, int], ...]
     threads: int
     limit: float | None = None
+    keep: Mapping[tuple[str, int], Sequence[str]] = field(default_factory=dict)
+    form: str = ""
 
     @property
     def title(self) -> str:
@@ -147,9 +159,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Scored:
-    """An image is done."""
+    """An image is done; pictures of it that are kept, by kind, as the bytes of files."""
 
     row: Row
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -308,10 +321,16 @@ def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     route = Route(
         how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit
     )  # fmt: skip
-    rows = evaluate(route, how.dataset, bench.draws_of(order), task.pairs, clock)
+    shown: dict[str, AnyImage] = {}
+
+    def look(clean: AnyImage, noisy: AnyImage, result: AnyImage) -> None:
+        shown.update({CLEAN: clean, NOISY: noisy, RESULT: result})
+
+    rows = evaluate(route, how.dataset, bench.draws_of(order), task.pairs, clock, look if task.keep else None)
     for pair in task.pairs:
         tell(Started(pair))
-        tell(Scored(next(rows)))
+        row = next(rows)
+        tell(Scored(row, {kind: encoded(shown[kind], task.form) for kind in task.keep.get(pair, ())}))
 
 
 @contextmanager
