@@ -279,8 +279,8 @@ class TableOptions(OptionGroup):
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Only these: told, training, seconds, images, parameters, training-images, training-seconds, device, "
-            "and test sets or noises by name."
+            help="Only these: told, training, seconds, images, parameters, multiply-adds, memory, "
+            "training-images, training-seconds, device, and test sets or noises by name."
         ),
     ] = None
     metric: Annotated[str, typer.Option(help="psnr, ssim or both.")] = "both"

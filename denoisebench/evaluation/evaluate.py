@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from denoisebench.core.isolation import isolated
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.counting import Costs
 from denoisebench.evaluation.fit import FitRecipe, Report, fit
 from denoisebench.plugins.method import LearnedMethod, Method, NoiseInfo, PerImageMethod, PlainMethod, known_of
 from denoisebench.protocol.draws import Draws
@@ -92,6 +94,8 @@ class Route:
         Side of the tiles a network is given, 0 for whole images, None for tiles where an image is large.
     limit : float or None
         Seconds the method may take per image.
+    costs : Costs or None
+        Measures what else an image costs.
     """
 
     method: Method
@@ -103,6 +107,7 @@ class Route:
     fitting: Fitting | None = None
     tile: int | None = None
     limit: float | None = None
+    costs: Costs | None = None
 
 
 class Place(NamedTuple):
@@ -129,6 +134,8 @@ class Denoised:
         In the method and its network.
     estimate : float or None
         Level of the noise that the method estimated and used, if it noted one.
+    multiply_adds, memory : int or None
+        Of the passes through its network, and bytes at its peak, where they were measured.
     """
 
     image: FloatImage
@@ -136,6 +143,8 @@ class Denoised:
     tile: int
     seconds: float
     estimate: float | None = None
+    multiply_adds: int | None = None
+    memory: int | None = None
 
 
 def evaluate(
@@ -183,7 +192,11 @@ def evaluate(
             clock.metrics += time.perf_counter() - start
         if look is not None:
             look(clean, draw.noisy, done.image)
-        yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile, done.estimate)
+        pixels = clean.shape[0] * clean.shape[1]
+        adds = None if done.multiply_adds is None else done.multiply_adds / pixels
+        yield Row(
+            image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile, done.estimate, adds, done.memory
+        )
 
 
 def _noisy_images(
@@ -229,10 +242,16 @@ def denoise(route: Route, draw: Draw, place: Place) -> Denoised:
     TimeLimit
         It took longer than the route allows.
     """
-    start = time.perf_counter()
-    with limited(route.limit, (place.image, place.repeat)):
+    with limited(route.limit, (place.image, place.repeat)), _measuring(route, draw):
+        start = time.perf_counter()
         done = _denoise(route, draw, place)
-    return replace(done, seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+    adds, memory = route.costs.found() if route.costs else (None, None)
+    return replace(done, seconds=seconds, multiply_adds=adds, memory=memory)
+
+
+def _measuring(route: Route, draw: Draw) -> AbstractContextManager[None]:
+    return route.costs.measuring(draw.noisy.shape) if route.costs else nullcontext()
 
 
 def _denoise(route: Route, draw: Draw, place: Place) -> Denoised:

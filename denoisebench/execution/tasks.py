@@ -25,6 +25,7 @@ from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.counting import Costs
 from denoisebench.evaluation.evaluate import Clock, Fitting, Route, evaluate
 from denoisebench.experiment.preparation import (
     FitToEachImage,
@@ -225,6 +226,7 @@ class Bench:
     network: tuple[object, torch.nn.Module] | None = None
     images: dict[str, list[UIntImage]] = field(default_factory=dict)
     draws: dict[str, Draws] = field(default_factory=dict)
+    costs: tuple[str, Costs] | None = None
 
     def network_of(self, order: CellOrder) -> torch.nn.Module | None:
         """The network of a cell, loaded once for tasks in a row; None for a method without one."""
@@ -239,6 +241,12 @@ class Bench:
         if self.network is None or self.network[0] != key:
             self.network = (key, _load(order.preparation, order.conditions.dataset.channels, device, order.models))
         return self.network[1]
+
+    def costs_of(self, order: CellOrder, network: torch.nn.Module | None) -> Costs:
+        """What measures the images of a cell, one for all tasks of it here."""
+        if self.costs is None or self.costs[0] != order.key:
+            self.costs = (order.key, Costs(network, order.conditions.device))
+        return self.costs[1]
 
     def training_images(self, data: DataSet, job: TrainingJob) -> TrainingImages:
         """The images of a training set, checked and decoded once; for real noise the set itself."""
@@ -319,7 +327,8 @@ def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     if isinstance(order.preparation, FitToEachImage):
         fitting = Fitting(order.preparation.recipe, order.fits / order.key, _Teller(tell).update)
     route = Route(
-        how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit
+        how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit,
+        bench.costs_of(order, network),
     )  # fmt: skip
     shown: dict[str, AnyImage] = {}
 
