@@ -67,6 +67,13 @@ class RunSelection(NoiseSelection):
 
     methods: Methods = "b2u,nbr2nbr"
     datasets: Datasets = "samples"
+    captures: Annotated[
+        str | None,
+        typer.Option(
+            help="Folders of noisy images alone: names of several captures of a view, '{view}_{capture}'; "
+            "else those in a sub-folder are."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
