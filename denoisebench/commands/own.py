@@ -112,9 +112,10 @@ def denoise(
     results: ResultOptions,
     plugins: PluginOptions,
 ) -> None:
-    """Denoise images of your own: photographs, TIFF stacks, NumPy arrays; no clean image is needed.
+    """Denoise images of your own.
 
-    Results keep type, values, axes, metadata and name of their file; a log beside them says how each was made.
+    Photographs, TIFF stacks, NumPy arrays; no clean image is needed. Results keep type, values, axes, metadata and
+    name of their file; a log beside them says how each was made.
     """
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
@@ -141,7 +142,10 @@ def denoise(
 
 @grouped
 def diagnose(images: Images, reading: ReadingOptions) -> None:
-    """Say what kind of noise your images have, and which methods can remove it; nothing is written."""
+    """Say what noise your images have, and what removes it.
+
+    Nothing is written.
+    """
     from denoisebench.own.diagnose import diagnose as diagnose_one
     from denoisebench.own.reading import find_files, read_stack
     from denoisebench.own.scale import finite
@@ -235,7 +239,9 @@ def rank(
     denoising: RankedDenoising,
     plugins: PluginOptions,
 ) -> None:
-    """Rank methods on your own images without a clean copy, where that can be done, and say what speaks against it.
+    """Rank methods on your own images, without clean ones.
+
+    Where that can be done; what speaks against it is said.
 
     `compare` is for methods of a results folder, whose images had clean copies.
     """

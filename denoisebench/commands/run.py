@@ -79,9 +79,10 @@ def run(
     table: TableOptions,
     config: ConfigFile = None,
 ) -> None:
-    """Run methods on test sets with synthetic or real noise and print a table.
+    """Run methods on test sets and print a table.
 
-    Learned methods use trained networks that fit; any option of training makes them train anew.
+    Noise is synthetic, or real in data sets of captures. Learned methods use trained networks that fit; any option of
+    training makes them train anew.
     """
     asked = None if config is None else experiment_file(config)
     measure(selection, protocol, training, execution, sources, output, table, asked)
