@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from denoisebench.core.printing import message
 from denoisebench.core.text import one_line
 
-LOG_INTERVAL = 15.0
+# So many seconds at least lie between two lines of a task in a log, and this part of what it has taken so far.
+LOG_INTERVAL, LOG_SHARE = 15.0, 0.1
 
 
 class Task(Protocol):
@@ -25,6 +26,9 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where progress and messages go."""
 
+    #: Whether several tasks can be shown at once; a log tells of the whole only.
+    several: bool
+
     def say(self, text: str) -> None:
         """Print one line."""
         ...
@@ -36,6 +40,8 @@ class Progress(Protocol):
 
 class Quiet:
     """No output at all, for library use and tests."""
+
+    several = True
 
     def say(self, text: str) -> None:
         pass
@@ -51,7 +57,9 @@ class _Silent:
 
 
 class PlainLog:
-    """Plain lines on standard error, at most one per task and `LOG_INTERVAL` seconds."""
+    """Plain lines on standard error, at most one per task and `LOG_INTERVAL` seconds, later fewer."""
+
+    several = False
 
     def say(self, text: str) -> None:
         message(text)
@@ -71,7 +79,7 @@ class _LogTask:
         if self._first is None:
             self._first = fraction
         now = time.monotonic()
-        if fraction < 1 and now - self._last < LOG_INTERVAL:
+        if fraction < 1 and now - self._last < max(LOG_INTERVAL, LOG_SHARE * (now - self._start)):
             return
         self._last = now
         done, elapsed = fraction - self._first, now - self._start
@@ -81,6 +89,8 @@ class _LogTask:
 
 class Terminal:
     """Rich progress bars with ETA on standard error, one per task that is under way."""
+
+    several = True
 
     def __init__(self) -> None:
         from rich.console import Console

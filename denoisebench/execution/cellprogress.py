@@ -33,6 +33,7 @@ class CellProgress:
         self.total = len(self.missing)
         self.computed = self.made_again = 0
         self.failure = ""
+        self.ended = False
 
     @property
     def done(self) -> int:

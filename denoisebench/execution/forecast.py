@@ -78,6 +78,8 @@ class Cost:
         Of training and denoising together; None where nothing comparable was ever timed.
     source : str
         What the seconds are taken from.
+    training : float
+        Seconds of the training among them.
     """
 
     images: int
@@ -85,6 +87,7 @@ class Cost:
     steps: int
     seconds: float | None
     source: str
+    training: float = 0.0
 
 
 class Timings:
@@ -219,9 +222,9 @@ def estimate(planned: Sequence[Planned], store: Store, training_images: Mapping[
         complete = [part for part in parts if part is not None]
         seconds = sum(took for took, _ in complete) if len(complete) == len(parts) else None
         sources = dict.fromkeys(source for _, source in complete)
-        costs.append(
-            Cost(len(images), trains, steps, seconds, ", ".join(sources) if seconds is not None else "never timed")
-        )
+        source = ", ".join(sources) if seconds is not None else "never timed"
+        spent = 0.0 if seconds is None or denoising is None else seconds - denoising[0]
+        costs.append(Cost(len(images), trains, steps, seconds, source, spent))
     return costs
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from denoisebench.core.progress import Bar, Progress, duration
+from denoisebench.core.progress import Bar, Progress, Quiet, duration
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.tasks import Advance, Done
+from denoisebench.execution.whole import Whole
 from denoisebench.protocol.metrics import finite
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.pictures import ROUNDING
@@ -34,15 +36,46 @@ class Reporter:
         self._progress, self._executor = progress, executor
         self.say = progress.say
         self._busy = self._method = self._metrics = 0.0
+        self._whole: Whole | None = None
+        self._bar: Bar | None = None
+        self._trainings: dict[str, float] = {}
+        self._inside: dict[int, float] = {}
+
+    @contextmanager
+    def run(self, whole: Whole) -> Iterator[None]:
+        """Show how far the whole run is, above the bars of its parts where there is room for several."""
+        self._whole, self._bar = whole, Bar(self._progress, "run")
+        try:
+            yield
+        finally:
+            self._bar.close()
+            self._whole = self._bar = None
+
+    @property
+    def _parts(self) -> Progress:
+        """Where bars of cells and trainings go."""
+        return self._progress if self._whole is None or self._progress.several else Quiet()
+
+    def _show_whole(self, text: str) -> None:
+        if self._whole is None or self._bar is None:
+            return
+        fraction = self._whole.fraction(self._trainings, self._inside)
+        if fraction < 1:  # what comes then is the summary
+            self._bar.update(fraction, f"{self._whole.done}/{self._whole.images} images; {text}")
 
     def cell_begins(self, work: CellProgress) -> Bar:
-        """Name a cell and the number of its images."""
-        self.say(f"[{work.number}/{work.of}] {work.cell.title}: {work.total} images")
-        return Bar(self._progress, f"denoise {work.cell.title}")
+        """Open the bar of a cell."""
+        return Bar(self._parts, f"denoise {work.cell.title}")
 
     def training_begins(self, training: TrainingProgress) -> Bar:
         """Open the bar of a training."""
-        return Bar(self._progress, f"train {training.title}")
+        return Bar(self._parts, f"train {training.title}")
+
+    def training_advanced(self, training: TrainingProgress, bar: Bar, event: Advance) -> None:
+        """Show how far a training is."""
+        bar.update(event.fraction, event.text)
+        self._trainings[training.job.key] = event.fraction
+        self._show_whole(f"train {training.title}  {event.text}")
 
     def taken(self, title: str, owner: Owner) -> None:
         """Say that another run computes something."""
@@ -77,6 +110,7 @@ class Reporter:
     def scored(self, cell: OpenCell) -> None:
         """Show how many images are done, and their mean so far."""
         rows = cell.progress.stored.rows
+        self._inside.pop(cell.progress.number, None)
         self._show(cell, 0.0, f"mean {fmean(finite(row.psnr for row in rows.values())):.2f} dB")
 
     def advanced(self, cell: OpenCell, event: Advance) -> None:
@@ -86,12 +120,14 @@ class Reporter:
         if each is not None:
             total = duration(each * work.total / min(self._executor.slots, work.total))
             self.say(f"{work.cell.title}: about {duration(each)} per image like the first, {total} in all")
-        self._show(cell, event.fraction if cell.in_hand == 1 else 0.0, event.text)
+        inside = event.fraction if cell.in_hand == 1 else 0.0
+        self._inside[work.number] = inside
+        self._show(cell, inside, event.text)
 
-    @staticmethod
-    def _show(cell: OpenCell, inside: float, text: str) -> None:
+    def _show(self, cell: OpenCell, inside: float, text: str) -> None:
         work = cell.progress
         cell.bar.update((work.done + inside) / work.total, f"{work.done}/{work.total} {text}")
+        self._show_whole(f"{work.cell.title} {work.done}/{work.total} {text}")
 
     def spent(self, event: Done) -> None:
         """Count the time of a finished task."""

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from denoisebench.core.progress import Progress
+from denoisebench.core.progress import Progress, duration
 from denoisebench.data.dataset import OwnFolder
 from denoisebench.execution.cellprogress import CellProgress, TrainingProgress
 from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
+from denoisebench.execution.forecast import Cost
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.execution.scheduler import Scheduler
+from denoisebench.execution.whole import foretold, in_all
 from denoisebench.experiment.cells import Experiment
 from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.method import LearnedMethod
@@ -67,14 +69,16 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
     planned = plan(experiment, store)
     for moved in store.moved:
         progress.say(moved)
-    _announce(planned, store, progress)
+    costs = foretold(planned, experiment, store)
+    _announce(planned, costs, store, progress)
     works = [CellProgress(number, len(planned), entry) for number, entry in enumerate(planned, 1)]
     for work in works:
         if work.cell.skip:
             progress.say(f"skipped: {work.cell.title}: {work.cell.skip}")
     if any(entry.missing for entry in planned):
         with _executor(executor, experiment) as ready:
-            Scheduler(experiment, store, progress, ready).all([work for work in works if work.missing])
+            due = [(work, cost) for work, cost in zip(works, costs, strict=True) if work.missing]
+            Scheduler(experiment, store, progress, ready).all([work for work, _ in due], [cost for _, cost in due])
     return _outcome(works)
 
 
@@ -97,7 +101,7 @@ def _executor(executor: Executor | None, experiment: Experiment) -> Executor:
     return executor or make_executor("serial", Options(experiment.device, default_threads()))
 
 
-def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> None:
+def _announce(planned: Sequence[Planned], costs: Sequence[Cost], store: Store, progress: Progress) -> None:
     jobs: dict[str, TrainingJob] = {}
     used: dict[str, Weights] = {}
     to_compute = [entry.cell for entry in planned if entry.missing]
@@ -107,9 +111,11 @@ def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> N
             used.setdefault(weights.path.name, weights)
         if cell.job is not None and record_of(cell.job, store.models, progress.say) is None:
             jobs.setdefault(cell.job.key, cell.job)
+    images = sum(len(entry.missing) for entry in planned)
+    work = f" ({images:,} images{_time(costs)})" if images else ""
     progress.say(
-        f"{len(planned)} cells: {len(to_compute)} to compute, {len(planned) - len(to_compute)} stored or skipped. "
-        f"Results go to {store.folder}"
+        f"{len(planned)} cells: {len(to_compute)} to compute{work}, {len(planned) - len(to_compute)} stored or "
+        f"skipped. Results go to {store.folder}"
     )
     for weights in used.values():
         progress.say(f"trained network: {weights.path.name}, {weights.text}; give --budget to train anew")
@@ -119,6 +125,15 @@ def _announce(planned: Sequence[Planned], store: Store, progress: Progress) -> N
             f"learning rate {job.recipe.lr:g}, on {job.data['name']} (change with --budget and --train-data; "
             "the paper trains 1.1 million steps)"
         )
+
+
+def _time(costs: Sequence[Cost]) -> str:
+    """How long it is foretold to take, as a part of a sentence; '' where nothing comparable was ever timed."""
+    found = in_all(costs)
+    if found is None:
+        return ""
+    seconds, elsewhere = found
+    return f", about {duration(seconds)}{' on the reference machine' if elsewhere else ''}"
 
 
 def train_only(

@@ -20,6 +20,7 @@ from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, Tr
 from denoisebench.execution.claims import Claims
 from denoisebench.execution.describe import cell_labels
 from denoisebench.execution.executors import Executor
+from denoisebench.execution.forecast import Cost
 from denoisebench.execution.keeping import Keeper
 from denoisebench.execution.reporting import Reporter, place_of
 from denoisebench.execution.saving import RowSaver, note_machine
@@ -39,6 +40,7 @@ from denoisebench.execution.tasks import (
     Training,
 )
 from denoisebench.execution.trainings import Trainings
+from denoisebench.execution.whole import Whole
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.experiment.preparation import FitToEachImage, NetworkToTrain, TrainedNetwork
 from denoisebench.protocol.draws import Draws
@@ -115,10 +117,10 @@ class Scheduler:
 
     # --- the two kinds of runs ---
 
-    def all(self, works: Sequence[CellProgress]) -> None:
-        """Compute everything that is missing of some cells."""
+    def all(self, works: Sequence[CellProgress], costs: Sequence[Cost]) -> None:
+        """Compute everything that is missing of some cells, each of which is foretold to cost something."""
         start, waiting = time.monotonic(), deque(works)
-        with self._closing():
+        with self._report.run(Whole(works, costs)), self._closing():
             while waiting or self._open or self._in_hand:
                 self._hand_out(waiting)
                 self._take_in(bool(waiting))
@@ -214,6 +216,7 @@ class Scheduler:
         work.total = len(work.missing)
         if not work.missing:
             self._sharing.release(key)
+            work.ended = True
             return None
         self._describe(work)
         return OpenCell(work, self._order(cell, key), self._report.cell_begins(work))
@@ -317,7 +320,7 @@ class Scheduler:
             training.running = False
             self._sharing.release(job.stem)
         if isinstance(event, Advance):
-            entry.bar.update(event.fraction, event.text)
+            self._report.training_advanced(training, entry.bar, event)
         elif isinstance(event, Done):
             self._trained(training)
         elif isinstance(event, Failed):
@@ -400,4 +403,5 @@ class Scheduler:
         if not self._saver.finish(cell.progress):
             self._fail_taken_over(cell.progress)
         self._sharing.release(cell.progress.stored.key)
+        cell.progress.ended = True
         cell.bar.close()

@@ -377,6 +377,8 @@ def environment(device: str, threads: int) -> dict[str, Any]:
 class _Teller:
     """Progress of a training or a fit as events."""
 
+    several = True
+
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
 
