@@ -89,8 +89,8 @@ def check_trainable(method: Method) -> None:
         reason = f"must be told more than noisy images ({told})"
     if reason:
         raise UserError(
-            f"--train self: method {method.text!r} {reason}. Take n2v, noise2self, nbr2nbr, b2u or laine19_mu; methods "
-            "such as zsn2n are fitted to each image without --train."
+            f"--train self: method {method.text!r} {reason}. Take n2v, n2v2, structn2v, noise2self, nbr2nbr, b2u or "
+            "laine19_mu; methods such as zsn2n are fitted to each image without --train."
         )
 
 
