@@ -468,3 +468,25 @@ def test_checkpoints_that_do_not_fit_are_refused(
     ran = command("weights", "import", path, "--method", "b2u", "--noise", "gauss25", "--out", tmp_path / "w")
     assert ran.code == 2, ran.err
     assert re.search(said, ran.err), ran.err
+
+
+def test_what_half_precision_costs_is_measured_on_one_pass(
+    tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from denoisebench.publishing import weights
+
+    passes = []
+
+    def counted(route: Any, *others: Any) -> Any:
+        passes.append(route.method.passes)
+        return evaluate(route, *others)
+
+    evaluate = weights.evaluate
+    folder = image_folder("train")
+    monkeypatch.setattr(weights, "evaluate", counted)
+    monkeypatch.setattr(weights, "_training_data", lambda record, experiment: AnyFolder(folder))
+    train = ("weights", "train", "--methods", "r2r[passes=50]", "--budget", "1step", "--crop", 32)
+    ran = command(*train, "--train-data", folder, "--out", tmp_path / "w")
+    assert ran.code == 0, ran.err
+    assert passes == [1, 1]
+    assert isinstance(json.loads((tmp_path / "w" / "r2r-gauss25-rgb.json").read_text())["half_loss_db"], float)
