@@ -109,6 +109,23 @@ def test_everything_wrong_is_listed_and_the_rest_is_done(
     assert np.isfinite(np.load(out / "holed.npy")).all()
 
 
+@pytest.mark.usefixtures("fresh_registry")
+def test_the_exit_code_says_whose_fault_it_is_whatever_the_words(
+    command: Callable[..., Any], plugin_file: Any, tmp_path: Path
+) -> None:
+    """2: what was given cannot be denoised; 1: the method failed."""
+    flat, good = tmp_path / "scan failed: again.npy", tmp_path / "good.npy"
+    np.save(flat, np.full((20, 24), 7.0))
+    np.save(good, RNG.random((20, 24)).astype(np.float32))
+    asked = ("--method", "toy", "--plugin", plugin_file("toy", "return noisy[1:]"), "--out", tmp_path / "out")
+    for files, code, words in (
+        ((flat,), 2, "it is constant"), ((good,), 1, "returned shape"), ((flat, good), 1, "it is constant"),
+    ):  # fmt: skip
+        done = command("denoise", *files, *asked)
+        assert done.code == code, done.err
+        assert words in done.err
+
+
 def test_mistakes_are_told_at_once_before_any_work(command: Callable[..., Any], tmp_path: Path) -> None:
     wrong = ("--method", "blur", "--range", "9..1", "--channels", "some", "--tile", "31", "--nan", "drop")
     told = command("denoise", tmp_path / "none.tif", *wrong, "--out", tmp_path / "out")

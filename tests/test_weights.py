@@ -97,6 +97,23 @@ def test_only_weights_of_exactly_these_settings_fit(tmp_path: Path) -> None:
     assert shelf.find(learned("b2u[stride=2]"), "gauss25", 1) is None
 
 
+def test_the_settings_of_the_record_decide_not_the_name_of_the_file(tmp_path: Path) -> None:
+    """Names hold eight digits of the settings' hash, and files are copied and renamed."""
+    plain, other = learned("b2u"), learned("b2u[stride=2]")
+    record = {
+        "method": "b2u",
+        "settings": other.settings(training_only=True),
+        "noise": "gauss25",
+        "channels": 3,
+        "summary": "a test",
+    }
+    write_weights(tmp_path, stem_of(plain, "gauss25", 3), {"a": torch.zeros(1)}, record, half=False)
+    assert Shelf([tmp_path]).find(plain, "gauss25", 3) is None
+    settings = plain.settings(training_only=True)
+    write_weights(tmp_path, stem_of(plain, "gauss25", 3), {"a": torch.zeros(1)}, record | {"settings": settings}, False)
+    assert Shelf([tmp_path]).find(plain, "gauss25", 3) is not None
+
+
 def test_the_first_folder_wins(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a"), make(tmp_path / "b", half=True)
     assert first.sha256 != second.sha256

@@ -326,13 +326,7 @@ def _show(outcome: "Outcome", out: Path) -> None:
     say_all(outcome.said)
     if outcome.done:
         line(f"Log: {out / FILE}")
-    _show_problems(outcome.problems, "Not denoised")
+    _show_problems([(problem.source, problem.reason) for problem in outcome.problems], "Not denoised")
     if outcome.problems:
-        done = len(outcome.done) + len(outcome.present)
-        if not done and _all_mistakes(outcome.problems):
-            raise typer.Exit(2)
-        raise typer.Exit(1)
-
-
-def _all_mistakes(problems: Sequence[tuple[str, str]]) -> bool:
-    return all(" failed: " not in reason for _, reason in problems)
+        nothing = not (outcome.done or outcome.present)
+        raise typer.Exit(2 if nothing and all(problem.mistake for problem in outcome.problems) else 1)

@@ -129,6 +129,25 @@ class Request:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Why a file was not denoised.
+
+    Parameters
+    ----------
+    source : str
+        The file.
+    reason : str
+        In one sentence.
+    mistake : bool
+        Whether what was given cannot be done; else the method or the machine failed at it.
+    """
+
+    source: str
+    reason: str
+    mistake: bool
+
+
 @dataclass
 class Outcome:
     """What became of the files.
@@ -139,15 +158,15 @@ class Outcome:
         Denoised now.
     present : list of str
         Results that were there already.
-    problems : list of (str, str)
-        File, and why it was not denoised.
+    problems : list of Problem
+        What was not denoised.
     said : list of str
         What the user should know.
     """
 
     done: list[Entry] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
 
@@ -189,12 +208,16 @@ def denoise_files(
             part = _Part(task, number, len(files), source.name)
             try:
                 runner.one(source, target, outcome, part)
-            except (UserError, ContractError, TrainingFailed, TimeLimit) as error:
-                outcome.problems.append((str(source), str(error)))
+            except UserError as error:
+                outcome.problems.append(Problem(str(source), str(error), mistake=True))
+            except (ContractError, TrainingFailed, TimeLimit) as error:
+                outcome.problems.append(Problem(str(source), str(error), mistake=False))
             except MemoryError:
-                outcome.problems.append((str(source), "it does not fit into memory; cut it, or give --tile 256."))
+                reason = "it does not fit into memory; cut it, or give --tile 256."
+                outcome.problems.append(Problem(str(source), reason, mistake=False))
             except Exception as error:  # a plugin may raise anything
-                outcome.problems.append((str(source), f"{request.method.text} failed: {explain(error)}"))
+                reason = f"{request.method.text} failed: {explain(error)}"
+                outcome.problems.append(Problem(str(source), reason, mistake=False))
             part.update(1.0)
     return outcome
 

@@ -13,13 +13,11 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
-from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet
-from denoisebench.experiment.revisions import TRAINING, TRAINING_VERSION, code_digest, plugin_digest
+from denoisebench.experiment.preparation import training_job
 from denoisebench.plugins.method import LearnedMethod, Method, Need
 from denoisebench.protocol.images import AnyImage, FloatImage
 from denoisebench.protocol.noise import REAL
-from denoisebench.training.job import TrainingJob
 from denoisebench.training.recipe import recipe_from, usual_precision
 from denoisebench.training.train import train
 
@@ -133,9 +131,7 @@ def train_on(
     """
     data = OwnPlanes(views)
     recipe = recipe_from(budget or BUDGET, None, None, None, "fresh", seed, usual_precision(device))
-    code = {"training": TRAINING_VERSION, "plugin": plugin_digest(type(method)), **versions(("torch", "numpy"))}
-    described = {"name": data.name, "sha256": data.data_hash}
-    job = TrainingJob(method, REAL, recipe, data.channels, described, code, device, code_digest(TRAINING))
+    job = training_job(method, REAL, recipe, data, data.channels, device)
     network = train(job, data, folder, device, progress).network
     text = f"trained on {sum(map(len, views))} of these images, {recipe.text}"
     return OwnNetwork(network, text, file_sha256(folder / f"{job.stem}.safetensors"))
