@@ -77,6 +77,10 @@ class RunOptions(TypedDict, total=False):
         Python files with one method each, and TOML files of data sets.
     data_root : str or Path
         Folder that holds the data sets.
+    save_images : int or str
+        Keep the images of so many images of each test set, or of 'all'; none if not given.
+    image_format : str
+        Of kept images: 'png', 'tiff' or 'auto'.
     """
 
     network: str | None
@@ -107,6 +111,8 @@ class RunOptions(TypedDict, total=False):
     address: str | None
     plugin: Sequence[str | Path]
     data_root: str | Path | None
+    save_images: int | str | None
+    image_format: str
 
 
 class Results:
@@ -269,6 +275,7 @@ def _planned(given: Mapping[str, Any]) -> tuple[Experiment, Executor | None]:
         ProtocolOptions,
         RunSelection,
         RunTraining,
+        SavingOptions,
         SourceOptions,
     )
 
@@ -280,7 +287,7 @@ def _planned(given: Mapping[str, Any]) -> tuple[Experiment, Executor | None]:
     executor = making.make_executor(execution, device, mistakes)
     experiment = making.make_experiment(
         group_of(RunSelection, given, mistakes), group_of(RunTraining, given, mistakes), sources.data_root, device,
-        mistakes, group_of(ProtocolOptions, given, mistakes), shipped=True,
+        mistakes, group_of(ProtocolOptions, given, mistakes), group_of(SavingOptions, given, mistakes), shipped=True,
     )  # fmt: skip
     return experiment, executor
 

@@ -351,7 +351,7 @@ def test_images_that_take_long_are_made_only_on_demand(stored_cell: Cell) -> Non
 
 def test_every_test_set_has_its_first_image_before_any_has_a_second(stored_cell: Cell) -> None:
     groups = groups_of([stored_cell("a", [30, 31, 32], dataset=name) for name in ("kodak", "set14")])
-    turns = [(column.dataset, seconds) for column, _, _, seconds in pictures._turns(groups, 2)]
+    turns = [(column.dataset, seconds) for column, _, _, seconds in pictures._turns(Path("nowhere"), groups, 2)]
     assert turns == [("kodak", 0.5), ("set14", 0.5)] * 2
 
 

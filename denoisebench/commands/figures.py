@@ -52,7 +52,12 @@ def pareto(
     results: Results,
     out: Out,
     against: Annotated[
-        str, typer.Option("--x", help="seconds (per image), parameters, training-images or training-seconds.")
+        str,
+        typer.Option(
+            "--x",
+            help="seconds (per image), parameters, multiply-adds (per pixel), memory, training-images or "
+            "training-seconds.",
+        ),
     ] = "seconds",
     methods: Methods = None,
     noise: Noise = None,

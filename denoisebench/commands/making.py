@@ -10,13 +10,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from denoisebench.commands.options import DEFAULT_BUDGET, ExecutionOptions, ProtocolOptions, Selection, TrainingOptions
+from denoisebench.commands.options import (
+    DEFAULT_BUDGET,
+    ExecutionOptions,
+    ProtocolOptions,
+    SavingOptions,
+    Selection,
+    TrainingOptions,
+)
 from denoisebench.core.errors import Mistakes, UserError
 
 if TYPE_CHECKING:
     from denoisebench.audit.subject import CellFilter
     from denoisebench.execution.executors import Executor
     from denoisebench.experiment.cells import Experiment, Start
+    from denoisebench.results.pictures import Saving
     from denoisebench.training.recipe import Recipe
     from denoisebench.training.weights import Shelf
 
@@ -28,6 +36,7 @@ def make_experiment(
     device: str,
     mistakes: Mistakes,
     protocol: ProtocolOptions | None = None,
+    saving: SavingOptions | None = None,
     *,
     shipped: bool = False,
     scored: bool = True,
@@ -48,6 +57,8 @@ def make_experiment(
         What was found to be wrong so far.
     protocol : ProtocolOptions or None
         How noisy images are made and scored; None for the usual way.
+    saving : SavingOptions or None
+        Which images are kept; None for none.
     shipped : bool
         Whether trained networks are used where they fit, unless an option of training asks for new ones.
     scored : bool
@@ -95,6 +106,7 @@ def make_experiment(
             roots=roots,
             shelf=shelf,
             scored=scored,
+            saving=_saving(saving, mistakes),
         )
     except UserError as error:
         mistakes.note(error)
@@ -204,6 +216,18 @@ def _asks_for_training(training: TrainingOptions) -> bool:
     """Whether any option asks for a new training rather than saying what it applies to."""
     neutral = ("seed", "weights", "image_budget")
     return any(getattr(training, f.name) != f.default for f in fields(TrainingOptions) if f.name not in neutral)
+
+
+def _saving(given: SavingOptions | None, mistakes: Mistakes) -> Saving | None:
+    from denoisebench.results.pictures import parse_saving
+
+    if given is None:
+        return None
+    if given.save_images is None:
+        if given.image_format != "auto":
+            mistakes.note(UserError(f"--image-format {given.image_format} is about kept images: give --save-images."))
+        return None
+    return mistakes.read(None, parse_saving, given.save_images, given.image_format)
 
 
 def _check_image_budget(text: str | None, mistakes: Mistakes) -> None:

@@ -266,10 +266,23 @@ class SourceOptions(PluginOptions, DataOptions):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OutputOptions(OptionGroup):
-    """What a run writes and shows."""
+class SavingOptions(OptionGroup):
+    """Which images of a run are kept."""
 
     panel: ClassVar[str] = "Output"
+
+    save_images: Annotated[
+        str | None,
+        typer.Option(help="Keep the denoised, noisy and clean images of so many images of each test set, or of all."),
+    ] = None
+    image_format: Annotated[
+        str, typer.Option(help="Of kept images: png, tiff (floats), or auto: PNG where 8-bit images are scored.")
+    ] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OutputOptions(SavingOptions):
+    """What a run writes and shows."""
 
     out: Out = DEFAULT_OUT
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be computed.")] = False
@@ -285,8 +298,8 @@ class TableOptions(OptionGroup):
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Only these: told, training, seconds, images, parameters, training-images, training-seconds, device, "
-            "and test sets or noises by name."
+            help="Only these: told, training, seconds, images, parameters, multiply-adds, memory, "
+            "training-images, training-seconds, device, and test sets or noises by name."
         ),
     ] = None
     metric: Annotated[str, typer.Option(help="psnr, ssim or both.")] = "both"

@@ -119,7 +119,9 @@ def measure(
         if not selection.datasets:
             return
     where = None if output.plan else make_executor(execution, device, mistakes)
-    experiment = make_experiment(selection, training, sources.data_root, device, mistakes, protocol, shipped=True)
+    experiment = make_experiment(
+        selection, training, sources.data_root, device, mistakes, protocol, output, shipped=True
+    )
     _check_names(layout, experiment)
     if output.plan:
         print_plan(experiment, output.out)

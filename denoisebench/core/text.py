@@ -42,7 +42,8 @@ def plain(text: str) -> str:
 
 def file_part(text: str) -> str:
     """A name as a part of a file name that every system takes, other names other parts; most stay as they are."""
-    if text.isprintable() and not set(text) & set("/\\:") and 0 < len(text.encode()) <= 100:
+    plain_ends = text[:1] not in ("", ".", " ") and text[-1:] not in (".", " ")
+    if plain_ends and text.isprintable() and not set(text) & set('/\\:*?"<>|') and len(text.encode()) <= 100:
         return text
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
     return "-".join([*re.findall(r"[A-Za-z0-9._-]+", text)[:4], digest])[-100:].lstrip(".-")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from denoisebench.core.isolation import isolated
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.counting import Costs
 from denoisebench.evaluation.fit import FitRecipe, Report, fit
 from denoisebench.plugins.method import LearnedMethod, Method, NoiseInfo, PerImageMethod, PlainMethod, known_of
 from denoisebench.protocol.draws import Draws
@@ -28,6 +30,10 @@ from denoisebench.protocol.seeds import generator_from, torch_generator_from
 # The U-Net needs about 1 kB per pixel; images of more pixels than this are given to a network in tiles.
 WHOLE = 2048 * 2048
 TILES = (1024, 512, 256)
+
+
+#: Is shown a clean, a noisy and a denoised image.
+Look = Callable[[AnyImage, AnyImage, AnyImage], None]
 
 
 @dataclass
@@ -88,6 +94,8 @@ class Route:
         Side of the tiles a network is given, 0 for whole images, None for tiles where an image is large.
     limit : float or None
         Seconds the method may take per image.
+    costs : Costs or None
+        Measures what else an image costs.
     """
 
     method: Method
@@ -99,6 +107,7 @@ class Route:
     fitting: Fitting | None = None
     tile: int | None = None
     limit: float | None = None
+    costs: Costs | None = None
 
 
 class Place(NamedTuple):
@@ -125,6 +134,8 @@ class Denoised:
         In the method and its network.
     estimate : float or None
         Level of the noise that the method estimated and used, if it noted one.
+    multiply_adds, memory : int or None
+        Of the passes through its network, and bytes at its peak, where they were measured.
     """
 
     image: FloatImage
@@ -132,10 +143,17 @@ class Denoised:
     tile: int
     seconds: float
     estimate: float | None = None
+    multiply_adds: int | None = None
+    memory: int | None = None
 
 
 def evaluate(
-    route: Route, dataset: DataSet, draws: Draws, wanted: Sequence[tuple[str, int]], clock: Clock | None = None
+    route: Route,
+    dataset: DataSet,
+    draws: Draws,
+    wanted: Sequence[tuple[str, int]],
+    clock: Clock | None = None,
+    look: Look | None = None,
 ) -> Iterator[Row]:
     """Denoise and score the wanted (image, repeat) pairs, in the order given.
 
@@ -151,6 +169,8 @@ def evaluate(
         Image id and repeat.
     clock : Clock or None
         Is added to.
+    look : callable or None
+        Is given the clean, the noisy and the denoised image of every pair before its row is yielded.
 
     Yields
     ------
@@ -170,7 +190,13 @@ def evaluate(
         if clock is not None:
             clock.method += done.seconds
             clock.metrics += time.perf_counter() - start
-        yield Row(image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile, done.estimate)
+        if look is not None:
+            look(clean, draw.noisy, done.image)
+        pixels = clean.shape[0] * clean.shape[1]
+        adds = None if done.multiply_adds is None else done.multiply_adds / pixels
+        yield Row(
+            image, repeat, psnr, ssim, done.seconds, draw.level, done.steps, done.tile, done.estimate, adds, done.memory
+        )
 
 
 def _noisy_images(
@@ -216,10 +242,16 @@ def denoise(route: Route, draw: Draw, place: Place) -> Denoised:
     TimeLimit
         It took longer than the route allows.
     """
-    start = time.perf_counter()
-    with limited(route.limit, (place.image, place.repeat)):
+    with limited(route.limit, (place.image, place.repeat)), _measuring(route, draw):
+        start = time.perf_counter()
         done = _denoise(route, draw, place)
-    return replace(done, seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+    adds, memory = route.costs.found() if route.costs else (None, None)
+    return replace(done, seconds=seconds, multiply_adds=adds, memory=memory)
+
+
+def _measuring(route: Route, draw: Draw) -> AbstractContextManager[None]:
+    return route.costs.measuring(draw.noisy.shape) if route.costs else nullcontext()
 
 
 def _denoise(route: Route, draw: Draw, place: Place) -> Denoised:

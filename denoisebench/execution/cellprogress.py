@@ -31,8 +31,13 @@ class CellProgress:
         self.number, self.of, self.cell, self.stored = number, of, entry.cell, entry.stored
         self.missing: deque[Pair] = deque(entry.missing)
         self.total = len(self.missing)
-        self.computed = 0
+        self.computed = self.made_again = 0
         self.failure = ""
+
+    @property
+    def done(self) -> int:
+        """Images that were denoised: for a new score, or only to keep their pictures."""
+        return self.computed + self.made_again
 
     @property
     def over(self) -> bool:

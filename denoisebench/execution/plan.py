@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from denoisebench.evaluation.fit import fit_text
+from denoisebench.execution.keeping import Keeper
 from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.experiment.preparation import FitToEachImage, NetworkToTrain, NothingToPrepare, TrainedNetwork
 from denoisebench.results.store import Store, StoredCell, collection_paused
@@ -22,7 +23,7 @@ class Planned:
     stored : StoredCell
         What is stored of it.
     missing : Sequence[tuple[str, int]]
-        (image, repeat) pairs to compute.
+        (image, repeat) pairs to compute, or whose pictures are to be made again.
     """
 
     cell: Cell
@@ -38,6 +39,8 @@ class Planned:
         if not self.missing:
             return "stored"
         images = f"{len(self.missing)} of {len(cell.wanted)} images"
+        if all(pair in self.stored.rows for pair in self.missing):
+            images += ", to keep them"
         match cell.preparation:
             case TrainedNetwork(weights=weights):
                 return f"{images}, trained network {weights.path.stem}"
@@ -51,13 +54,9 @@ class Planned:
 
 def plan(experiment: Experiment, store: Store) -> list[Planned]:
     """Every cell of an experiment and what is missing of it; computes nothing."""
-    planned = []
+    planned, keeper = [], Keeper(experiment, store.folder)
     with collection_paused():
         for cell in experiment.cells():
             stored = StoredCell(dict(cell.identity)) if cell.skip else store.read(cell.identity)
-            planned.append(Planned(cell, stored, [] if cell.skip else missing_of(cell, stored)))
+            planned.append(Planned(cell, stored, [] if cell.skip else keeper.missing(cell, stored)))
     return planned
-
-
-def missing_of(cell: Cell, stored: StoredCell) -> list[tuple[str, int]]:
-    return [pair for pair in cell.wanted if pair not in stored.rows]

@@ -10,6 +10,8 @@ from denoisebench.core.progress import Bar, Progress, duration
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.tasks import Advance, Done
 from denoisebench.protocol.metrics import finite
+from denoisebench.protocol.protocol import Row
+from denoisebench.results.pictures import ROUNDING
 from denoisebench.training.job import own_seconds
 
 if TYPE_CHECKING:
@@ -64,6 +66,14 @@ class Reporter:
         """Say why a cell failed."""
         self.say(f"FAILED: {work.cell.title}: {work.failure}")
 
+    def made_again(self, work: CellProgress, stored: Row, row: Row) -> None:
+        """Say where an image that was denoised again has another score than the stored one."""
+        if row.psnr != stored.psnr and not abs(row.psnr - stored.psnr) <= ROUNDING:
+            self.say(
+                f"WARNING: {work.cell.title}{place_of((row.image, row.repeat))}: the image that is kept has "
+                f"{row.psnr:.4f} dB, its stored score is {stored.psnr:.4f} dB"
+            )
+
     def scored(self, cell: OpenCell) -> None:
         """Show how many images are done, and their mean so far."""
         rows = cell.progress.stored.rows
@@ -81,7 +91,7 @@ class Reporter:
     @staticmethod
     def _show(cell: OpenCell, inside: float, text: str) -> None:
         work = cell.progress
-        cell.bar.update((work.computed + inside) / work.total, f"{work.computed}/{work.total} {text}")
+        cell.bar.update((work.done + inside) / work.total, f"{work.done}/{work.total} {text}")
 
     def spent(self, event: Done) -> None:
         """Count the time of a finished task."""

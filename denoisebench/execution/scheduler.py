@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from denoisebench.core.files import CannotWrite
 from denoisebench.core.progress import Bar, Progress
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.claims import Claims
 from denoisebench.execution.describe import cell_labels
 from denoisebench.execution.executors import Executor
-from denoisebench.execution.plan import missing_of
+from denoisebench.execution.keeping import Keeper
 from denoisebench.execution.reporting import Reporter, place_of
 from denoisebench.execution.saving import RowSaver, note_machine
 from denoisebench.execution.sharing import POLL_SECONDS, Sharing
@@ -103,11 +104,13 @@ class Scheduler:
         claims = Claims(store.folder / "claims")
         self._sharing = Sharing(claims, self._report.taken)
         self._saver = RowSaver(store, claims)
+        self._keeper = Keeper(experiment, store.folder)
         self._trainings = Trainings(store.models, self._report.say)
         self._open: list[OpenCell] = []
         self._in_hand: dict[int, _ImagesInHand | _TrainingInHand] = {}
         self._numbers = 0
         self._draws: Draws | None = None
+        self._cannot_write: CannotWrite | None = None
         self._begun = datetime.now(UTC)
 
     # --- the two kinds of runs ---
@@ -119,10 +122,12 @@ class Scheduler:
             while waiting or self._open or self._in_hand:
                 self._hand_out(waiting)
                 self._take_in(bool(waiting))
+                if self._cannot_write is not None:
+                    raise self._cannot_write
                 for cell in [cell for cell in self._open if cell.finished]:
                     self._open.remove(cell)
                     self._close(cell)
-        self._report.summary(sum(work.computed for work in works), time.monotonic() - start)
+        self._report.summary(sum(work.done for work in works), time.monotonic() - start)
 
     def train(self, jobs: Sequence[TrainingJob]) -> list[TrainingProgress]:
         """Train every network that is not there yet."""
@@ -205,7 +210,7 @@ class Scheduler:
             return None
         # Another run may have finished it since the plan was made.
         work.stored = self._store.read(cell.identity)
-        work.missing = deque(missing_of(cell, work.stored))
+        work.missing = deque(self._keeper.missing(cell, work.stored))
         work.total = len(work.missing)
         if not work.missing:
             self._sharing.release(key)
@@ -265,7 +270,10 @@ class Scheduler:
                 count = 1 if fitted else min(MOST_IMAGES, max(1, count // (3 * self._executor.slots)))
             pairs = [work.missing.popleft() for _ in range(count)]
             cell.in_hand += 1
-            task = Evaluation(cell.order, tuple(pairs), options.threads, options.time_limit)
+            key = work.stored.key
+            keep = {pair: kinds for pair in pairs if (kinds := self._keeper.absent(work.cell, key, pair))}
+            form = self._keeper.form(work.cell)
+            task = Evaluation(cell.order, tuple(pairs), options.threads, options.time_limit, keep, form)
             self._submit(_ImagesInHand(task, cell, pairs))
 
     def _start_if_due(self, training: TrainingProgress) -> None:
@@ -340,17 +348,32 @@ class Scheduler:
         elif isinstance(event, Started):
             entry.now = event.pair
         elif isinstance(event, Scored):
-            entry.left.remove((event.row.image, event.row.repeat))
-            entry.now = None
-            if not self._saver.add(work, event.row):
-                self._fail_taken_over(work)
-            self._report.scored(cell)
+            self._take_row(entry, event)
         elif isinstance(event, Advance):
             self._report.advanced(cell, event)
         elif isinstance(event, Failed):
             self._fail(work, self._saver.reason(event, work.cell.method.name, work.stored.key))
         elif isinstance(event, Lost):
             self._lost(entry, event)
+
+    def _take_row(self, entry: _ImagesInHand, event: Scored) -> None:
+        """Pictures first: a row whose pictures cannot be written is not stored, and computed again."""
+        work, row = entry.cell.progress, event.row
+        pair = (row.image, row.repeat)
+        entry.left.remove(pair)
+        entry.now = None
+        try:
+            self._keeper.write(work.cell, work.stored.key, pair, event.pictures)
+            if pair in work.stored.rows:
+                work.made_again += 1
+                self._report.made_again(work, work.stored.rows[pair], row)
+            elif not self._saver.add(work, row):
+                self._fail_taken_over(work)
+        except CannotWrite as error:
+            # A serial executor takes this for a failure of the task; nothing more can be stored, so the run ends.
+            self._cannot_write = error
+            raise
+        self._report.scored(entry.cell)
 
     def _lost(self, entry: _ImagesInHand, event: Lost) -> None:
         cell, work, where = entry.cell, entry.cell.progress, place_of(entry.now)

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from denoisebench.core.limits import TimeLimit
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
+from denoisebench.evaluation.counting import Costs
 from denoisebench.evaluation.evaluate import Clock, Fitting, Route, evaluate
 from denoisebench.experiment.preparation import (
     FitToEachImage,
@@ -35,9 +36,10 @@ from denoisebench.experiment.preparation import (
 )
 from denoisebench.plugins.method import Method
 from denoisebench.protocol.draws import Draws
-from denoisebench.protocol.images import UIntImage
+from denoisebench.protocol.images import AnyImage, UIntImage
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import Row
+from denoisebench.results.pictures import CLEAN, NOISY, RESULT, encoded
 from denoisebench.training.crops import TrainingImages, decoded
 from denoisebench.training.heldout import HeldOut
 from denoisebench.training.job import TrainingJob
@@ -90,12 +92,23 @@ class CellOrder:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluate some (image, repeat) pairs of a cell; ``limit`` is in seconds per image."""
+    """Evaluate some (image, repeat) pairs of a cell.
+
+    Parameters
+    ----------
+    limit : float or None
+        Seconds per image.
+    keep, form : Mapping[tuple[str, int], Sequence[str]] or str
+        Kinds of pictures that are sent with the scores of a pair, and their format; see
+        `denoisebench.results.pictures`.
+    """
 
     order: CellOrder
     pairs: tuple[tuple[str, int], ...]
     threads: int
     limit: float | None = None
+    keep: Mapping[tuple[str, int], Sequence[str]] = field(default_factory=dict)
+    form: str = ""
 
     @property
     def title(self) -> str:
@@ -147,9 +160,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Scored:
-    """An image is done."""
+    """An image is done; pictures of it that are kept, by kind, as the bytes of files."""
 
     row: Row
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,6 +226,7 @@ class Bench:
     network: tuple[object, torch.nn.Module] | None = None
     images: dict[str, list[UIntImage]] = field(default_factory=dict)
     draws: dict[str, Draws] = field(default_factory=dict)
+    costs: tuple[str, Costs] | None = None
 
     def network_of(self, order: CellOrder) -> torch.nn.Module | None:
         """The network of a cell, loaded once for tasks in a row; None for a method without one."""
@@ -226,6 +241,12 @@ class Bench:
         if self.network is None or self.network[0] != key:
             self.network = (key, _load(order.preparation, order.conditions.dataset.channels, device, order.models))
         return self.network[1]
+
+    def costs_of(self, order: CellOrder, network: torch.nn.Module | None) -> Costs:
+        """What measures the images of a cell, one for all tasks of it here."""
+        if self.costs is None or self.costs[0] != order.key:
+            self.costs = (order.key, Costs(network, order.conditions.device))
+        return self.costs[1]
 
     def training_images(self, data: DataSet, job: TrainingJob) -> TrainingImages:
         """The images of a training set, checked and decoded once; for real noise the set itself."""
@@ -306,12 +327,19 @@ def _evaluate(task: Evaluation, bench: Bench, tell: Tell, clock: Clock) -> None:
     if isinstance(order.preparation, FitToEachImage):
         fitting = Fitting(order.preparation.recipe, order.fits / order.key, _Teller(tell).update)
     route = Route(
-        how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit
+        how.method, network, how.noise, how.padding, how.seed, how.device, fitting, how.tile, task.limit,
+        bench.costs_of(order, network),
     )  # fmt: skip
-    rows = evaluate(route, how.dataset, bench.draws_of(order), task.pairs, clock)
+    shown: dict[str, AnyImage] = {}
+
+    def look(clean: AnyImage, noisy: AnyImage, result: AnyImage) -> None:
+        shown.update({CLEAN: clean, NOISY: noisy, RESULT: result})
+
+    rows = evaluate(route, how.dataset, bench.draws_of(order), task.pairs, clock, look if task.keep else None)
     for pair in task.pairs:
         tell(Started(pair))
-        tell(Scored(next(rows)))
+        row = next(rows)
+        tell(Scored(row, {kind: encoded(shown[kind], task.form) for kind in task.keep.get(pair, ())}))
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from denoisebench.protocol.draws import CounterDraws, Draws, LegacyDraws, Legacy
 from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.protocol.noise import Noise
 from denoisebench.protocol.protocol import PADDINGS, Protocol
+from denoisebench.results.pictures import Saving
 from denoisebench.training.job import TrainingJob
 from denoisebench.training.recipe import Budget, Recipe, parse_budget
 from denoisebench.training.weights import Shelf, Weights
@@ -171,6 +172,8 @@ class Experiment:
         Trainings begin with trained networks.
     scored : bool
         Results are compared with references; not so for a file that is sent to a server.
+    saving : Saving | None
+        Which images are kept beside their scores.
     """
 
     methods: Sequence[Method]
@@ -192,6 +195,7 @@ class Experiment:
     scored: bool = True
     tile: int | None = None
     start: Start | None = None
+    saving: Saving | None = None
     # Every cell asks for them, and finding them reads manifests.
     _training_sets: dict[int | str, DataSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -55,6 +55,8 @@ KEYS = frozenset(
         "trainings",
         "device",
         "out",
+        "save_images",
+        "image_format",
         "threads",
         "time_limit",
     ]

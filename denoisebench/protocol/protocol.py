@@ -56,7 +56,8 @@ class Row:
     """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps.
 
     ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once; ``estimate`` is the
-    level that the method estimated and used, on the scale of ``level``, None for none.
+    level that the method estimated and used, on the scale of ``level``, None for none. ``multiply_adds`` are those of
+    the passes through its network, per pixel of the image, ``memory`` bytes at the peak, both None where not measured.
     """
 
     image: str
@@ -68,6 +69,8 @@ class Row:
     steps: int = 0
     tile: int = 0
     estimate: float | None = None
+    multiply_adds: float | None = None
+    memory: int | None = None
 
 
 def row_of(values: Mapping[str, Any]) -> Row:

@@ -23,6 +23,10 @@ class Cost:
         Crops that a training saw, and how long it took.
     seconds : float
         Per image, mean.
+    multiply_adds : float | None
+        Of the passes through the network, per pixel of an image, mean.
+    memory : int | None
+        Bytes that denoising took at its peak, the most of all images; on a GPU with the network, on a CPU without.
     device : str
         Torch device of the evaluation, e.g. cpu.
     machine : str
@@ -33,6 +37,8 @@ class Cost:
     training_images: int | None
     training_seconds: float | None
     seconds: float
+    multiply_adds: float | None
+    memory: int | None
     device: str
     machine: str
 
@@ -43,11 +49,15 @@ def cost_of(cells: Sequence[StoredCell]) -> Cost:
     parameters, images, seconds = (
         _mean(records, name) for name in ("parameters", "images_seen", "seconds")
     )  # fmt: skip
+    rows = [row for cell in cells for row in cell.rows.values()]
+    adds = [row.multiply_adds for row in rows if row.multiply_adds is not None]
     return Cost(
         None if parameters is None else round(parameters),
         None if images is None else round(images),
         seconds,
-        fmean(row.seconds for cell in cells for row in cell.rows.values()),
+        fmean(row.seconds for row in rows),
+        fmean(adds) if adds else None,
+        max((row.memory for row in rows if row.memory is not None), default=None),
         ", ".join(dict.fromkeys(device_of(cell) for cell in cells)),
         ", ".join(dict.fromkeys(machine_of(cell) for cell in cells)),
     )

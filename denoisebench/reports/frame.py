@@ -12,6 +12,9 @@ from denoisebench.results.store import StoredCell
 if TYPE_CHECKING:
     import pandas
 
+#: Columns of numbers that may be empty.
+_NUMBERS = ("level", "estimate", "parameters", "multiply_adds", "memory")
+
 
 def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
     """The scores of some cells, one line per (method, noise, data set, image, repeat).
@@ -27,7 +30,8 @@ def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
         Columns as in scores.csv: psnr in dB, ssim, seconds per image, level (sigma on the 0..1 scale, or lambda), and
         estimate, the level that a method found by itself.
         Beside them the cost of each: parameters, training_images (crops seen) and training_seconds of a trained
-        network, training_seed, device and machine. The level is missing where nobody knows it.
+        network, training_seed, device and machine; multiply_adds per pixel of the image, and memory in bytes, see
+        `denoisebench.evaluation.counting`. The level is missing where nobody knows it.
     """
     import io
 
@@ -35,7 +39,7 @@ def frame_of(cells: Sequence[StoredCell]) -> pandas.DataFrame:
 
     # An empty cell means "told nothing" or "not trained", not a missing value.
     frame = pandas.read_csv(
-        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={"level": [""], "estimate": [""]}
+        io.StringIO(scores_csv(cells, quoted=False)), keep_default_na=False, na_values={name: [""] for name in _NUMBERS}
     )
     for name, values in cost_columns(cells).items():
         frame[name] = frame["cell"].map(values)

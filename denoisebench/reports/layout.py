@@ -22,6 +22,8 @@ INFO = {
     "seconds": "s/image",
     "images": "Images",
     "parameters": "Parameters",
+    "multiply-adds": "MACs/pixel",
+    "memory": "Memory, MB",
     "training-images": "Crops seen",
     "training-seconds": "Training, s",
     "device": "Device",
@@ -303,6 +305,8 @@ def _number(value: float | None) -> str:
 _COST: Mapping[str, Callable[[Cost], str]] = {
     "seconds": lambda cost: f"{cost.seconds:.2f}",
     "parameters": lambda cost: _number(cost.parameters),
+    "multiply-adds": lambda cost: _number(cost.multiply_adds),
+    "memory": lambda cost: _number(None if cost.memory is None else cost.memory / 1e6),
     "training-images": lambda cost: _number(cost.training_images),
     "training-seconds": lambda cost: _number(cost.training_seconds),
     "device": lambda cost: cost.device,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from denoisebench.reports import writers
+from denoisebench.reports.cost import cost_of
 from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
 from denoisebench.reports.layout import NARROW, WIDE, Layout, grid_of, title_of
 from denoisebench.reports.markup import csv_text
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 SCORE_COLUMNS = (
     "method", "noise", "dataset", "image", "repeat", "psnr", "ssim", "seconds",
     "level", "estimate", "steps", "told", "training", "training_noise", "protocol", "cell",
+    "parameters", "multiply_adds", "memory",
 )  # fmt: skip
 TABLE_COLUMNS = (
     "method", "label", "told", "training", "noise", "dataset", "protocol", "images", "trainings", "psnr", "psnr_spread",
@@ -110,7 +112,6 @@ def beside_grid(table: Table, layout: Layout) -> Grid | None:
 
 def table_csv(table: Table, layout: Layout | None = None) -> str:
     """One line per score of the table, with its marks."""
-    from denoisebench.reports.cost import cost_of
 
     layout = layout or Layout()
     out = io.StringIO()
@@ -146,6 +147,7 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
         about, protocol, key = cell.about, cell.identity["protocol"], cell.key
         told = "; ".join(about["told"])
         training_noise = about.get("training_record", {}).get("draws", "")
+        parameters = cost_of([cell]).parameters
         for row in cell.rows.values():
             writer.writerow(
                 (
@@ -156,6 +158,9 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
                     "" if row.estimate is None else f"{row.estimate:.8g}",
                     row.steps or "", show(told), show(about["training"]), show(training_noise),
                     column_of(cell).protocol, key,
+                    "" if parameters is None else parameters,
+                    "" if row.multiply_adds is None else f"{row.multiply_adds:.2f}",
+                    "" if row.memory is None else row.memory,
                 )
             )  # fmt: skip
     return out.getvalue()

@@ -41,7 +41,8 @@ _ROW_TYPES = {
 # Beyond these nothing was measured, and sums overflow.
 _ROW_BOUNDS: Mapping[str, tuple[float, float]] = {
     "repeat": (0, 2**53), "psnr": (-1e4, 1e4), "ssim": (-10, 10), "seconds": (0, 1e12), "level": (0, 1e12),
-    "steps": (0, 2**53), "tile": (0, 2**53), "estimate": (0, 1e12),
+    "steps": (0, 2**53), "tile": (0, 2**53), "estimate": (0, 1e12), "multiply_adds": (0, 1e15),
+    "memory": (0, 2**53),
 }  # fmt: skip
 
 

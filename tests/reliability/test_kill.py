@@ -170,10 +170,12 @@ def check_files(out: Path) -> None:
 
 
 def tables(out: Path) -> dict[str, Any]:
-    """What is left of the reports, cells and networks without times: seconds, dates, and what was measured when."""
+    """What is left of the reports, cells and networks without times and memory, dates, and what was measured when."""
     rows = list(csv.reader(io.StringIO((out / "scores.csv").read_text(encoding="utf-8"))))
-    seconds = rows[0].index("seconds")
-    found: dict[str, Any] = {"scores.csv": [row[:seconds] + row[seconds + 1 :] for row in rows]}
+    measured = {rows[0].index(name) for name in ("seconds", "memory")}
+    found: dict[str, Any] = {
+        "scores.csv": [[text for place, text in enumerate(row) if place not in measured] for row in rows]
+    }
     for name, mark in (("table.md", "|"), ("table.tex", "&")):
         lines = (out / name).read_text(encoding="utf-8").splitlines()
         # The last column of a line is s/image.
@@ -182,7 +184,7 @@ def tables(out: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
         del data["about"]["written"], data["sha256"]
         data["about"].get("training_record", {}).pop("seconds", None)
-        found[path.name] = [{**row, "seconds": 0} for row in data.pop("rows")], data
+        found[path.name] = [{**row, "seconds": 0, "memory": 0} for row in data.pop("rows")], data
     for path in (out / "models").glob("*.safetensors"):
         found[path.name] = path.read_bytes()
     assert len(found) == 3 + 3 + 2

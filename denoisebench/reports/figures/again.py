@@ -1,4 +1,4 @@
-"""The pictures of a comparison: one image of a run, made again by every method that was scored on it."""
+"""The pictures of a comparison: one image of a run, as it was kept, or made again by every method that was scored."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.audit.again import denoised_again
+from denoisebench.audit.again import Again, denoised_again
 from denoisebench.audit.subject import CellFilter, subject_of
 from denoisebench.audit.toggles import sentence
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.progress import for_stderr
-from denoisebench.protocol.metrics import SCORINGS
 from denoisebench.reports.figures.comparison import Picture, clean_picture, scored
 from denoisebench.reports.statistics import Group
+from denoisebench.results.pictures import FOLDER, ROUNDING, are_kept, kept, scoring_of
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import Column, training_seed
-
-#: Differences of floating-point arithmetic in dB: other libraries, other processors.
-_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,9 @@ class Made:
 def pictures_of(
     results: Path, groups: Mapping[Column, Sequence[Group]], choice: CellFilter, image: str | None, repeat: int
 ) -> Made:
-    """Denoise one image again by the methods of one column, the first that has the image.
+    """One image as the methods of one column leave it, the first column that has the image.
+
+    What the run has kept is read; the rest is denoised again.
 
     Parameters
     ----------
@@ -60,17 +59,17 @@ def pictures_of(
     choice : CellFilter
         Where data and weights are.
     image : str, optional
-        Its name; the one where stored scores differ most if None.
+        Its name; the one where stored scores differ most if None, of the kept ones if there are any.
     repeat : int
         Which noisy copy.
 
     Raises
     ------
     UserError
-        No column has that image, or no method can be run again.
+        No column has that image, or none of its pictures was kept or can be made again.
     """
     column = _column(groups, image, repeat)
-    name = image or telling(column, repeat)[0]
+    name = image or kept_first(results, column, telling(column, repeat), repeat)[0]
     members = [group for group in column if not group.baseline and (name, repeat) in _cell(group).rows]
     if not members:
         raise UserError(f"No method of these results was scored on image {name!r}, noisy copy {repeat}.")
@@ -80,24 +79,36 @@ def pictures_of(
     said: list[str] = []
     progress = for_stderr()
     for number, group in enumerate(members, 1):
-        progress.say(f"[{number}/{len(members)}] {group.name} on {name}")
-        try:
-            subject = subject_of(_cell(group), store, choice)
-            found = denoised_again(subject, name, repeat)
-        except Exception as error:  # a plugin may raise anything, and must not cost the others their pictures
-            said.append(f"{group.name} is left out: {sentence(error)}")
-            continue
+        cell, changes = _cell(group), ""
+        found = _as_kept(results, cell, name, repeat)
+        if found is None:
+            progress.say(f"[{number}/{len(members)}] {group.name} on {name}")
+            try:
+                subject = subject_of(cell, store, choice)
+                found = denoised_again(subject, name, repeat)
+            except Exception as error:  # a plugin may raise anything, and must not cost the others their pictures
+                said.append(f"{group.name} is left out: {sentence(error)}")
+                continue
+            changes = f" ({'; '.join(subject.changes)})" if subject.changes else ""
         if clean is None:
             clean = clean_picture(found.clean)
-            pictures.append(scored("Noisy input", found.noisy, found.clean, SCORINGS[subject.dataset.scoring]))
+            pictures.append(scored("Noisy input", found.noisy, found.clean, scoring_of(cell)))
         pictures.append(Picture(group.name, found.result, found.psnr, found.ssim))
-        if found.moved > _ROUNDING:
-            why = f" ({'; '.join(subject.changes)})" if subject.changes else ""
-            said.append(f"{group.name}: PSNR differs from the stored one by {found.moved:.3g} dB{why}.")
+        if found.moved > ROUNDING:
+            said.append(f"{group.name}: PSNR differs from the stored one by {found.moved:.3g} dB{changes}.")
     if clean is None:
         raise UserError(f"No method of these results can be run again. {' '.join(said)}")
     copy = f", copy {repeat}" if repeat else ""
     return Made(clean, pictures, f"{name}{copy} ({members[0].title})", said)
+
+
+def _as_kept(results: Path, cell: StoredCell, image: str, repeat: int) -> Again | None:
+    """What a run has kept of an image, if it is all there and has the stored score."""
+    there = kept(results, cell, image, repeat)
+    if there is None:
+        return None
+    row = cell.rows[image, repeat]
+    return Again(there.clean, there.noisy, there.result, row.psnr, row.ssim, 0.0)
 
 
 def _cell(group: Group) -> StoredCell:
@@ -116,6 +127,14 @@ def _column(groups: Mapping[Column, Sequence[Group]], image: str | None, repeat:
     if image is None or not names:
         raise UserError(f"No method of these results was scored on a noisy copy {repeat}; give another --repeat.")
     raise unknown("image of this run", image, names)
+
+
+def kept_first(results: Path, column: Sequence[Group], names: Sequence[str], repeat: int) -> list[str]:
+    """The same images, first those that a run has kept as every method leaves them."""
+    if not (results / FOLDER).is_dir():
+        return list(names)
+    cells = [_cell(group) for group in column if not group.baseline]
+    return sorted(names, key=lambda name: not all(are_kept(results, cell, name, repeat) for cell in cells))
 
 
 def telling(column: Sequence[Group], repeat: int) -> list[str]:

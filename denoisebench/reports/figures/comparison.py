@@ -82,7 +82,8 @@ def telling_crop(results: Sequence[FloatImage]) -> Crop:
     side = min(max(min(height, width) // _PART, _LEAST), height, width)
     if len(results) < 2:
         return Crop((width - side) // 2, (height - side) // 2, side, side)
-    deviation = np.std([np.clip(result, 0.0, 1.0).mean(axis=2) for result in results], axis=0, dtype=np.float64)
+    # Of what is shown, so that a picture that was kept in 8 bits gives the same place as one that was not.
+    deviation = np.std([to_uint8(result).mean(axis=2) for result in results], axis=0, dtype=np.float64)
     sums = np.pad(deviation.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     windows = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
     y, x = np.unravel_index(int(windows.argmax()), windows.shape)

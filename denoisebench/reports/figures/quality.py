@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 COSTS = {
     "seconds": "Seconds per image",
     "parameters": "Parameters of the network",
+    "multiply-adds": "Multiply-adds per pixel",
+    "memory": "Memory at its peak, MB",
     "training-images": "Training crops seen",
     "training-seconds": "Training time, seconds",
 }
@@ -92,9 +94,14 @@ def _points(column: Sequence[Group], against: str) -> list[_Point]:
 
 
 def _cost(cost: Cost, against: str) -> float | None:
-    """One of `COSTS`; 0 where nothing is trained."""
-    if against == "seconds":
-        return cost.seconds
+    """One of `COSTS`; 0 where nothing is trained, None where it was not measured."""
+    measured = {
+        "seconds": cost.seconds,
+        "multiply-adds": cost.multiply_adds,
+        "memory": None if cost.memory is None else cost.memory / 1e6,
+    }
+    if against in measured:
+        return measured[against]
     values = {
         "parameters": cost.parameters,
         "training-images": cost.training_images,

@@ -195,6 +195,8 @@ def _score(
         "trainings": score.trainings,
         "rows": score.rows,
         "parameters": cost.parameters,
+        "multiply_adds": cost.multiply_adds,
+        "memory": cost.memory,
         "training_images": cost.training_images,
         "training_seconds": cost.training_seconds,
         "seconds": cost.seconds,

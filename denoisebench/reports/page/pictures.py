@@ -1,4 +1,4 @@
-"""Images for the page's comparer: made again from the stored networks, without loss, cut where they would be large."""
+"""Images for the page's comparer, kept or made again; without loss, and cut where they would be large."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from PIL import Image, features
 from denoisebench.audit.subject import CellFilter
 from denoisebench.core.errors import UserError
 from denoisebench.core.text import plain
-from denoisebench.reports.figures.again import Made, pictures_of, telling
+from denoisebench.reports.figures.again import Made, kept_first, pictures_of, telling
 from denoisebench.reports.figures.comparison import Crop, Picture, pixels_of, telling_crop
 from denoisebench.reports.statistics import Group
+from denoisebench.results.pictures import are_kept
 from denoisebench.results.summary import Column
 
 #: Without a number asked for: as many seconds of denoising, by the stored rows, and as many images of a test set.
@@ -51,7 +52,7 @@ class Album:
 def make_albums(
     results: Path, groups: Mapping[Column, Sequence[Group]], choice: CellFilter, count: int | None
 ) -> dict[Column, Album]:
-    """Denoise images again, those where the methods differ most.
+    """Images where the methods differ most, those first that the run kept; others are denoised again.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def make_albums(
     """
     albums = {column: Album() for column in groups}
     spent = 0.0
-    for column, image, repeat, seconds in _turns(groups, MOST if count is None else count):
+    for column, image, repeat, seconds in _turns(results, groups, MOST if count is None else count):
         album = albums[column]
         if count is None and spent + seconds > PATIENCE:
             if not album.made and not album.said:
@@ -86,18 +87,22 @@ def make_albums(
     return albums
 
 
-def _turns(groups: Mapping[Column, Sequence[Group]], count: int) -> Iterator[tuple[Column, str, int, float]]:
-    """Column, image, repeat and stored seconds, the first image of every column before any second one."""
+def _turns(
+    results: Path, groups: Mapping[Column, Sequence[Group]], count: int
+) -> Iterator[tuple[Column, str, int, float]]:
+    """Column, image, repeat and seconds to make it, the first image of every column before any second one."""
     images: dict[Column, tuple[Sequence[str], int, Sequence[Group]]] = {}
     for column, found in groups.items():
         methods = [group for group in found if not group.baseline]
         if methods:
             repeat = min(number for group in methods for _, number in group.cells[0].rows)
-            images[column] = telling(methods, repeat), repeat, methods
+            images[column] = kept_first(results, methods, telling(methods, repeat), repeat), repeat, methods
     for turn in range(count):
         for column, (names, repeat, rated) in images.items():
             if turn < len(names):
-                rows = [group.cells[0].rows.get((names[turn], repeat)) for group in rated]
+                cells = [group.cells[0] for group in rated]
+                absent = [cell for cell in cells if not are_kept(results, cell, names[turn], repeat)]
+                rows = [cell.rows.get((names[turn], repeat)) for cell in absent]
                 yield column, names[turn], repeat, sum(row.seconds for row in rows if row is not None)
 
 

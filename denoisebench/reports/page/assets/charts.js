@@ -328,13 +328,20 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
 const COSTS = [
   ["seconds", "Seconds per image"],
   ["parameters", "Parameters of the network"],
+  ["multiply_adds", "Multiply-adds per pixel"],
+  ["memory", "Memory at its peak, bytes"],
   ["training_images", "Training crops seen"],
   ["training_seconds", "Training time, seconds"],
 ];
 const pareto = { cost: "seconds" };
 
 function drawPareto() {
-  const found = here().scores.filter((score) => !score.baseline && Number.isFinite(valueOf(score.psnr)));
+  // What was not measured has no place; what was not trained cost nothing.
+  const measured = ["seconds", "multiply_adds", "memory"].includes(pareto.cost);
+  const found = here().scores.filter(
+    (score) =>
+      !score.baseline && Number.isFinite(valueOf(score.psnr)) && !(measured && missing(score[pareto.cost])),
+  );
   const [, label] = COSTS.find(([name]) => name === pareto.cost);
   const values = found.map((score) => score[pareto.cost] ?? 0);
   const positive = values.filter((value) => value > 0),

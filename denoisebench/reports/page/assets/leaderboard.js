@@ -117,6 +117,8 @@ function leaderboardColumns(column) {
   }
   const costs = [
     ["Params", "parameters", short, "Parameters of the network"],
+    ["MACs/pixel", "multiply_adds", short, "Multiply-adds of the passes through its network, per pixel of an image"],
+    ["Memory", "memory", (value) => `${short(value)}B`, "At its peak while an image is denoised"],
     ["Crops seen", "training_images", short, "In its training"],
     ["Training", "training_seconds", duration, "Time of its training"],
     ["s/image", "seconds", (value) => fixed(value, 2), "Seconds of denoising"],
