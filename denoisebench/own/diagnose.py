@@ -361,8 +361,9 @@ def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
     sigma = f"{found.level.sigma:.3g}"
     if independent is False or striped:
         advice.append(
-            "Methods that predict a pixel from its neighbours (n2v, n2v2, noise2self, b2u, nbr2nbr, zsn2n, "
-            "noise2fast, dbsn, laine19_mu) will keep such noise as if it were signal; so will networks trained on independent noise."
+            "Methods that predict a pixel from its neighbours (n2v, n2v2, noise2self, b2u, nbr2nbr, zsn2n, noise2fast, "
+            "dbsn, laine19_mu) will keep such noise as if it were signal; so will networks trained on independent "
+            "noise."
         )
         mask = mask_of(found)
         if mask:
