@@ -361,14 +361,19 @@ def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
     sigma = f"{found.level.sigma:.3g}"
     if independent is False or striped:
         advice.append(
-            "Methods that predict a pixel from its neighbours (n2v, n2v2, noise2self, b2u, nbr2nbr, zsn2n, dbsn, "
-            "laine19_mu) will keep such noise as if it were signal; so will networks trained on independent noise."
+            "Methods that predict a pixel from its neighbours (n2v, n2v2, noise2self, b2u, nbr2nbr, zsn2n, noise2fast, "
+            "dbsn, laine19_mu) will keep such noise as if it were signal; so will networks trained on independent "
+            "noise."
         )
         mask = mask_of(found)
         if mask:
             advice.append(
                 f"structn2v[mask={mask}] does not look where noise belongs together: denoise --method "
                 f"'structn2v[mask={mask}]' --train self."
+            )
+        if independent is False and not striped:
+            advice.append(
+                "apbsn learns from pixels 5 apart, for noise that does not reach so far: it wants many images."
             )
         advice.append(
             f"Or take a filter that is told how much there is: nlm or bm3d with --sigma {sigma}, or a second capture "
