@@ -15,6 +15,7 @@ from skimage.data import astronaut
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
+from denoisebench.own import batch
 from denoisebench.own import denoise as own
 from denoisebench.own.network import choose
 from denoisebench.plugins.lookup import parse_method
@@ -33,9 +34,9 @@ def log_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def run(files: list[Path], out: Path, method: str = "nlm", **options: Any) -> own.Outcome:
+def run(files: list[Path], out: Path, method: str = "nlm", **options: Any) -> batch.Outcome:
     request = own.Request(method=parse_method(method), out=out, shelf=SHIPPED, **options)
-    return own.denoise_files([(path, Path(path.name)) for path in files], request, Quiet())
+    return batch.denoise_files([(path, Path(path.name)) for path in files], request, Quiet())
 
 
 def psnr(image: np.ndarray, clean: np.ndarray) -> float:
@@ -86,15 +87,15 @@ def test_everything_wrong_is_listed_and_the_rest_is_done(
     np.save(folder / "stack.npy", np.stack([noisy] * 4))
     tifffile.imwrite(folder / "cut.tif", noisy)
     (folder / "cut.tif").write_bytes((folder / "cut.tif").read_bytes()[:900])
-    (folder / "scan.czi").write_bytes(b"x")
+    (folder / "scan.nd2").write_bytes(b"x")
     (folder / "tiny.npy").touch()
     out, toy = tmp_path / "out", plugin_file("toy", SHIFT)
     asked = ("--method", "toy", "--plugin", toy, "--out", out)
-    done = command("denoise", folder, folder / "scan.czi", *asked)
+    done = command("denoise", folder, folder / "scan.nd2", *asked)
     assert done.code == 1
     for words in (
         "holed.npy: it holds 1 values of 480 that are NaN", "constant.npy: it is constant (every value is 7)",
-        "stack.npy has the shape 4x20x24", "cut.tif", "scan.czi cannot be read: export it as OME-TIFF", "tiny.npy",
+        "stack.npy has the shape 4x20x24", "cut.tif", "scan.nd2 cannot be read: export it as OME-TIFF", "tiny.npy",
     ):  # fmt: skip
         assert words in done.err
     assert "Traceback" not in done.err

@@ -20,6 +20,7 @@ from denoisebench.protocol.images import AnyImage, FloatImage
 from denoisebench.protocol.noise import REAL
 from denoisebench.training.recipe import recipe_from, usual_precision
 from denoisebench.training.train import train
+from denoisebench.training.weights import network_from, read_tensors
 
 #: Length of a training where none is given.
 BUDGET = "5min"
@@ -68,17 +69,21 @@ class OwnNetwork:
 
     Parameters
     ----------
-    network : torch.nn.Module
-        In evaluation mode.
+    path : Path
+        Its file.
     text : str
         How it was trained.
     sha256 : str
-        Of its file.
+        Of the file.
     """
 
-    network: torch.nn.Module
+    path: Path
     text: str
     sha256: str
+
+    def load(self, method: LearnedMethod, channels: int, device: str) -> torch.nn.Module:
+        """The network, in evaluation mode."""
+        return network_from(method, channels, read_tensors(self.path, self.sha256), self.path.name, device)
 
 
 def untrainable(method: Method, several: bool = False) -> str | None:
@@ -132,6 +137,7 @@ def train_on(
     data = OwnPlanes(views)
     recipe = recipe_from(budget or BUDGET, None, None, None, "fresh", seed, usual_precision(device))
     job = training_job(method, REAL, recipe, data, data.channels, device)
-    network = train(job, data, folder, device, progress).network
+    train(job, data, folder, device, progress)
     text = f"trained on {sum(map(len, views))} of these images, {recipe.text}"
-    return OwnNetwork(network, text, file_sha256(folder / f"{job.stem}.safetensors"))
+    path = folder / f"{job.stem}.safetensors"
+    return OwnNetwork(path, text, file_sha256(path))
