@@ -67,7 +67,7 @@ for _name, _command in (
     ("new-method", methods.new_method),
     ("check-method", methods.check_method),
 ):
-    app.command(_name, cls=GroupedCommand)(_command)
+    app.command(_name, cls=tables.TableCommand if _name == "table" else GroupedCommand)(_command)
 app.add_typer(figures.app, name="figure")
 app.add_typer(data.data_app, name="data")
 app.add_typer(weights.weights_app, name="weights")

@@ -12,6 +12,11 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
+# Tests that run beside others share the cores with them; torch reads this when it is imported.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    _SHARE = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _SHARE)))
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +33,13 @@ from denoisebench.results.store import Store, StoredCell
 settings.register_profile("usual", deadline=None, max_examples=100)
 settings.register_profile("slow", deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "usual")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many processes as cores for the whole suite; a choice of files runs in this one, where it starts at once."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and config.getoption("capture") != "no"
+    return min(os.cpu_count() or 1, 8) if whole else 0
+
 
 PLAIN = '''\
 """A plugin for tests."""

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from denoisebench.core.errors import UserError
-from denoisebench.data.captures import AnyPairs, CaptureSet
+from denoisebench.data.captures import AnyPairs, CaptureSet, NamedPairs
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.data.fmdd import CAPTURES
 from denoisebench.plugins.lookup import find_dataset
@@ -332,3 +332,46 @@ def test_two_references_of_one_image_of_a_known_set_are_refused(tmp_path: Path) 
     paint(tmp_path / "fmdd_pairs", "noisy/a.png", "gt/a.png", "gt/gt_a.png")
     with pytest.raises(UserError, match="several references of one image"):
         _ = get("fmdd_pairs", tmp_path).images
+
+
+@pytest.mark.parametrize(
+    ("names", "image", "noisy"),
+    [
+        (["Canon_5_real.JPG", "Canon_5_mean.JPG"], "Canon_5", "Canon_5_real.JPG"),
+        (["0001_NOISY_SRGB_010.PNG", "0001_GT_SRGB_010.PNG"], "0001_SRGB_010", "0001_NOISY_SRGB_010.PNG"),
+        (["0001_S6/NOISY_SRGB_010.PNG", "0001_S6/GT_SRGB_010.PNG"], "0001_S6/SRGB_010", "NOISY_SRGB_010.PNG"),
+        (["0000_N.png", "0000_CL.png"], "0000", "0000_N.png"),
+        (["Confocal_FISH_3.png", "gt_Confocal_FISH_3.png"], "Confocal_FISH_3", "Confocal_FISH_3.png"),
+    ],
+)
+def test_pairs_that_were_copied_into_one_folder_are_found_and_said(
+    names: list[str], image: str, noisy: str, tmp_path: Path
+) -> None:
+    data = find_dataset(str(paint(tmp_path / "mine", *names)), ())
+    data.verify()
+    assert isinstance(data, NamedPairs)
+    assert (data.real, list(data.images), data.views[image].captures[0].name) == (True, [image], noisy)
+    assert f"those of 1 pair: noisy images such as {noisy} are scored against" in data.advice
+    assert data.note == ""
+
+
+def test_fmdd_under_its_own_names_is_captures_beside_their_mean(tmp_path: Path) -> None:
+    data = find_dataset(str(tree(tmp_path)), ())
+    assert isinstance(data, AnyPairs)
+    assert {image: data.captures(image) for image in data.images} == {"1": 3, "2": 3, "19": 50}
+    assert data.views["19"].reference.name == "avg50.png"
+    with pytest.raises(UserError, match=r"holds 1 folders of pairs \(.*Confocal_FISH\)"):
+        find_dataset(str(tmp_path / "fmdd"), ())
+
+
+@pytest.mark.parametrize("names", [["sky.png", "sky_mean.png"], ["a_n.png", "b_n.png"], ["x_gt.png", "y_gt.png"]])
+def test_clean_images_stay_clean_whatever_they_are_called(names: list[str], tmp_path: Path) -> None:
+    data = find_dataset(str(paint(tmp_path / "mine", *names)), ())
+    assert isinstance(data, AnyFolder)
+    assert "taken as clean references" in data.advice
+
+
+def test_one_image_more_does_not_make_noisy_ones_clean(tmp_path: Path) -> None:
+    folder = paint(tmp_path / "mine", "a_real.JPG", "a_mean.JPG", "b_real.JPG", "b_mean.JPG", "c_real.JPG")
+    with pytest.raises(UserError, match=r"holds pairs of noisy and clean images by their names, and 1 .*c_real.JPG"):
+        find_dataset(str(folder), ())

@@ -734,6 +734,26 @@ def test_help_shows_options_in_groups_and_the_version_has_an_option(command: Com
     assert command("--version").out == command("version").out
 
 
+@pytest.mark.parametrize("group", [(), ("figure",), ("data",), ("weights",)])
+def test_every_command_is_summed_up_in_one_whole_line(command: Command, group: tuple[str, ...]) -> None:
+    listed = command(*group, "--help").out.partition("Commands:\n")[2].splitlines()
+    assert len(listed) > 3
+    for line in listed:
+        assert line.endswith(".")
+        assert not line.endswith("..."), line
+
+
+def test_the_help_of_table_claims_no_default_that_a_table_has_of_its_own(command: Command) -> None:
+    def shown(name: str, option: str) -> str:
+        text = " ".join(command(name, "--help").out.split())
+        return text.partition(f" {option} <")[2].partition(" --")[0].partition("[default: ")[2]
+
+    for option, default in {"--methods": "b2u,nbr2nbr]", "--noise": "gauss25]", "--repeats": "1]"}.items():
+        assert shown("run", option) == default
+        assert shown("table", option) == "(the table's)]"
+    assert shown("table", "--padding").startswith("side]")
+
+
 # --- per-image methods ---
 
 

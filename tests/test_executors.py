@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from denoisebench.core import limits
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import AnyFolder
@@ -207,6 +208,13 @@ def test_limits_and_names_that_cannot_be_are_refused(command: Callable[..., Any]
     }.items():
         ran = command("run", *arguments)
         assert (ran.code, sentence in ran.err) == (2, True), ran.err
+
+
+def test_the_time_of_all_trainings_has_units_or_is_minutes(command: Callable[..., Any]) -> None:
+    assert [limits.parse_total_time(text) for text in ("0", "1.5", "90s", "90min", "12 h")] == [0, 90, 90, 5400, 43200]
+    for text in ("soon", "-1", "1e3", "5days", "inf"):
+        ran = command("weights", "train", "--methods", "n2c", "--time-limit", text)
+        assert (ran.code, "Allowed: 30s, 90min, 12h" in ran.err) == (2, True), ran.err
 
 
 def test_processes_are_used_where_something_needs_them() -> None:

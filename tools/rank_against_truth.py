@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import spearmanr
 
+from denoisebench.core.progress import Quiet
 from denoisebench.data.dataset import data_roots
-from denoisebench.own.denoise import Request, as_filter, noise_variance
+from denoisebench.own.denoise import Request, Runner, noise_variance
 from denoisebench.own.rank import from_captures, from_heldout, from_sure
 from denoisebench.own.scale import Scale
 from denoisebench.own.stack import Stack, layout_of
@@ -58,7 +59,7 @@ def scores(scene: Scene) -> np.ndarray:
         if method is not None and method.info.baseline:
             continue
         request = Request(method=method or parse_methods("nlm", None)[-1], out=Path(), shelf=shelf)
-        apply = (lambda image: image) if method is None else as_filter(stack, layout, scale, request)
+        apply = (lambda image: image) if method is None else Runner(request, [], Quiet()).filter(stack, layout, scale)
         variance = noise_variance(stack, layout, scale, request)[0]
         truth = -10 * np.log10(np.mean(np.square(apply(noisy.copy()) - scene.clean)))
         estimates = (

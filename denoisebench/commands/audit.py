@@ -60,7 +60,9 @@ def audit(
         typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.", rich_help_panel="Execution"),
     ] = None,
 ) -> None:
-    """Say where a difference comes from: toggle each detail of the protocol on a finished run, one at a time.
+    """Say what details of the protocol are worth in dB.
+
+    Each is toggled on a finished run, one at a time.
 
     Scores are computed again from images denoised again; what is stored in audit/ is not computed twice.
     """

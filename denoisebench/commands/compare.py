@@ -40,7 +40,10 @@ def compare(
     ] = None,
     page: Annotated[str, typer.Option(help="LaTeX and Typst: page, column, wide or landscape.")] = "page",
 ) -> None:
-    """Compare methods on the same noisy images: mean differences, 95 % intervals, images won, a corrected test."""
+    """Compare methods on the same noisy images.
+
+    Mean differences with 95 % intervals, images won, and a test that is corrected for the number of methods.
+    """
     names = list(methods or [])
     if reference is None:
         if len(names) < 2:

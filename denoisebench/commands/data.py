@@ -36,7 +36,10 @@ def data_status(
     source: SourceOptions,
     names: Annotated[list[str] | None, typer.Argument(help="Data sets; all if none is named.")] = None,
 ) -> None:
-    """Say of each data set whether it is here, complete and unaltered; with a name also what it is."""
+    """Say which data sets are here, complete and unaltered.
+
+    With a name also what the set is.
+    """
     from denoisebench.commands import listing
 
     load_plugins(source.plugin)
@@ -50,7 +53,10 @@ def data_fetch(
     data: DataOptions,
     plan: Annotated[bool, typer.Option("--plan", help="Only say source, size, licence, checksum and place.")] = False,
 ) -> None:
-    """Download a data set from its official source and check every image; goes on where it was interrupted."""
+    """Download a data set from its official source.
+
+    Every image is checked; the same command goes on where it was interrupted.
+    """
     from denoisebench.commands.listing import fetch_dataset, fetch_facts
     from denoisebench.core.progress import for_stderr
 
@@ -63,7 +69,10 @@ def data_manifest(
     name: Annotated[str | None, typer.Option(help="Name of the data set; that of the folder if none is given.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write NAME.toml; beside the folder if not given.")] = None,
 ) -> None:
-    """Make a folder of images a data set: NAME.toml, and a manifest with the SHA-256 of every image."""
+    """Make a folder of images a data set.
+
+    Writes NAME.toml, and a manifest with the SHA-256 of every image.
+    """
     from denoisebench.plugins.dataset_template import write_dataset
 
     written = write_dataset(folder, name, out)

@@ -36,7 +36,10 @@ def curves(
     against: Annotated[str, typer.Option("--x", help="steps, images or seconds.")] = "images",
     outputs: Annotated[bool, typer.Option("--outputs", help="Every output of a method, not its usual one.")] = False,
 ) -> None:
-    """Learning curves: PSNR on held-out photographs against steps, images seen or seconds."""
+    """Learning curves on held-out photographs.
+
+    PSNR against steps, images seen or seconds of training.
+    """
     from denoisebench.reports.figures import curves as module
 
     _check(out)
@@ -55,7 +58,10 @@ def pareto(
     noise: Noise = None,
     datasets: Datasets = None,
 ) -> None:
-    """Quality against cost: PSNR against seconds per image, parameters or training."""
+    """Quality against cost.
+
+    PSNR against seconds per image, parameters, or images or seconds of training.
+    """
     from denoisebench.reports.figures import quality
 
     _check(out)
@@ -99,7 +105,10 @@ def forest(
     noise: Noise = None,
     datasets: Datasets = None,
 ) -> None:
-    """Mean differences to a reference on the same noisy images, with their 95 % intervals."""
+    """Mean differences to a reference, with intervals.
+
+    On the same noisy images; intervals of 95 %.
+    """
     from denoisebench.reports.figures import paired
     from denoisebench.reports.statistics import against
 
@@ -131,7 +140,10 @@ def comparison(
     weights: WeightFolders = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; that of the run if not given.")] = None,
 ) -> None:
-    """One image as every method leaves it, enlarged where they differ; denoised again from the stored networks."""
+    """One image as every method leaves it.
+
+    Enlarged where the methods differ; denoised again from the stored networks.
+    """
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.reports.figures import comparison as module
     from denoisebench.reports.figures.again import pictures_of

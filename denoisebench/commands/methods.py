@@ -30,7 +30,7 @@ def cite(
     plugins: PluginOptions,
     methods: Annotated[str, typer.Argument(help="Methods, e.g. b2u,nbr2nbr; all: each one.")],
 ) -> None:
-    """Print BibTeX for the papers of methods, and for this package."""
+    """Print BibTeX for methods and for this package."""
     from denoisebench.commands import listing
 
     load_plugins(plugins.plugin)
@@ -56,7 +56,7 @@ def new_method(
 def check_method(
     method: Annotated[str, typer.Argument(help="A method name (with settings) or a plugin file.")],
 ) -> None:
-    """Check that a method keeps the contract, with a verdict per rule."""
+    """Check that a method keeps the contract, rule by rule."""
     from denoisebench.evaluation.contract import check
 
     if method.endswith(".py") or Path(method).is_file():

@@ -18,17 +18,26 @@ DEFAULT_OUT = Path("denoisebench-results")
 DEFAULT_WEIGHTS = Path("denoisebench-weights")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Execution")]
-Out = Annotated[Path, typer.Option(help="Results folder; the same command again computes nothing.")]
-Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.")]
+Out = Annotated[
+    Path, typer.Option(help="Results folder; the same command again computes nothing.", rich_help_panel="Output")
+]
+Channels = Annotated[int, typer.Option(help="3 for colour, 1 for gray.", rich_help_panel="What")]
 Datasets = Annotated[str, typer.Option(help="Test sets by name, or folders of images.")]
 Literature = Annotated[
-    bool, typer.Option("--literature", help="Beside a table of the paper: values of other publications, marked.")
+    bool,
+    typer.Option(
+        "--literature",
+        help="Beside a table of the paper: values of other publications, marked.",
+        rich_help_panel="Table",
+    ),
 ]
 Methods = Annotated[str, typer.Option(help="Methods, e.g. b2u,nbr2nbr or 'b2u[stride=2,eta=0],b2u'; all: each one.")]
 WeightFolders = Annotated[
     list[Path] | None, typer.Option("--weights", help="Folder of trained networks, searched before the shipped ones.")
 ]
-WeightsOut = Annotated[Path, typer.Option(help="Folder of weights, made if it does not exist.")]
+WeightsOut = Annotated[
+    Path, typer.Option(help="Folder of weights, made if it does not exist.", rich_help_panel="Output")
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +76,13 @@ class RunSelection(NoiseSelection):
 
     methods: Methods = "b2u,nbr2nbr"
     datasets: Datasets = "samples"
+    captures: Annotated[
+        str | None,
+        typer.Option(
+            help="Folders of noisy images alone: names of several captures of a view, '{view}_{capture}'; "
+            "else those in a sub-folder are."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +125,10 @@ class TrainingOptions(OptionGroup):
 
     weights: list[Path] | None = None
     train_data: Annotated[
-        str, typer.Option(help="Training set or folder; auto: bsd400 if found, else the embedded photographs.")
+        str,
+        typer.Option(
+            help="Training set or folder; auto: bsd400 (bsd400_color) if found, else the embedded photographs."
+        ),
     ] = "auto"
     budget: Annotated[
         str | None,

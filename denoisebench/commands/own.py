@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from denoisebench.own.stack import Stack
 
 CHANNELS = ("auto", "together", "apart")
+#: What `rank --captures` says instead of an axis.
+FILES = "FILES"
 Images = Annotated[
     list[str], typer.Argument(help="Files, folders, or patterns such as 'stacks/*.tif'.", metavar="IMAGES...")
 ]
@@ -110,9 +112,10 @@ def denoise(
     results: ResultOptions,
     plugins: PluginOptions,
 ) -> None:
-    """Denoise images of your own: photographs, TIFF stacks, NumPy arrays; no clean image is needed.
+    """Denoise images of your own.
 
-    Results keep type, values, axes, metadata and name of their file; a log beside them says how each was made.
+    Photographs, TIFF stacks, NumPy arrays; no clean image is needed. Results keep type, values, axes, metadata and
+    name of their file; a log beside them says how each was made.
     """
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
@@ -139,7 +142,10 @@ def denoise(
 
 @grouped
 def diagnose(images: Images, reading: ReadingOptions) -> None:
-    """Say what kind of noise your images have, and which methods can remove it; nothing is written."""
+    """Say what noise your images have, and what removes it.
+
+    Nothing is written.
+    """
     from denoisebench.own.diagnose import diagnose as diagnose_one
     from denoisebench.own.reading import find_files, read_stack
     from denoisebench.own.scale import finite
@@ -208,7 +214,10 @@ class RankingOptions(OptionGroup):
         ),
     ] = "auto"
     captures: Annotated[
-        str | None, typer.Option(help="Axis of the file along which its planes are captures of one view, e.g. Z or T.")
+        str | None,
+        typer.Option(
+            help="Axis of the file along which its planes are captures of one view, e.g. Z; files: each file is one."
+        ),
     ] = None
     side: Annotated[int, typer.Option(min=64, max=8192, help="Side of the piece in the middle that is scored.")] = 512
 
@@ -230,12 +239,14 @@ def rank(
     denoising: RankedDenoising,
     plugins: PluginOptions,
 ) -> None:
-    """Rank methods on your own images without a clean copy, where that can be done, and say what speaks against it.
+    """Rank methods on your own images, without clean ones.
+
+    Where that can be done; what speaks against it is said.
 
     `compare` is for methods of a results folder, whose images had clean copies.
     """
     from denoisebench.own.rank import ESTIMATES, rank_file
-    from denoisebench.own.reading import find_files, read_stack
+    from denoisebench.own.reading import find_files, read_view
     from denoisebench.plugins.lookup import parse_methods
 
     load_plugins(plugins.plugin)
@@ -249,29 +260,23 @@ def rank(
     assert found is not None
     assert request is not None
     captures = None if ranking.captures is None else ranking.captures.upper()
+    paths = [path for path, _ in found.files]
+    # Captures that are files of their own are one view; else each file is.
+    views = {paths[0]: paths} if captures == FILES else {path: [path] for path in paths}
 
     def ranked(path: Path) -> Callable[[], None]:
-        stack = read_stack(path, reading.axes, reading.convert)
-        return partial(_show_ranking, path, rank_file(stack, methods, request, captures, ranking.by, ranking.side))
+        stack = read_view(views[path], reading.axes, reading.convert)
+        axis = stack.axes[0] if captures == FILES and len(paths) > 1 else captures
+        return partial(_show_ranking, path, rank_file(stack, methods, request, axis, ranking.by, ranking.side))
 
-    _show_each([path for path, _ in found.files], ranked, "Not ranked")
+    _show_each(list(views), ranked, "Not ranked")
 
 
 def _show_ranking(path: Path, told: "Ranking") -> None:
-    from tabulate import tabulate
+    from denoisebench.own.rank import ranking_table
 
-    rows = []
-    for one in told.methods:
-        if one.estimate is None:
-            continue
-        low, high = one.estimate.interval
-        kept = "" if one.kept != one.kept else f"{one.kept:.2f}"
-        rows.append(
-            (one.text, f"{one.estimate.psnr:.2f}", f"{low:.2f} to {high:.2f}", kept, f"{one.estimate.seconds:.2f}")
-        )
     line(f"{path}: by {told.by}; noise: {told.noise}")
-    heads = ("Method", "Estimated PSNR", "95 %", "Correlation of what it removed", "s")
-    document(tabulate(rows, heads, tablefmt="github", disable_numparse=True))
+    document(ranking_table(told))
     for one in told.methods:
         if one.estimate is None:
             line(f"{one.text}: no score: {one.problem}")

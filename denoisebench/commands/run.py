@@ -10,6 +10,7 @@ import typer
 
 from denoisebench.commands.grouping import grouped, options_of
 from denoisebench.commands.making import load_plugins, make_device, make_executor, make_experiment
+from denoisebench.commands.noisy import noisy_request, run_noisy, split_noisy
 from denoisebench.commands.options import (
     LimitedExecution,
     OutputOptions,
@@ -78,9 +79,10 @@ def run(
     table: TableOptions,
     config: ConfigFile = None,
 ) -> None:
-    """Run methods on test sets with synthetic or real noise and print a table.
+    """Run methods on test sets and print a table.
 
-    Learned methods use trained networks that fit; any option of training makes them train anew.
+    Noise is synthetic, or real in data sets of captures. Learned methods use trained networks that fit; any option of
+    training makes them train anew.
     """
     asked = None if config is None else experiment_file(config)
     measure(selection, protocol, training, execution, sources, output, table, asked)
@@ -110,6 +112,12 @@ def measure(
         mistakes.note(UserError("--literature goes with a table of the paper: denoisebench table N --literature."))
     layout = mistakes.read(None, layout_of, table)
     device = make_device(execution.device, mistakes)
+    selection, noisy = split_noisy(selection, protocol, training, sources, mistakes)
+    if noisy:
+        request = noisy_request(protocol, training, execution, output, device, mistakes)
+        run_noisy(noisy, selection, request, output, mistakes)
+        if not selection.datasets:
+            return
     where = None if output.plan else make_executor(execution, device, mistakes)
     experiment = make_experiment(selection, training, sources.data_root, device, mistakes, protocol, shipped=True)
     _check_names(layout, experiment)

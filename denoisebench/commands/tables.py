@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from denoisebench.commands.compare import differences, show
-from denoisebench.commands.grouping import grouped
+from denoisebench.commands.grouping import GroupedCommand, grouped
 from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import (
     LimitedExecution,
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from denoisebench.reports.layout import Layout
     from denoisebench.results.store import Store, StoredCell
 
-OnlyMethods = Annotated[str | None, typer.Option("--methods", help="Only these methods, in this order.")]
+OnlyMethods = Annotated[
+    str | None, typer.Option("--methods", help="Only these methods, in this order.", rich_help_panel="Table")
+]
 
 
 def read_table(context: typer.Context, value: str) -> str:
@@ -40,6 +42,20 @@ def read_table(context: typer.Context, value: str) -> str:
 
     read_config(context, table_file(value))
     return value
+
+
+class TableCommand(GroupedCommand):
+    """A command whose options have no defaults of their own where the experiment file of the table has them."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, group by group."""
+        from denoisebench.experiment.file import TABLES, table_file
+
+        of_tables = {name for number in TABLES for name in experiment_file(table_file(str(number))).options}
+        for parameter in self.params:
+            if parameter.name in of_tables:
+                parameter.show_default = "the table's"  # type: ignore[attr-defined]
+        super().format_options(ctx, formatter)
 
 
 @grouped
@@ -53,7 +69,9 @@ def table(
     output: OutputOptions,
     shown: TableOptions,
 ) -> None:
-    """Measure a table of the Blind2Unblind paper and print it beside the published values; takes the options of run.
+    """Measure a table of the Blind2Unblind paper.
+
+    It is printed beside the published values. Takes the options of run: what is not given is as in the paper's table.
 
     What is stored is not computed again, trained networks are used where they fit, and cells that were not measured
     stay blank: --methods, --noise, --datasets and --repeats choose a part, --plan shows what would be computed.
@@ -69,7 +87,10 @@ def paper(
     shown: TableOptions,
     methods: OnlyMethods = None,
 ) -> None:
-    """Print a table of the Blind2Unblind paper as it is published, best bold, second underlined; measures nothing."""
+    """Print a table of the Blind2Unblind paper as published.
+
+    Best bold, second underlined; nothing is measured.
+    """
     from denoisebench.plugins.lookup import split_list
     from denoisebench.reports.paper.printed import only, printed_table, terminal, text_of
 
@@ -91,14 +112,26 @@ def report(
     sources: SourceOptions,
     methods: OnlyMethods = None,
     published: Annotated[
-        str | None, typer.Option("--table", metavar="N", help="Set it beside this table of the paper (1 to 8).")
+        str | None,
+        typer.Option(
+            "--table",
+            metavar="N",
+            help="Set it beside this table of the paper (1 to 8).",
+            rich_help_panel="Table",
+        ),
     ] = None,
     literature: Literature = False,
     versus: Annotated[
-        str | None, typer.Option(help="Add paired differences of every method to this one, with intervals.")
+        str | None,
+        typer.Option(
+            help="Add paired differences of every method to this one, with intervals.", rich_help_panel="Table"
+        ),
     ] = None,
 ) -> None:
-    """Make scores.csv, table.md and table.tex of a results folder anew, and print the table."""
+    """Print the tables of a results folder, or make its page.
+
+    scores.csv, table.md and table.tex are made anew from what is stored.
+    """
     from denoisebench.experiment.file import table_file
     from denoisebench.plugins.lookup import split_list
     from denoisebench.reports.files import flaws, write_reports

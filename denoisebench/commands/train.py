@@ -33,7 +33,10 @@ def train(
     channels: Channels = 3,
     out: Out = DEFAULT_OUT,
 ) -> None:
-    """Train learned methods into a results folder; `run` with the same settings then finds them there."""
+    """Train learned methods into a results folder.
+
+    `run` with the same settings then finds the networks there.
+    """
     from denoisebench.core.progress import for_stderr
     from denoisebench.execution.runner import train_only
     from denoisebench.results.store import Store
@@ -64,7 +67,10 @@ def submit(
     device: Device = "auto",
     out: Out = DEFAULT_OUT,
 ) -> None:
-    """Denoise a test set without public references and write the file that its server takes."""
+    """Write the file that the server of a test set takes.
+
+    It holds the denoised images of a test set whose references are not public.
+    """
     from denoisebench.core.progress import for_stderr
     from denoisebench.publishing.submission import write_submissions
     from denoisebench.results.store import Store

@@ -23,7 +23,7 @@ from denoisebench.commands.options import (
 )
 from denoisebench.commands.output import resumable
 from denoisebench.core.errors import Mistakes, UserError
-from denoisebench.core.limits import MINUTES
+from denoisebench.core.limits import parse_total_time
 from denoisebench.core.printing import document, line, message
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import one_line
@@ -62,12 +62,15 @@ def weights_train(
     channels: Channels = 3,
     device: Device = "auto",
     time_limit: Annotated[
-        float | None,
-        typer.Option(help="Minutes for all of them; a later call goes on.", rich_help_panel="Execution"),
+        str | None,
+        typer.Option(help="For all of them: 90min, 12h; a later call goes on.", rich_help_panel="Execution"),
     ] = None,
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
-    """Train networks one after the other and write them as weights; noise by noise, methods in the order given."""
+    """Train networks and write them as weights.
+
+    One after the other: noise by noise, methods in the order given.
+    """
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
     from denoisebench.publishing.weights import train_weights
@@ -76,11 +79,9 @@ def weights_train(
     load_plugins(sources.plugin)
     mistakes = Mistakes()
     check_channels(channels, mistakes)
-    if time_limit is not None and not 0 <= time_limit <= MINUTES:
-        mistakes.note(UserError(f"--time-limit {time_limit:g}: allowed are minutes from 0 to {MINUTES:,}."))
+    limit = None if time_limit is None else mistakes.read(None, parse_total_time, time_limit)
     device = make_device(device, mistakes)
     experiment = make_experiment(selection, training, sources.data_root, device, mistakes)
-    limit = None if time_limit is None else 60 * time_limit
     with resumable(f"Checkpoints are in {out}"):
         done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
     for title, weights in done.items():
@@ -98,7 +99,7 @@ def weights_export(
     sources: SourceOptions,
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
-    """Turn the finished trainings of a results folder into weights."""
+    """Turn trainings of a results folder into weights."""
     from denoisebench.core.progress import for_stderr
     from denoisebench.publishing.weights import export
 
@@ -116,7 +117,10 @@ def weights_score(
     results: Annotated[Path, typer.Argument(help="A results folder made with these weights.")],
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
-    """Copy the mean scores of a results folder into the records of the weights that made them."""
+    """Copy mean scores into the records of weights.
+
+    The scores of a results folder go to the weights that made them.
+    """
     from denoisebench.publishing.weights import record_scores
 
     said = record_scores(out, results, message)
@@ -133,7 +137,10 @@ def weights_import(
     train_data: Annotated[str, typer.Option(help="For --noise real: the data set it was trained on.")] = "",
     out: WeightsOut = DEFAULT_WEIGHTS,
 ) -> None:
-    """Turn a released checkpoint into weights, without unpickling anything but tensors."""
+    """Turn a released checkpoint into weights.
+
+    Nothing is unpickled but tensors.
+    """
     from denoisebench.plugins.lookup import parse_method
     from denoisebench.plugins.method import LearnedMethod
     from denoisebench.publishing.released import import_released

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -41,11 +42,30 @@ def parse_time_limit(text: str) -> float:
     UserError
         Naming the text and the allowed forms.
     """
-    match = _TIME.fullmatch(text.strip().lower())
-    seconds = float(match[1]) * _SECONDS[match[2][0]] if match else 0.0
-    if not 0 < seconds < 10**8:
+    seconds = _seconds_of(text)
+    if seconds is None or not seconds > 0:
         raise UserError(f"--time-limit {text!r} cannot be read. Allowed: 30s, 10min, 2h (per image).")
     return seconds
+
+
+def parse_total_time(text: str) -> float:
+    """Seconds of ``90min`` or ``12h``, which may be none; a number alone is minutes.
+
+    Raises
+    ------
+    UserError
+        Naming the text and the allowed forms.
+    """
+    seconds = _seconds_of(f"{text}min" if text[-1:].isdecimal() else text)
+    if seconds is None:
+        raise UserError(f"--time-limit {text!r} cannot be read. Allowed: 30s, 90min, 12h (for all together).")
+    return seconds
+
+
+def _seconds_of(text: str) -> float | None:
+    match = _TIME.fullmatch(text.strip().lower())
+    seconds = float(match[1]) * _SECONDS[match[2][0]] if match else math.inf
+    return seconds if seconds < 10**8 else None
 
 
 def parse_memory_limit(text: str) -> int:

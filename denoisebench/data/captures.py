@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.systemfiles import own_entries
-from denoisebench.data.dataset import FolderSet, OwnFolder, changed, remark, turned_remark
+from denoisebench.core.text import readable
+from denoisebench.data.dataset import AnyFolder, FolderSet, OwnFolder, changed, remark, turned_remark
 from denoisebench.data.manifest import Entry, entry_of, read_manifest
 from denoisebench.protocol.imagefiles import Header
 from denoisebench.protocol.images import (
@@ -198,12 +199,49 @@ class PairSet(CaptureSet):
         self._verify_count(len(self.views))
 
 
-class AnyPairs(OwnFolder, PairSet):
-    """Any folder with a sub-folder ``clean`` (or ``gt``) and one named ``noisy``: the user's own real noise.
+#: What the folders of captures and of references of a user's own pairs may be called, in any case; FMDD's are the last.
+NOISY_FOLDERS, CLEAN_FOLDERS = ("noisy", "raw"), ("clean", "gt")
 
-    ``noisy`` holds one capture of each clean image under the same name, or several in a folder of that name. Names that
-    differ by one word that says which is which (`NOISY_WORDS`, `CLEAN_WORDS`) belong together too.
+
+def folder_set(path: Path) -> OwnFolder:
+    """The data set that a folder of the user's own is: pairs where it holds them, else clean images.
+
+    Raises
+    ------
+    UserError
+        It holds captures without references, or what is in it does not belong together.
     """
+    if AnyPairs.fits(path):
+        return AnyPairs(path)
+    if noisy_place(path) != path and not image_files(path):
+        raise UserError(
+            f"Folder {path} holds {noisy_place(path).name}/ and neither clean/ nor gt/, so there is nothing to score "
+            "results against; denoisebench rank and denoise, and run --noise real, take noisy images alone."
+        )
+    if NamedPairs.fits(path):
+        return NamedPairs(path)
+    _refuse_half_pairs(path)
+    inside = [] if image_files(path) else [one for one in own_entries(path) if one.is_dir() and has_references(one)]
+    if inside:
+        raise UserError(
+            f"Folder {path} holds {len(inside)} folders of pairs ({_names(inside)}); give one or all of them."
+        )
+    return AnyFolder(path)
+
+
+def has_references(path: Path) -> bool:
+    """Whether a folder of the user's own holds pairs of noisy and clean images."""
+    return AnyPairs.fits(path) or NamedPairs.fits(path)
+
+
+def noisy_place(path: Path) -> Path:
+    """Where the captures of a folder without references are: its sub-folder ``noisy`` or ``raw``, or itself."""
+    found = _folders(path, *NOISY_FOLDERS)
+    return found[0] if len(found) == 1 and not _folders(path, *CLEAN_FOLDERS) else path
+
+
+class OwnPairs(OwnFolder, CaptureSet):
+    """Captures and references of the user's own."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -211,24 +249,61 @@ class AnyPairs(OwnFolder, PairSet):
         self.channels = int(decode_image(image_bytes(first), first).shape[2])
         self.paper_repeats = min(map(self.captures, self.images))
 
+    def verify(self) -> None:
+        for view in self.views.values():
+            self._verify_sizes(view)
+
+
+class NamedPairs(OwnPairs):
+    """A folder, or the sub-folders of one, whose image files are noisy or clean as a word in their names says.
+
+    So are PolyU (``..._real.JPG``, ``..._mean.JPG``), SIDD (``..._NOISY_SRGB_010.PNG``, ``..._GT_SRGB_010.PNG``) and
+    pairs of FMDD where they were copied. Every image must have its partner: a folder of clean images is no such one.
+    """
+
+    @staticmethod
+    def fits(path: Path) -> bool:
+        """Whether every image in a folder belongs to a pair."""
+        return bool(_pairs_by_name(path))
+
+    def find_views(self) -> dict[str, View]:
+        return {image: View([capture], clean) for image, (capture, clean) in _pairs_by_name(self.folder).items()}
+
+    @property
+    def advice(self) -> str:
+        view = next(iter(self.views.values()))
+        return (
+            f"The file names in {self.folder} are those of {_pairs(len(self.views))}: noisy images such as "
+            f"{view.captures[0].name} are scored against clean ones such as {view.reference.name}."
+        )
+
+    @cached_property
+    def _remarks(self) -> list[str]:
+        used = {path.parent for path in self._files()}
+        beside = [] if self.folder in used else image_files(self.folder)
+        names = [name for name in left_out(self.folder) if self.folder / name.rstrip("/") not in used]
+        found = remark(self.folder, [path.name for path in beside] + names)
+        for place in sorted(used - {self.folder}):
+            found += remark(place, left_out(place))
+        return found + turned_remark([path.name for path in self._turned])
+
+
+class AnyPairs(OwnPairs, PairSet):
+    """Any folder with a sub-folder ``clean`` (or ``gt``) and one named ``noisy`` (or ``raw``): real noise of one's own.
+
+    ``noisy`` holds one capture of each clean image under the same name, or several in a folder of that name. Names that
+    differ by one word that says which is which (`NOISY_WORDS`, `CLEAN_WORDS`) belong together too.
+    """
+
     @staticmethod
     def fits(path: Path) -> bool:
         """Whether a folder is laid out like this."""
-        return bool(_folders(path, "noisy") and _folders(path, "clean", "gt"))
-
-    @staticmethod
-    def check_references(path: Path) -> None:
-        """Raise `UserError` for a folder of captures without references: nothing can be scored on it."""
-        if _folders(path, "noisy") and not _folders(path, "clean", "gt") and not image_files(path):
-            raise UserError(
-                f"Folder {path} holds noisy/ and neither clean/ nor gt/, so nothing can be scored on it; denoisebench "
-                "rank and denoise take noisy images alone."
-            )
+        return bool(_folders(path, *NOISY_FOLDERS) and _folders(path, *CLEAN_FOLDERS))
 
     @cached_property
     def _places(self) -> tuple[Path, Path]:
         """The folders of captures and references."""
-        noisy, clean = _folders(self.folder, "noisy"), _folders(self.folder, "clean", "gt")
+        noisy, clean = _folders(self.folder, *NOISY_FOLDERS), _folders(self.folder, *CLEAN_FOLDERS)
         for found in (noisy, clean):
             if len(found) > 1:
                 raise UserError(f"Folder {self.folder} holds {_names(found)}; keep one of them.")
@@ -270,10 +345,6 @@ class AnyPairs(OwnFolder, PairSet):
             )
         return found
 
-    def verify(self) -> None:
-        for view in self.views.values():
-            self._verify_sizes(view)
-
 
 #: Words in a file name that tell a capture, and a reference, from its partner; any case, between _ - . or blanks.
 NOISY_WORDS = frozenset({"noisy", "noise", "real", "n"})
@@ -312,6 +383,69 @@ def _paired(captures: Mapping[str, Path], references: Mapping[str, Path]) -> dic
     return dict(sorted(pairs.items(), key=lambda pair: pair[1][1]))
 
 
+# Of the words of a reference those that nobody gives to a picture for another reason.
+_PLAIN_WORDS = frozenset({"clean", "gt"})
+
+
+def _pairs_by_name(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Capture and reference by image, in a folder or in its sub-folders; nothing unless every image has its partner."""
+    if image_files(folder):
+        return _pairs_in(folder)
+    pairs: dict[str, tuple[Path, Path]] = {}
+    for place in (path for path in own_entries(folder) if path.is_dir() and image_files(path)):
+        inside = _pairs_in(place)
+        if not inside:
+            return {}
+        pairs |= {f"{_folder_id(place)}/{image}": pair for image, pair in inside.items()}
+    return pairs
+
+
+def _pairs_in(folder: Path) -> dict[str, tuple[Path, Path]]:
+    try:
+        pairs = _paired(*_split(folder))
+    except UserError:
+        return {}
+    return pairs if all(_sure(*pair) for pair in pairs.values()) else {}
+
+
+def _split(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Images by name: those that are not called clean, and those that are."""
+    named = _by_name(image_files(folder))
+    clean = {name: path for name, path in named.items() if _words(name) & CLEAN_WORDS}
+    return {name: path for name, path in named.items() if name not in clean}, clean
+
+
+def _sure(capture: Path, reference: Path) -> bool:
+    return bool(_words(image_id(capture.name)) & NOISY_WORDS or _words(image_id(reference.name)) & _PLAIN_WORDS)
+
+
+def _refuse_half_pairs(folder: Path) -> None:
+    """Raise `UserError` where most images are pairs by their names, and others would make all of them clean ones."""
+    captures, references = _split(folder)
+    partners: dict[str, list[Path]] = {}
+    for name, path in captures.items():
+        for key in _keys(name, NOISY_WORDS):
+            partners.setdefault(key, []).append(path)
+    paired: set[Path] = set()
+    for name, reference in references.items():
+        found = [path for key in _keys(name, CLEAN_WORDS) for path in partners.get(key, ()) if _sure(path, reference)]
+        paired |= {reference, *found} if found else set()
+    others = [path for path in (*captures.values(), *references.values()) if path not in paired]
+    if len(paired) > len(others):
+        raise UserError(
+            f"Folder {folder} holds pairs of noisy and clean images by their names, and {len(others)} that are none or "
+            f"fit several ({_names(others or sorted(paired))}); move these away, or make folders noisy/ and clean/."
+        )
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"
+
+
+def _words(name: str) -> set[str]:
+    return {word.casefold() for word in re.findall(r"[^_\-. ]+", name)}
+
+
 def _keys(name: str, words: frozenset[str]) -> set[str]:
     """A name, and what is left of it without one of the words."""
     keys = {name}
@@ -326,7 +460,7 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
     """Files and folders by image id; raises `UserError` for two of one name."""
     found: dict[str, Path] = {}
     for path in paths:
-        name = unicodedata.normalize("NFC", path.name) if path.is_dir() else image_id(path.name)
+        name = _folder_id(path) if path.is_dir() else image_id(path.name)
         if name in found:
             raise UserError(
                 f"Folder {path.parent} holds several images named {name!r} ({found[name].name} and {path.name}); "
@@ -334,6 +468,10 @@ def _by_name(paths: Iterable[Path]) -> dict[str, Path]:
             )
         found[name] = path
     return found
+
+
+def _folder_id(path: Path) -> str:
+    return unicodedata.normalize("NFC", readable(path.name))
 
 
 def _images_and_folders(folder: Path) -> list[Path]:

@@ -484,8 +484,8 @@ def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = Tru
     """Why a data set cannot be used with a noise, or ''."""
     if noise.real and not dataset.real:
         return (
-            "holds clean images only; the noise 'real' needs captures beside references (folders noisy/ and clean/). "
-            "Noisy images alone go to denoisebench rank and denoise"
+            "holds clean images only; the noise 'real' needs captures beside references (folders noisy/ and clean/), "
+            "or a folder of noisy images alone"
         )
     if dataset.real and not noise.real:
         return "holds real noisy captures, which go with --noise real only"

@@ -16,7 +16,7 @@ from denoisebench.core.errors import ContractError, TrainingFailed, UserError, e
 from denoisebench.core.files import CannotWrite, clear_stale, file_sha256, make_folder, temporary_beside
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import TimeLimit
-from denoisebench.core.progress import Progress, Quiet, Task
+from denoisebench.core.progress import Progress, Task
 from denoisebench.core.provenance import full_digest
 from denoisebench.core.resumable import resumable_array
 from denoisebench.core.text import readable
@@ -25,7 +25,7 @@ from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
 from denoisebench.own.model import MODELS, Camera, camera_of
 from denoisebench.own.network import Choice, choose
-from denoisebench.own.reading import read_stack
+from denoisebench.own.reading import read_stack, read_view
 from denoisebench.own.record import Entry, add_entry, is_done
 from denoisebench.own.scale import NAN, Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Array, Channels, Index, Layout, Stack, layout_of
@@ -151,7 +151,12 @@ class Outcome:
     said: list[str] = field(default_factory=list)
 
 
-def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress: Progress) -> Outcome:
+def denoise_files(
+    files: Sequence[tuple[Path, Path]],
+    request: Request,
+    progress: Progress,
+    views: Sequence[Sequence[Path]] = (),
+) -> Outcome:
     """Denoise files one by one; what is wrong with one costs no other its result.
 
     Parameters
@@ -162,6 +167,8 @@ def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress
         How.
     progress : Progress
         Is told of every plane.
+    views : sequence of sequences of Path
+        The same files, those together that are captures of one view; each alone where nothing is given.
 
     Returns
     -------
@@ -172,12 +179,11 @@ def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress
     CannotWrite
         The folder of the results cannot be made.
     """
-    check_range(request)
+    check_range(request, bool(views) and min(map(len, views)) > 1)
     make_folder(request.out)
     clear_stale(request.out)
-    if request.train:
-        request = replace(request, trained_on=_digest_of(files))
-    outcome, runner = Outcome(), _Runner(request, [source for source, _ in files], progress)
+    request = for_files(request, files, views)
+    outcome, runner = Outcome(), Runner(request, views or [[source] for source, _ in files], progress)
     with progress.task(f"denoise {len(files)} files" if len(files) > 1 else f"denoise {files[0][0].name}") as task:
         for number, (source, target) in enumerate(files):
             part = _Part(task, number, len(files), source.name)
@@ -191,40 +197,6 @@ def denoise_files(files: Sequence[tuple[Path, Path]], request: Request, progress
                 outcome.problems.append((str(source), f"{request.method.text} failed: {explain(error)}"))
             part.update(1.0)
     return outcome
-
-
-def as_filter(stack: Stack, layout: Layout, scale: Scale, request: Request) -> Filter:
-    """A method with its network and all it is told of one image, as a function of images with black = 0 and white = 1.
-
-    Parameters
-    ----------
-    stack : Stack
-        What the noise is looked at in.
-    layout : Layout
-        Its planes.
-    scale : Scale
-        Black and white.
-    request : Request
-        The method and how it is used.
-
-    Raises
-    ------
-    UserError
-        The method cannot denoise it.
-    """
-    file = _Opened(stack, stack, [], layout, scale, _told(request, stack, layout, scale))
-    route, choice, _ = _Runner(request, [], Quiet())._route(file)
-    camera, level = file.told.camera, file.told.level
-
-    def apply(image: FloatImage) -> FloatImage:
-        seen = image.copy() if camera is None else camera.forward(image)
-        try:
-            done = _denoised(route, seen, level, choice, Place("", "", 0), lambda fraction, text: None).image
-        except (ContractError, TrainingFailed, TimeLimit) as error:
-            raise UserError(f"{request.method.text} failed: {error}") from error
-        return done if camera is None else camera.inverse(done)
-
-    return apply
 
 
 def noise_variance(stack: Stack, layout: Layout, scale: Scale, request: Request) -> tuple[FloatImage, str]:
@@ -242,22 +214,39 @@ def noise_variance(stack: Stack, layout: Layout, scale: Scale, request: Request)
     return np.full_like(plane, found**2), f"sigma {found * white:.4g}"
 
 
-def _digest_of(files: Sequence[tuple[Path, Path]]) -> str:
-    """Of the content of all files that can be read."""
-    found = []
-    for source, _ in files:
-        with contextlib.suppress(UserError):
-            found.append(file_sha256(source))
-    return full_digest({"files": sorted(found)})
+def for_files(request: Request, files: Sequence[tuple[Path, Path]], views: Sequence[Sequence[Path]] = ()) -> Request:
+    """The request that knows what its network is trained on: all files that can be read, by their content."""
+    if not request.train:
+        return request
+    found: dict[str, Any] = {"files": sorted(filter(None, (_digest(source) for source, _ in files)))}
+    if any(len(paths) > 1 for paths in views):
+        found["views"] = sorted(sorted(map(_digest, paths)) for paths in views)
+    return replace(request, trained_on=full_digest(found))
 
 
-def check_range(request: Request) -> None:
-    """Raise `UserError` for a range or a word that is not known, before any file is read."""
+def _digest(path: Path) -> str:
+    """Of the content of a file; '' of one that cannot be read."""
+    try:
+        return file_sha256(path)
+    except UserError:
+        return ""
+
+
+def check_range(request: Request, several: bool = False) -> None:
+    """Raise `UserError` for a range or a word that is not known, before any file is read.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+    several : bool
+        Whether there are several captures of every view.
+    """
     parse_range(request.range)
     if request.nan not in NAN:
         raise UserError(f"--nan {request.nan!r}: allowed are {', '.join(NAN)}.")
     if request.train:
-        check_trainable(request.method)
+        check_trainable(request.method, several)
         recipe_from(request.budget or BUDGET, None, None, None, "fresh", request.seed)
         if request.sigma is not None or request.network is not None:
             raise UserError("--train self trains a network that is told no level; drop --sigma and --network.")
@@ -320,11 +309,21 @@ def _open(stack: Stack, request: Request) -> _Opened:
     return _Opened(stack, clean, notes, layout, scale, _told(request, clean, layout, scale))
 
 
-class _Runner:
-    """Denoises files; keeps the network from one to the next."""
+class Runner:
+    """Denoises files; keeps the network from one to the next.
 
-    def __init__(self, request: Request, sources: Sequence[Path], progress: Progress) -> None:
-        self._request, self._sources, self._progress = request, sources, progress
+    Parameters
+    ----------
+    request : Request
+        How.
+    views : sequence of sequences of Path
+        The files that a network is trained on where the request says so, captures of one view together.
+    progress : Progress
+        Of that training.
+    """
+
+    def __init__(self, request: Request, views: Sequence[Sequence[Path]], progress: Progress) -> None:
+        self._request, self._views, self._progress = request, views, progress
         self._network: tuple[str, torch.nn.Module] | None = None
         self._own: dict[int, OwnNetwork] = {}
 
@@ -364,19 +363,55 @@ class _Runner:
         outcome.said += [text for text in add_entry(request.out, entry) if text]
         outcome.done.append(entry)
 
+    def filter(self, stack: Stack, layout: Layout, scale: Scale) -> Filter:
+        """The method with its network and all it is told of one image, of images with black = 0 and white = 1.
+
+        Parameters
+        ----------
+        stack : Stack
+            What the noise is looked at in.
+        layout : Layout
+            Its planes.
+        scale : Scale
+            Black and white.
+
+        Raises
+        ------
+        UserError
+            The method cannot denoise it.
+        """
+        file = _Opened(stack, stack, [], layout, scale, _told(self._request, stack, layout, scale))
+        route, choice, _ = self._route(file)
+        camera, level = file.told.camera, file.told.level
+
+        def apply(image: FloatImage) -> FloatImage:
+            seen = image.copy() if camera is None else camera.forward(image)
+            try:
+                done = _denoised(route, seen, level, choice, Place("", "", 0), lambda fraction, text: None).image
+            except (ContractError, TrainingFailed, TimeLimit) as error:
+                raise UserError(f"{self._request.method.text} failed: {error}") from error
+            return done if camera is None else camera.inverse(done)
+
+        return apply
+
     def _own_network(self, channels: int) -> OwnNetwork:
         """The network that is trained on all files of that many channels; what cannot be read is told of later."""
         if channels not in self._own:
-            planes = []
-            for source in self._sources:
+            views: list[list[FloatImage]] = []
+            for paths in self._views:
                 with contextlib.suppress(UserError):
-                    file = _open(read_stack(source, self._request.axes, self._request.convert), self._request)
+                    file = _open(read_view(paths, self._request.axes, self._request.convert), self._request)
                     if file.layout.channels == channels:
-                        planes += [file.plane(index) for index in file.layout.planes]
+                        planes = [file.plane(index) for index in file.layout.planes]
+                        # Captures lie along the first axis.
+                        apart = len(planes) // len(paths)
+                        views += [planes[number::apart] for number in range(apart)]
             request = self._request
             assert isinstance(request.method, LearnedMethod)
+            if not views:
+                raise UserError(f"there is no image of {channels} channels to train {request.method.text} on.")
             self._own[channels] = train_on(
-                planes, request.method, request.budget, request.seed, request.device, request.out / "models",
+                views, request.method, request.budget, request.seed, request.device, request.out / "models",
                 self._progress,
             )  # fmt: skip
         return self._own[channels]

@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
-from denoisebench.own.denoise import Filter, Request, as_filter, noise_variance
+from denoisebench.core.progress import Quiet
+from denoisebench.own.denoise import Filter, Request, Runner, noise_variance
 from denoisebench.own.diagnose import CORRELATED, diagnose
 from denoisebench.own.scale import Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Layout, Stack, layout_of
@@ -42,6 +43,9 @@ _GRID, _HIDDEN = 4, 4
 _EPSILON = 0.1
 # Side of the blocks whose scatter gives intervals: larger than what a result is smooth over.
 _BLOCK = 32
+# Captures of one view: side of blocks whose means are compared; share of the variance of the view by which they may
+# differ (bleaching), and how many times what independent noise leaves (correlated noise).
+_SCENE, _SAME, _CHANCE = 16, 0.25, 20.0
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,15 @@ def _estimate(errors: FloatArray, seconds: float, result: FloatImage | None = No
     return Estimate(float(np.nanmean(errors)), float(spread), blocks, seconds, result)
 
 
+def combined(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean error of one method over several images."""
+    errors = np.array([one.error for one in estimates])
+    return Estimate(
+        float(np.mean([one.mse for one in estimates])), float(np.sqrt(np.square(errors).sum()) / len(errors)),
+        np.concatenate([one.blocks for one in estimates]), float(np.mean([one.seconds for one in estimates])),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Ranked:
     """A method on one image.
@@ -239,17 +252,117 @@ class Ranking:
 INPUT = "noisy input"
 
 
+def ranking_table(told: Ranking) -> str:
+    """The methods that have a score, as a table of Markdown."""
+    from tabulate import tabulate
+
+    rows = []
+    for one in told.methods:
+        if one.estimate is None:
+            continue
+        low, high = one.estimate.interval
+        kept = "" if math.isnan(one.kept) else f"{one.kept:.2f}"
+        rows.append(
+            (one.text, f"{one.estimate.psnr:.2f}", f"{low:.2f} to {high:.2f}", kept, f"{one.estimate.seconds:.2f}")
+        )
+    heads = ("Method", "Estimated PSNR", "95 %", "Correlation of what it removed", "s")
+    return str(tabulate(rows, heads, tablefmt="github", disable_numparse=True))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A piece of one image, or of the captures of one view, ready for methods to be scored on.
+
+    Parameters
+    ----------
+    piece : Stack
+        The middle of the file.
+    layout : Layout
+        Its planes: captures of the view, or one.
+    scale : Scale
+        Black and white.
+    planes : sequence of (H, W, C) float
+        With black = 0 and white = 1.
+    variance : (H, W, C) float
+        Of the noise in the first.
+    noise : str
+        The same in words.
+    by : str
+        One of `ESTIMATES`.
+    independent : bool or None
+        As in `Diagnosis`.
+    request : Request
+        How it was read and what is known of the noise.
+    """
+
+    piece: Stack
+    layout: Layout
+    scale: Scale
+    planes: Sequence[FloatImage]
+    variance: FloatImage
+    noise: str
+    by: str
+    independent: bool | None
+    request: Request
+
+    def score(self, method: Method | None, runner: Runner | None = None) -> Ranked:
+        """A method on it; none is the noisy image itself.
+
+        Parameters
+        ----------
+        method : Method or None
+            What denoises.
+        runner : Runner or None
+            How, where it is not as the request says.
+        """
+        text = INPUT if method is None else method.text
+        rng, first = np.random.default_rng(self.request.seed), self.planes[0]
+        try:
+            apply = self._filter(method, runner)
+            if self.by == "captures":
+                estimate = from_captures(apply, self.planes)
+            elif self.by == "sure":
+                estimate = from_sure(apply, first, self.variance, rng)
+            else:
+                estimate = from_heldout(apply, first, self.variance, rng)
+            if method is None:
+                return Ranked(text, replace(estimate, result=None))
+            result = apply(first.copy()) if estimate.result is None else estimate.result
+        except UserError as error:
+            return Ranked(text, None, problem=str(error))
+        removed = first - result
+        lags = [noise_correlation(removed[:, :, channel]) for channel in range(removed.shape[2])]
+        kept = max((one[lag][0] for one in lags for lag in ((0, 1), (1, 0))), key=abs)
+        return Ranked(text, estimate, kept)
+
+    def _filter(self, method: Method | None, runner: Runner | None) -> Filter:
+        if method is None:
+            return lambda image: image
+        runner = runner or Runner(replace(self.request, method=method), [], Quiet())
+        return runner.filter(self.piece, self.layout, self.scale)
+
+    def ranking(self, rows: Sequence[Ranked]) -> Ranking:
+        """Scores of methods on it, the best first."""
+        ordered = sorted(rows, key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
+        return Ranking(self.by, self.noise, ordered, doubts(self.by, self.independent, ordered))
+
+
 def rank_file(
     stack: Stack, methods: Sequence[Method], request: Request, captures: str | None, by: str, side: int
 ) -> Ranking:
-    """Rank methods on one image, or on captures of one view.
+    """Rank methods on one image, or on captures of one view; parameters and errors are those of `scene_of`."""
+    scene = scene_of(stack, request, captures, by, side)
+    rows = [scene.score(None), *(scene.score(method) for method in methods if not method.info.baseline)]
+    return scene.ranking(rows)
+
+
+def scene_of(stack: Stack, request: Request, captures: str | None, by: str, side: int) -> Scene:
+    """The piece of a file that methods are scored on, and by what.
 
     Parameters
     ----------
     stack : Stack
         The file.
-    methods : sequence of Method
-        Whom to compare.
     request : Request
         How files are read and what is known of the noise; its method is not used.
     captures : str or None
@@ -278,16 +391,35 @@ def rank_file(
             "its noise is not independent from pixel to pixel, so no score without a second capture can be trusted: it "
             "would favour methods that keep such noise. Give captures of one view with --captures."
         )
-    variance, noise = noise_variance(piece, layout, scale, request)
     planes = [scale.apply(layout.view(piece.data, index)) for index in layout.planes]
-    rows = [_ranked(None, piece, layout, scale, request, by, planes, variance)]
-    rows += [
-        _ranked(method, piece, layout, scale, request, by, planes, variance)
-        for method in methods
-        if not method.info.baseline
-    ]
-    rows.sort(key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
-    return Ranking(by, noise, rows, _doubts(by, found.independent, rows))
+    if by == "captures":
+        _check_same_view(planes)
+    variance, noise = noise_variance(piece, layout, scale, request)
+    return Scene(piece, layout, scale, planes, variance, noise, by, found.independent, request)
+
+
+def _check_same_view(captures: Sequence[FloatImage]) -> None:
+    """Raise `UserError` for captures that differ in what they show by more than noise and bleaching.
+
+    Independent noise of pixel variance v leaves v / k^2 in the mean of k x k pixels, correlated noise a few times that.
+    """
+    first = _wide(captures[0])
+    for number, capture in enumerate(captures[1:], 2):
+        other = _wide(capture)
+        noise = float(np.mean(np.square(first - other))) / 2
+        gaps, means = (_block_means(image, _SCENE) for image in (first - other, (first + other) / 2))
+        if gaps.size > 8 and gaps.var() > max(_SAME * means.var(), _CHANCE * 2 * noise / _SCENE**2):
+            raise UserError(
+                f"capture {number} does not show what capture 1 shows (means of {_SCENE}x{_SCENE} pixels differ "
+                f"by {gaps.std():.2g}, within a capture by {means.std():.2g}; black 0, white 1), so they cannot be "
+                "scored against each other."
+            )
+
+
+def _block_means(image: FloatArray, side: int) -> FloatArray:
+    rows, columns = (max(1, size // side) for size in image.shape[:2])
+    cut = image[: rows * side, : columns * side]
+    return np.asarray(cut.reshape(rows, -1, columns, cut.shape[1] // columns, image.shape[2]).mean(axis=(1, 3)))
 
 
 def _piece(stack: Stack, request: Request, captures: str | None, side: int) -> tuple[Stack, Layout]:
@@ -307,61 +439,23 @@ def _piece(stack: Stack, request: Request, captures: str | None, side: int) -> t
     return piece, replace(layout, shape=piece.data.shape)
 
 
-def _ranked(
-    method: Method | None,
-    piece: Stack,
-    layout: Layout,
-    scale: Scale,
-    request: Request,
-    by: str,
-    planes: Sequence[FloatImage],
-    variance: FloatImage,
-) -> Ranked:
-    text = INPUT if method is None else method.text
-    try:
-        apply: Filter = (
-            (lambda image: image)
-            if method is None
-            else as_filter(piece, layout, scale, replace(request, method=method))
-        )
-        rng = np.random.default_rng(request.seed)
-        if by == "captures":
-            estimate = from_captures(apply, planes)
-        elif by == "sure":
-            estimate = from_sure(apply, planes[0], variance, rng)
-        else:
-            estimate = from_heldout(apply, planes[0], variance, rng)
-    except UserError as error:
-        return Ranked(text, None, problem=str(error))
-    if method is None:
-        return Ranked(text, estimate)
-    result = apply(planes[0].copy()) if estimate.result is None else estimate.result
-    removed = planes[0] - result
-    lags = [noise_correlation(removed[:, :, channel]) for channel in range(removed.shape[2])]
-    kept = max((one[lag][0] for one in lags for lag in ((0, 1), (1, 0))), key=abs)
-    return Ranked(text, estimate, kept)
-
-
-def _doubts(by: str, independent: bool | None, rows: Sequence[Ranked]) -> list[str]:
-    doubts = []
+def doubts(by: str, independent: bool | None, rows: Sequence[Ranked]) -> list[str]:
+    """What speaks against an order of methods."""
+    found = []
     if by == "captures":
-        doubts.append("Captures must show the same: what moved, bleached or drifted between them counts as error.")
+        found.append("Captures must show the same: what moved, bleached or drifted between them counts as error.")
     elif by == "sure":
-        doubts.append(
-            "The score trusts the noise that was found: with a wrong level it favours too much or too little."
-        )
+        found.append("The score trusts the noise that was found: with a wrong level it favours too much or too little.")
     else:
-        doubts.append(
+        found.append(
             "Hidden pixels score a method as it does without them: the order may differ where images are sharp."
         )
     if independent is None:
-        doubts.append(
-            "Whether noise is independent from pixel to pixel could not be told here, and the score needs it."
-        )
+        found.append("Whether noise is independent from pixel to pixel could not be told here, and the score needs it.")
     for row in rows:
         if abs(row.kept) > CORRELATED:
-            doubts.append(
+            found.append(
                 f"What {row.text} removed is correlated between pixels ({row.kept:.2f}): it took structure, or noise "
                 "is not independent."
             )
-    return doubts
+    return found

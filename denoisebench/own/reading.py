@@ -5,8 +5,10 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.systemfiles import own_entries
@@ -16,6 +18,8 @@ from denoisebench.protocol.images import some
 
 _TIFF, _NUMPY = (".tif", ".tiff"), (".npy", ".npz")
 SUFFIXES = (*FORMATS, *_NUMPY)
+#: The axis of captures of one view that are files of their own: the first of these that the files have not.
+CAPTURE_AXES = "QRIT"
 _OTHERS: Mapping[str, str] = {
     ".czi": "export it as OME-TIFF", ".nd2": "export it as OME-TIFF", ".lif": "export it as OME-TIFF",
     ".oib": "export it as OME-TIFF", ".oif": "export it as OME-TIFF", ".ims": "export it as OME-TIFF",
@@ -55,6 +59,38 @@ def read_stack(path: Path, axes: str | None = None, convert: bool = False) -> St
     if not stack.data.size:
         raise UserError(f"{path} is empty: its shape is {'x'.join(map(str, stack.data.shape))}.")
     return stack
+
+
+def read_view(paths: Sequence[Path], axes: str | None = None, convert: bool = False) -> Stack:
+    """Read the captures of one view as one stack, along a first axis that the files have not; one file as it is.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of equal shape, type and axes.
+    axes : str or None
+        Names of the axes of each.
+    convert : bool
+        As in `read_stack`.
+
+    Raises
+    ------
+    UserError
+        One cannot be read, or they differ.
+    """
+    first, *others = stacks = [read_stack(path, axes, convert) for path in paths]
+    for other in others:
+        told = [f"{one.axes} {'x'.join(map(str, one.data.shape))} {one.data.dtype}" for one in (first, other)]
+        if told[0] != told[1]:
+            raise UserError(
+                f"{other.path} is {told[1]}, and {first.path}, which is to show the same view, is {told[0]}."
+            )
+    if not others:
+        return first
+    letter = next(letter for letter in CAPTURE_AXES if letter not in first.axes)
+    data = np.stack([one.data for one in stacks])
+    notes = list(dict.fromkeys(note for one in stacks for note in one.notes))
+    return replace(first, data=data, axes=letter + first.axes, notes=notes)
 
 
 def _reader(path: Path, suffix: str) -> Callable[[Path, str | None, bool], Stack]:

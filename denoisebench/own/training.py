@@ -16,7 +16,7 @@ from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet
 from denoisebench.experiment.revisions import TRAINING, TRAINING_VERSION, code_digest, plugin_digest
-from denoisebench.plugins.method import LearnedMethod, Method
+from denoisebench.plugins.method import LearnedMethod, Method, Need
 from denoisebench.protocol.images import AnyImage, FloatImage
 from denoisebench.protocol.noise import REAL
 from denoisebench.training.job import TrainingJob
@@ -28,28 +28,28 @@ BUDGET = "5min"
 
 
 class OwnPlanes(DataSet):
-    """Noisy planes, each a capture of something that nobody has another capture of.
+    """Noisy planes, each view with the captures that there are of it: one in most cases.
 
     Parameters
     ----------
-    planes : sequence of (H, W, C) float
+    views : sequence of sequences of (H, W, C) float
         As networks will see them.
     """
 
     name, title, real, referenced = "own images", "own images", True, False
 
-    def __init__(self, planes: Sequence[FloatImage]) -> None:
-        self._planes, self.channels = planes, planes[0].shape[2]
+    def __init__(self, views: Sequence[Sequence[FloatImage]]) -> None:
+        self._views, self.channels = views, views[0][0].shape[2]
 
     @property
     def images(self) -> Sequence[str]:
-        return [str(number) for number in range(len(self._planes))]
+        return [str(number) for number in range(len(self._views))]
 
     def captures(self, image: str) -> int:
-        return 1
+        return len(self._views[int(image)])
 
     def capture(self, image: str, index: int) -> AnyImage:
-        return self._planes[int(image)]
+        return self._views[int(image)][index]
 
     def verify(self) -> None:
         """They were looked at when they were read."""
@@ -57,8 +57,10 @@ class OwnPlanes(DataSet):
     @property
     def data_hash(self) -> str:
         digest = hashlib.sha256()
-        for plane in self._planes:
-            digest.update(str(plane.shape).encode() + np.ascontiguousarray(plane).tobytes())
+        for view in self._views:
+            digest.update(f"{len(view)} captures".encode() if len(view) > 1 else b"")
+            for plane in view:
+                digest.update(str(plane.shape).encode() + np.ascontiguousarray(plane).tobytes())
         return digest.hexdigest()
 
 
@@ -81,21 +83,28 @@ class OwnNetwork:
     sha256: str
 
 
-def check_trainable(method: Method) -> None:
-    """Raise `UserError` unless a method learns from noisy images alone."""
+def untrainable(method: Method, several: bool = False) -> str | None:
+    """Why a method does not learn from noisy images alone, or ``several`` captures of each view; None if it does."""
     reason = None if isinstance(method, LearnedMethod) else "has no network that is trained on several images"
-    if reason is None and method.told(REAL.family):
-        told = ", ".join(sorted(need.value for need in method.told(REAL.family)))
+    needed = method.told(REAL.family) - ({Need.SECOND} if several else set())
+    if reason is None and needed:
+        told = ", ".join(sorted(need.value for need in needed))
         reason = f"must be told more than noisy images ({told})"
+    return reason
+
+
+def check_trainable(method: Method, several: bool = False) -> None:
+    """Raise `UserError` for a method that is `untrainable`."""
+    reason = untrainable(method, several)
     if reason:
         raise UserError(
-            f"--train self: method {method.text!r} {reason}. Take n2v, noise2self, nbr2nbr, b2u or laine19_mu; methods "
-            "such as zsn2n are fitted to each image without --train."
+            f"--train self: method {method.text!r} {reason}. Take n2v, n2v2, structn2v, noise2self, nbr2nbr, b2u or "
+            "laine19_mu; methods such as zsn2n are fitted to each image without --train."
         )
 
 
 def train_on(
-    planes: Sequence[FloatImage],
+    views: Sequence[Sequence[FloatImage]],
     method: LearnedMethod,
     budget: str | None,
     seed: int,
@@ -107,8 +116,8 @@ def train_on(
 
     Parameters
     ----------
-    planes : sequence of (H, W, C) float
-        All of one number of channels.
+    views : sequence of sequences of (H, W, C) float
+        All of one number of channels, captures of one view together.
     method : LearnedMethod
         One that `check_trainable` lets pass.
     budget : str or None
@@ -122,11 +131,11 @@ def train_on(
     progress : Progress
         Where to show it.
     """
-    data = OwnPlanes(planes)
+    data = OwnPlanes(views)
     recipe = recipe_from(budget or BUDGET, None, None, None, "fresh", seed, usual_precision(device))
     code = {"training": TRAINING_VERSION, "plugin": plugin_digest(type(method)), **versions(("torch", "numpy"))}
     described = {"name": data.name, "sha256": data.data_hash}
     job = TrainingJob(method, REAL, recipe, data.channels, described, code, device, code_digest(TRAINING))
     network = train(job, data, folder, device, progress).network
-    text = f"trained on {len(planes)} of these images, {recipe.text}"
+    text = f"trained on {sum(map(len, views))} of these images, {recipe.text}"
     return OwnNetwork(network, text, file_sha256(folder / f"{job.stem}.safetensors"))

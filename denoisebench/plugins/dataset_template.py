@@ -11,8 +11,8 @@ from typing import Any
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import CannotWrite, write_text
-from denoisebench.data.captures import AnyPairs
-from denoisebench.data.dataset import AnyFolder, OwnFolder
+from denoisebench.data.captures import AnyPairs, NamedPairs, folder_set
+from denoisebench.data.dataset import OwnFolder
 from denoisebench.data.definition import NAME, is_built_in, parse
 from denoisebench.data.manifest import write_manifest
 from denoisebench.plugins.registry import DATASETS, TOML
@@ -55,7 +55,11 @@ def write_dataset(folder: Path, name: str | None = None, out: Path | None = None
     folder = Path(os.path.abspath(folder))
     name = folder.name if name is None else name
     path, manifest = _places(name, folder.parent if out is None else out)
-    found = AnyPairs(folder) if AnyPairs.fits(folder) else AnyFolder(folder)
+    found = folder_set(folder)
+    if isinstance(found, NamedPairs):
+        raise UserError(
+            f"{found.advice} A manifest is made of pairs in two folders: move them to noisy/ and clean/ in {folder}."
+        )
     found.verify()
     facts = _facts_of_pairs(found) if isinstance(found, AnyPairs) else _facts_of_images(found)
     table = {

@@ -9,8 +9,8 @@ from pathlib import Path
 from denoisebench.core.errors import Mistakes, UserError, explain, unknown
 from denoisebench.core.isolation import isolated
 from denoisebench.core.userfiles import FLAWS
-from denoisebench.data.captures import AnyPairs
-from denoisebench.data.dataset import AnyFolder, DataSet, FolderSet, data_roots
+from denoisebench.data.captures import folder_set
+from denoisebench.data.dataset import DataSet, FolderSet, data_roots
 from denoisebench.networks import allow_network, check_network
 from denoisebench.plugins.broken import BrokenMethod, usable
 from denoisebench.plugins.method import LearnedMethod, Method
@@ -129,8 +129,7 @@ def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
     path = _path(text)
     if path.is_dir():
-        AnyPairs.check_references(path)
-        return AnyPairs(path) if AnyPairs.fits(path) else AnyFolder(path)
+        return folder_set(path)
     if path.is_file():
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
