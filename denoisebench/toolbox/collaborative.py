@@ -53,7 +53,7 @@ FloatArray = npt.NDArray[np.float64]
 #: Luminance, and two differences of colours. Orthonormal, so that noise of equal level in all channels stays white.
 OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
-# Noise in grey levels of 255: above this it is scaled down to it, with the image, and the limits of similarity end there.
+# Noise above this, in grey levels of 255, is scaled down to it with the image, and the limits of similarity end there.
 _STRONGEST = 100.0
 # References of a block along each side, at most, and patches that are shrunk at once.
 _BLOCK, _AT_ONCE = (96, 64), 2048
