@@ -211,7 +211,7 @@ def run_unreferenced(
             train=learned, budget=request.budget if learned else None,
         )  # fmt: skip
         done = denoise_files(files, mine, progress, views)
-        outcome.failed += [(f"{method.text} on {source}", reason) for source, reason in done.problems]
+        outcome.failed += [(f"{method.text} on {one.source}", one.reason) for one in done.problems]
         outcome.said += done.said
         if done.done or done.present:
             runners[method.text] = _Scorer(method, Runner(for_files(mine, files, views), views, progress), mine)
