@@ -490,6 +490,7 @@ def test_checkpoints_that_do_not_fit_are_refused(
 def test_what_half_precision_costs_is_measured_on_one_pass(
     tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from denoisebench.evaluation.evaluate import evaluate
     from denoisebench.publishing import weights
 
     passes = []
@@ -498,7 +499,6 @@ def test_what_half_precision_costs_is_measured_on_one_pass(
         passes.append(route.method.passes)
         return evaluate(route, *others)
 
-    evaluate = weights.evaluate
     folder = image_folder("train")
     monkeypatch.setattr(weights, "evaluate", counted)
     monkeypatch.setattr(weights, "_training_data", lambda record, experiment: AnyFolder(folder))
