@@ -44,7 +44,12 @@ def log_of(folder: Path) -> list[dict[str, str]]:
 def test_results_and_log_are_those_of_one_process(
     command: Callable[..., Any], plugin_file: Any, tmp_path: Path
 ) -> None:
-    folder, toy = images(tmp_path / "in"), plugin_file("toy", "return noisy * 0.9 + rng.random(noisy.shape) / 9")
+    # A file of the same name was loaded here before, and is not in the other processes.
+    (tmp_path / "before").mkdir()
+    other = plugin_file("toy", "return noisy").rename(tmp_path / "before" / "toy.py")
+    assert command("list", "--plugin", other).code == 0
+    toy = plugin_file("toy", "return noisy * 0.9 + rng.random(noisy.shape) / 9")
+    folder = images(tmp_path / "in")
     (folder / "5-cut.npy").write_bytes(b"x")
     np.save(folder / "6-constant.npy", np.ones((40, 48)))
     asked = ("denoise", folder, "--method", "toy", "--plugin", toy)
@@ -96,8 +101,10 @@ def test_a_stop_leaves_no_process_and_the_same_command_goes_on(plugin_file: Any,
     )
     toy = plugin_file("toy", body)
     out = tmp_path / "out"
+    # A process that was begun in the background of a shell ignores Ctrl-C, and its children with it.
+    code = "import signal; signal.signal(2, signal.default_int_handler); from denoisebench.cli import main; main()"
     asked = [
-        sys.executable, "-c", "from denoisebench.cli import main; main()", "denoise", str(folder), "--method", "toy",
+        sys.executable, "-c", code, "denoise", str(folder), "--method", "toy",
         "--plugin", str(toy), "--out", str(out), "--workers", "2",
     ]  # fmt: skip
     (tmp_path / "slow").touch()
@@ -107,7 +114,10 @@ def test_a_stop_leaves_no_process_and_the_same_command_goes_on(plugin_file: Any,
             time.sleep(0.1)
         started = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=60)[1].decode()
+        try:
+            said = process.communicate(timeout=60)[1].decode()
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "the same command goes on there" in said
     assert "Traceback" not in said
