@@ -20,9 +20,8 @@ released script computes all: ``masks=none``.
 
 Paper and code disagree on the cell: 2 in the paper's text (4 copies), 4 in every released script (16 copies), which
 made the published numbers. The default is 4. Where every second row and column is a filler, a well-trained network
-tells hidden pixels from visible ones and learns to ignore the centre; then f(y) is no better than blind. In a
-prototype, on pieces of photographs of no test set, sigma 25, 2400 steps of 4x64x64 with one mask gave exp 27.97 dB, dn
-28.21 dB with cell 2, exp 28.69 dB, dn 27.89 dB with cell 4; 7200 steps 29.56 and 28.33 dB.
+tells hidden pixels from visible ones and learns to ignore the centre; then f(y) is no better than blind. With cell 4
+and one mask f(y) is 1.9 dB above the blind output on held-out photographs (7000 steps at sigma 25, docs/training.md).
 
 The loss is L_A everywhere, as released; L_B (no released code) replaces its first term by mean (lambda d2 - d1)^2 and
 keeps the eta term. The ``random`` mapper is the ablation's: one copy per image and step, one pixel per cell, loss

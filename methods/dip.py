@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import Info, NoiseInfo, PerImageMethod
+from denoisebench.toolbox.averaging import add_mean, mean_of, update_mean
 
 INPUTS, INPUT_SCALE = 32, 0.1
 
@@ -65,8 +66,7 @@ class DIP(PerImageMethod):
         _, channels, height, width = noisy.shape
         network = Hourglass(INPUTS, channels)
         network.register_buffer("given", INPUT_SCALE * torch.rand(1, INPUTS, height, width))
-        network.register_buffer("mean", torch.zeros(1, channels, height, width))
-        network.register_buffer("weight", torch.zeros(()))
+        add_mean(network, noisy.shape)
         return network
 
     def rate(self, progress: float) -> float:
@@ -75,10 +75,8 @@ class DIP(PerImageMethod):
     def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         given = network.get_buffer("given")
         output = network(given + self.jitter * torch.randn_like(given))
-        # Both decay alike, so their quotient is a mean from the first step on.
-        network.get_buffer("mean").lerp_(output.detach().float(), 1 - self.decay)
-        network.get_buffer("weight").lerp_(torch.ones_like(network.get_buffer("weight")), 1 - self.decay)
+        update_mean(network, output, self.decay)
         return torch.nn.functional.mse_loss(output, noisy)
 
     def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
-        return network.get_buffer("mean") / network.get_buffer("weight")
+        return mean_of(network)

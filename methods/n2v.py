@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import Batch, Info, LearnedMethod
+from denoisebench.toolbox.hidden import blind_loss, box_of, stratified
 
 
 @dataclass(frozen=True)
@@ -60,29 +61,15 @@ class N2V(LearnedMethod):
         index, inside = self.hidden(noisy, batch.generator)
         source = self.replacement(index, noisy.shape, batch.generator)
         flat = noisy.flatten(2)
-        target = flat.gather(2, index)
         # A dropped point writes its own value back, which changes nothing.
-        values = torch.where(inside, flat.gather(2, source), target)
-        masked = flat.scatter(2, index, values).view_as(noisy)
-        prediction = network(masked).flatten(2).gather(2, index)
-        squared = (prediction - target).square() * inside
-        return squared.sum() / inside.sum().clamp(min=1), {}
+        values = torch.where(inside, flat.gather(2, source), flat.gather(2, index))
+        shown = flat.scatter(2, index, values).view_as(noisy)
+        return blind_loss(network, noisy, shown, index, inside), {}
 
     def hidden(self, noisy: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices of the hidden pixels (N, C, P), and which of them lie inside the crop."""
-        count, channels, height, width = noisy.shape
-        box = max(1, round((100 / self.perc) ** 0.5))
-        rows, columns = -(-height // box), -(-width // box)
-        shape = (count, channels, rows, columns)
-        inside = torch.rand((2, *shape), generator=generator, device=noisy.device)
-        offset = (inside * box).long()
-        y = offset[0] + box * torch.arange(rows, device=noisy.device)[:, None]
-        x = offset[1] + box * torch.arange(columns, device=noisy.device)
-        valid = (y < height) & (x < width)
-        # Outside points are parked on a pixel of their own box, which no other box can hide.
-        y = torch.where(valid, y, box * torch.arange(rows, device=noisy.device)[:, None])
-        x = torch.where(valid, x, box * torch.arange(columns, device=noisy.device))
-        return (y * width + x).flatten(2), valid.flatten(2)
+        side = box_of(self.perc)
+        return stratified(noisy, (side, side), generator)
 
     def replacement(self, index: torch.Tensor, shape: torch.Size, generator: torch.Generator) -> torch.Tensor:
         """Flat indices of the pixels whose values replace the hidden ones."""

@@ -11,7 +11,11 @@ averages ``passes`` results. Shapes: y (N, C, H, W), 0..1 scale. Told: the noise
 The network stands for xhat, f(z) = (alpha^2 network(z) + z) / (1 + alpha^2): the same loss and the same optimum.
 ``output=noisy`` lets it stand for f(z), as in the paper. Then an error of the network is (1 + alpha^2) / alpha^2 times
 as large in xhat (twice, for alpha = 1), and a network that does not pass z on yet leaves -z / alpha^2 in it; that part
-of f needs no learning, so by default it is not learned.
+of f needs no learning, so by default it is not learned. After 400 steps at sigma 25 (held-out photographs, 20.46 dB)
+the default has 27.42 dB, ``output=noisy`` 27.16 dB and ``alpha=0.5`` 27.78 dB, one training each; the records come from
+
+    denoisebench weights train --noise gauss25 --budget 400steps --train-data bsd400_color --out trained --methods
+        "noisier2noise,noisier2noise[output=noisy],noisier2noise[alpha=0.5]"
 
 alpha = 1 as in the paper's experiments. Trained by the suite's common recipe and network. No official code is known.
 

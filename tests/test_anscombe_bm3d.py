@@ -119,6 +119,24 @@ def test_channels_apart_are_three_gray_images(fast: list[float]) -> None:
         assert np.array_equal(apart[:, :, channel : channel + 1], gray)
 
 
+def test_every_plane_of_a_raw_image_is_fitted_by_itself(fast: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    signal = np.linspace(0.1, 0.9, 96)[:, None, None] * np.ones((1, 96, 4))
+    gains = np.array([0.005, 0.01, 0.02, 0.04])
+    noisy = np.asarray(gains * rng.poisson(signal / gains), np.float32)
+    known = NoiseInfo("anscombe_bm3d", AnscombeBM3D().told("real"), {Need.FAMILY: "real"})
+
+    def through(image: FloatImage) -> FloatImage:
+        return AnscombeBM3D().denoise(image, known, rng)
+
+    together = through(noisy)
+    seen = list(fast)
+    assert len(set(seen)) == 4
+    for plane in range(4):
+        np.testing.assert_array_equal(through(noisy[:, :, plane : plane + 1])[:, :, 0], together[:, :, plane])
+    assert fast[4:] == seen
+
+
 @pytest.mark.slow
 def test_images_of_next_to_no_photons() -> None:
     dark = np.zeros((32, 32, 3), np.float32)

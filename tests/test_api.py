@@ -99,7 +99,8 @@ def test_every_public_function_has_an_example() -> None:
 
 def test_run_takes_the_options_of_the_command_line() -> None:
     python = set(inspect.signature(db.run).parameters) - {"options", "progress"}
-    assert python | set(api.RunOptions.__annotations__) == set(file_options())
+    # Folders of noisy images alone have no scores, which is what `run` returns here.
+    assert python | set(api.RunOptions.__annotations__) == set(file_options()) - {"captures"}
 
 
 def test_run_gives_the_scores_of_the_command_line_and_finds_them_stored(

@@ -43,6 +43,26 @@ def test_finds_the_nearest_within_the_window(shape: tuple[int, int], radius: int
         assert [everything[place] for place in chosen] == expected.tolist()
 
 
+def test_distances_below_a_floor_count_as_the_floor_of_their_displacement() -> None:
+    shape, radius, count = (23, 20), 4, 12
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randint(0, 8, (*shape, 5), generator=generator).float()
+    floor = 40 + torch.randperm((2 * radius + 1) ** 2, generator=generator).view(2 * radius + 1, -1) / 128
+    rows, columns = (reference_grid(side, 3) for side in shape)
+    distances, indices = similar(features, rows, columns, radius, count, floor)
+    references = [(y, x) for y in rows for x in columns]
+    for reference, (row, column) in enumerate(references):
+        expected = {
+            place: max(distance, float(floor[place // shape[1] - row + radius, place % shape[1] - column + radius]))
+            for place, distance in one_by_one(features, row, column, radius, count)[1].items()
+        }
+        own = row * shape[1] + column
+        expected[own] = 0
+        assert distances[reference].tolist() == sorted(expected.values())[:count]
+        assert [expected[place] for place in indices[reference].tolist()] == distances[reference].tolist()
+        assert int(indices[reference, 0]) == own
+
+
 def test_the_reference_comes_first_even_among_equals() -> None:
     features = torch.full((30, 30, 64), 200.0)
     rows = columns = reference_grid(30, 3)

@@ -182,6 +182,14 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
         bm3d(image, 0.1)
 
 
+def test_a_flat_image_is_not_grouped_by_its_noise() -> None:
+    """The nearest of patches with nothing but noise are those with the same noise, and their mean keeps it."""
+    noisy = 0.5 + 0.2 * noise((96, 96, 1))
+    clean = np.full_like(noisy, 0.5)
+    nearest = bm3d(noisy, 0.2, profile=replace(GRAY, alike=(1e-6, 1e-6)))
+    assert psnr(bm3d(noisy, 0.2), clean) > psnr(nearest, clean) + 1
+
+
 def test_groups_of_one_leave_a_filter_of_single_patches() -> None:
     """With no patch similar enough, what is left is a transform of each patch, which still removes noise."""
     clean = photograph(1, 48, 48)

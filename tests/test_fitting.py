@@ -180,6 +180,10 @@ def test_one_value_for_a_picture_is_a_collapse_and_for_a_white_page_is_not() -> 
     varied[0, 0] = 0.5
     assert not collapsed(page, varied)
     assert not collapsed(page[:3, :1], mean[:3, :1])
+    nearly = np.ones_like(text)
+    nearly[::2] -= 1e-3
+    assert collapsed(text, nearly)
+    assert not collapsed(text, nearly, within=1e-6), "a network at its start"
 
 
 def test_a_fit_whose_result_is_one_value_is_a_failure(tmp_path: Path) -> None:

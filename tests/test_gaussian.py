@@ -12,6 +12,7 @@ from skimage.data import astronaut
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.plugins.method import Info, Need, NoiseInfo
 from denoisebench.protocol.images import FloatImage
+from denoisebench.toolbox.estimation import estimate_level, estimate_sigma
 from denoisebench.toolbox.gaussian import FloatArray, GaussianDenoiser, denoise_counts
 from denoisebench.toolbox.vst import inverse_anscombe, inverse_anscombe_asymptotic, inverse_anscombe_closed
 
@@ -100,6 +101,29 @@ def test_the_filter_sees_stabilised_counts_of_its_own_scale(level: float) -> Non
     flat = (np.random.default_rng(0).poisson(8, (200, 200, 1)) / level).astype(np.float32)
     denoise(Recorder(), flat, "poisson", level)
     assert CALLS[1][0].std() == pytest.approx(CALLS[1][1], rel=0.05)
+
+
+def test_the_scale_starts_at_no_photon_even_where_every_pixel_has_some() -> None:
+    """Not at the fewest of this image: what an image is filtered at must not hang on its darkest pixel."""
+    counts = np.arange(4, 4 + 32 * 32).reshape(32, 32, 1)
+    denoise(Recorder(), (counts / 30).astype(np.float32), "poisson", 30.0)
+    ((image, sigma),) = CALLS
+    zero, most = 2 * np.sqrt(0.375), 2 * np.sqrt(counts.max() + 0.375)
+    np.testing.assert_allclose(sigma, 0.7 / (most - zero), rtol=1e-6)
+    np.testing.assert_allclose(image, 0.15 + sigma * (2 * np.sqrt(counts + 0.375) - zero), rtol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["gauss", "real"])
+def test_every_plane_of_a_raw_image_has_a_level_of_its_own(family: str) -> None:
+    levels = [0.02, 0.05, 0.1, 0.2]
+    noise = np.random.default_rng(0).standard_normal((96, 96, 4)) * levels
+    noisy = np.asarray(0.5 + noise, np.float32)
+    result = denoise(Recorder(), noisy.copy(), family, 99.0)
+    np.testing.assert_array_equal(result, noisy)
+    assert [image.shape for image, _ in CALLS] == [(96, 96, 1)] * 4
+    estimate = estimate_sigma if family == "gauss" else lambda plane: estimate_level(plane).sigma
+    assert [sigma for _, sigma in CALLS] == [estimate(noisy[:, :, c : c + 1]) for c in range(4)]
+    assert CALLS[3][1] > 8 * CALLS[0][1]
 
 
 @pytest.mark.parametrize("mean", [0.5, 2.0, 10.0])

@@ -15,6 +15,7 @@ from skimage.data import astronaut
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
+from denoisebench.own import batch
 from denoisebench.own import denoise as own
 from denoisebench.own.network import choose
 from denoisebench.plugins.lookup import parse_method
@@ -33,9 +34,9 @@ def log_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def run(files: list[Path], out: Path, method: str = "nlm", **options: Any) -> own.Outcome:
+def run(files: list[Path], out: Path, method: str = "nlm", **options: Any) -> batch.Outcome:
     request = own.Request(method=parse_method(method), out=out, shelf=SHIPPED, **options)
-    return own.denoise_files([(path, Path(path.name)) for path in files], request, Quiet())
+    return batch.denoise_files([(path, Path(path.name)) for path in files], request, Quiet())
 
 
 def psnr(image: np.ndarray, clean: np.ndarray) -> float:
@@ -86,15 +87,15 @@ def test_everything_wrong_is_listed_and_the_rest_is_done(
     np.save(folder / "stack.npy", np.stack([noisy] * 4))
     tifffile.imwrite(folder / "cut.tif", noisy)
     (folder / "cut.tif").write_bytes((folder / "cut.tif").read_bytes()[:900])
-    (folder / "scan.czi").write_bytes(b"x")
+    (folder / "scan.nd2").write_bytes(b"x")
     (folder / "tiny.npy").touch()
     out, toy = tmp_path / "out", plugin_file("toy", SHIFT)
     asked = ("--method", "toy", "--plugin", toy, "--out", out)
-    done = command("denoise", folder, folder / "scan.czi", *asked)
+    done = command("denoise", folder, folder / "scan.nd2", *asked)
     assert done.code == 1
     for words in (
         "holed.npy: it holds 1 values of 480 that are NaN", "constant.npy: it is constant (every value is 7)",
-        "stack.npy has the shape 4x20x24", "cut.tif", "scan.czi cannot be read: export it as OME-TIFF", "tiny.npy",
+        "stack.npy has the shape 4x20x24", "cut.tif", "scan.nd2 cannot be read: export it as OME-TIFF", "tiny.npy",
     ):  # fmt: skip
         assert words in done.err
     assert "Traceback" not in done.err
@@ -107,6 +108,23 @@ def test_everything_wrong_is_listed_and_the_rest_is_done(
     assert np.isnan(np.load(out / "holed.npy")).sum() == 1
     assert command("denoise", folder / "holed.npy", *asked, "--nan", "interpolate", "--overwrite").code == 0
     assert np.isfinite(np.load(out / "holed.npy")).all()
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_the_exit_code_says_whose_fault_it_is_whatever_the_words(
+    command: Callable[..., Any], plugin_file: Any, tmp_path: Path
+) -> None:
+    """2: what was given cannot be denoised; 1: the method failed."""
+    flat, good = tmp_path / "scan failed: again.npy", tmp_path / "good.npy"
+    np.save(flat, np.full((20, 24), 7.0))
+    np.save(good, RNG.random((20, 24)).astype(np.float32))
+    asked = ("--method", "toy", "--plugin", plugin_file("toy", "return noisy[1:]"), "--out", tmp_path / "out")
+    for files, code, words in (
+        ((flat,), 2, "it is constant"), ((good,), 1, "returned shape"), ((flat, good), 1, "it is constant"),
+    ):  # fmt: skip
+        done = command("denoise", *files, *asked)
+        assert done.code == code, done.err
+        assert words in done.err
 
 
 def test_mistakes_are_told_at_once_before_any_work(command: Callable[..., Any], tmp_path: Path) -> None:

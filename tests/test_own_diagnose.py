@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 from skimage.data import astronaut, chelsea
 
 from denoisebench.core.errors import UserError
-from denoisebench.own.diagnose import Diagnosis, diagnose
+from denoisebench.own.diagnose import Diagnosis, diagnose, mask_of
 from denoisebench.own.model import camera_of
 from denoisebench.own.stack import Stack, layout_of
 
@@ -68,6 +68,18 @@ def test_noise_of_interpolated_pixels_and_of_rows() -> None:
     assert rows.independent is False
     assert "whole rows share noise" in said(rows)
     assert "whole columns" not in said(rows)
+    assert "structn2v[mask=row] does not look" in said(rows)
+
+
+@pytest.mark.parametrize(("shape", "mask"), [((1, 5), "1x9"), ((3, 1), "5x1")])
+def test_the_mask_that_is_named_covers_noise_that_belongs_together(shape: tuple[int, int], mask: str) -> None:
+    white = np.random.default_rng(1).standard_normal(CLEAN.shape[:2])
+    noise = uniform_filter(white, shape, mode="wrap")
+    found = of(CLEAN[:, :, 1] + 20 * noise / noise.std())
+    assert found.independent is not True
+    assert mask_of(found) == mask
+    assert f"structn2v[mask={mask}]" in said(found)
+    assert mask_of(of(CLEAN[:, :, 1] + 20 * white)) == ""
 
 
 def test_clipping_steps_mosaic_and_jpeg() -> None:

@@ -170,6 +170,18 @@ def test_the_command(command: Callable[..., Any], plugin_file: Any, tmp_path: Pa
     assert (told.code, "--captures is of folders of noisy images" in told.err) == (2, True)
 
 
+@pytest.mark.usefixtures("fresh_registry")
+def test_a_method_that_fails_is_named_with_its_file(
+    command: Callable[..., Any], plugin_file: Any, tmp_path: Path
+) -> None:
+    save(tmp_path / "in" / "a.tif", capture(0))
+    asked = ("--noise", "real", "--datasets", tmp_path / "in", "--methods", "toy", "--out", tmp_path / "out")
+    ran = command("run", *asked, "--plugin", plugin_file("toy", "return noisy[1:]"))
+    assert ran.code == 1, ran.err
+    assert "toy on" in ran.out + ran.err
+    assert "returned shape" in ran.out + ran.err
+
+
 def test_pairs_stay_pairs(command: Callable[..., Any], tmp_path: Path) -> None:
     rng, folder = np.random.default_rng(0), tmp_path / "mine"
     folder.mkdir()

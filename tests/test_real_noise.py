@@ -221,8 +221,21 @@ def test_training_data_must_go_with_the_noise() -> None:
         Experiment([n2n], [REAL], [data], Recipe(Budget(1, "steps"), draws="fixed"))
 
 
-TOLD_NOTHING = {"b2u", "n2v", "noise2self", "nbr2nbr", "laine19_mu", "zsn2n", "self2self", "dip", "identity"}
-ESTIMATE = {"bm3d", "anscombe_bm3d", "nlm", "wnnm", "dbsn"}
+TOLD_NOTHING = {
+    "b2u",
+    "n2v",
+    "n2v2",
+    "structn2v",
+    "apbsn",
+    "noise2fast",
+    "noise2self",
+    "nbr2nbr",
+    "laine19_mu",
+    "zsn2n",
+    "self2self",
+    "dip",
+}
+ESTIMATE = {"identity", "bm3d", "anscombe_bm3d", "nlm", "wnnm", "dbsn"}
 TOLD_MORE = {"n2c", "n2n"}
 
 

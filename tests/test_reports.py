@@ -20,7 +20,7 @@ from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
 from denoisebench.reports.paper.published import Key, beside, published, published_folder
-from denoisebench.reports.ranking import RULE, student, told_apart
+from denoisebench.reports.ranking import RULE, told_apart
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, StoredCell
@@ -156,13 +156,6 @@ def test_repeats_of_one_image_are_one_image_and_no_common_image_is_no_order() ->
     c = cell("c", [29.0])
     c.rows = {("other", 0): next(iter(c.rows.values()))}
     assert not told_apart([a], [c], "psnr")
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 11, 23, 99])
-def test_the_quantile_is_students(freedom: int) -> None:
-    from scipy.stats import t
-
-    assert student(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=2e-3)
 
 
 def test_ssim_is_ranked_with_three_digits_and_psnr_with_two() -> None:

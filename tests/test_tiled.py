@@ -30,6 +30,7 @@ LEARNED = [name for name in METHODS.names() if issubclass(METHODS.get(name), Lea
 # A receptive field does not depend on the number of channels: narrow networks, long thin images.
 NARROW: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "unet": (lambda: UNet(1, 1, 2), 384, 32),
+    "unet, blurred": (lambda: UNet(1, 1, 2, pooling="blur", top_skip=False), 512, 32),
     "unet, transposed": (lambda: UNet(1, 1, 2, upsampling="transposed"), 384, 32),
     "blindspot": (lambda: BlindSpotUNet(1, 1, 2), 736, 32),
     "dncnn": (lambda: DnCNN(1, 2, 2), 128, 8),

@@ -97,6 +97,23 @@ def test_only_weights_of_exactly_these_settings_fit(tmp_path: Path) -> None:
     assert shelf.find(learned("b2u[stride=2]"), "gauss25", 1) is None
 
 
+def test_the_settings_of_the_record_decide_not_the_name_of_the_file(tmp_path: Path) -> None:
+    """Names hold eight digits of the settings' hash, and files are copied and renamed."""
+    plain, other = learned("b2u"), learned("b2u[stride=2]")
+    record = {
+        "method": "b2u",
+        "settings": other.settings(training_only=True),
+        "noise": "gauss25",
+        "channels": 3,
+        "summary": "a test",
+    }
+    write_weights(tmp_path, stem_of(plain, "gauss25", 3), {"a": torch.zeros(1)}, record, half=False)
+    assert Shelf([tmp_path]).find(plain, "gauss25", 3) is None
+    settings = plain.settings(training_only=True)
+    write_weights(tmp_path, stem_of(plain, "gauss25", 3), {"a": torch.zeros(1)}, record | {"settings": settings}, False)
+    assert Shelf([tmp_path]).find(plain, "gauss25", 3) is not None
+
+
 def test_the_first_folder_wins(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a"), make(tmp_path / "b", half=True)
     assert first.sha256 != second.sha256
@@ -468,3 +485,25 @@ def test_checkpoints_that_do_not_fit_are_refused(
     ran = command("weights", "import", path, "--method", "b2u", "--noise", "gauss25", "--out", tmp_path / "w")
     assert ran.code == 2, ran.err
     assert re.search(said, ran.err), ran.err
+
+
+def test_what_half_precision_costs_is_measured_on_one_pass(
+    tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from denoisebench.evaluation.evaluate import evaluate
+    from denoisebench.publishing import weights
+
+    passes = []
+
+    def counted(route: Any, *others: Any) -> Any:
+        passes.append(route.method.passes)
+        return evaluate(route, *others)
+
+    folder = image_folder("train")
+    monkeypatch.setattr(weights, "evaluate", counted)
+    monkeypatch.setattr(weights, "_training_data", lambda record, experiment: AnyFolder(folder))
+    train = ("weights", "train", "--methods", "r2r[passes=50]", "--budget", "1step", "--crop", 32)
+    ran = command(*train, "--train-data", folder, "--out", tmp_path / "w")
+    assert ran.code == 0, ran.err
+    assert passes == [1, 1]
+    assert isinstance(json.loads((tmp_path / "w" / "r2r-gauss25-rgb.json").read_text())["half_loss_db"], float)

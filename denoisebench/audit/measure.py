@@ -37,6 +37,7 @@ from denoisebench.core.errors import unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import versions
+from denoisebench.core.student import t_quantile
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of, module_digest
@@ -496,11 +497,9 @@ def _paired(differences: Sequence[float]) -> Change:
 
 
 def _interval(squares: float, count: int) -> float | None:
-    from scipy.stats import t
-
     if count < 2:
         return None
-    return float(t.ppf(0.975, count - 1)) * math.sqrt(squares / (count - 1) / count)
+    return t_quantile(0.975, count - 1) * math.sqrt(squares / (count - 1) / count)
 
 
 def _pooled(values: Sequence[float]) -> Change:

@@ -18,7 +18,8 @@ from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.printing import document, line, message
 
 if TYPE_CHECKING:
-    from denoisebench.own.denoise import Outcome, Request
+    from denoisebench.own.batch import Outcome
+    from denoisebench.own.denoise import Request
     from denoisebench.own.diagnose import Diagnosis
     from denoisebench.own.rank import Ranking
     from denoisebench.own.stack import Stack
@@ -89,6 +90,7 @@ class DenoisingOptions(OptionGroup):
     ] = "auto"
     seed: Annotated[int, typer.Option(min=0, max=limits.SEED, help="Seed of the method's own draws.")] = 0
     device: Device = "auto"
+    workers: int = 1
     time_limit: Annotated[str | None, typer.Option(help="Longest time for a plane: 30s, 10min, 2h.")] = None
 
 
@@ -104,11 +106,20 @@ class ResultOptions(OptionGroup):
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SharedDenoising(DenoisingOptions):
+    """What denoises them, in one process or several."""
+
+    workers: Annotated[
+        int, typer.Option(min=1, max=limits.WORKERS, help="Processes that share the files; results are the same.")
+    ] = 1
+
+
 @grouped
 def denoise(
     images: Images,
     reading: ReadingOptions,
-    denoising: DenoisingOptions,
+    denoising: SharedDenoising,
     results: ResultOptions,
     plugins: PluginOptions,
 ) -> None:
@@ -119,7 +130,8 @@ def denoise(
     """
     from denoisebench.core.memory import keep_freed_memory
     from denoisebench.core.progress import for_stderr
-    from denoisebench.own.denoise import check_range, denoise_files
+    from denoisebench.own.batch import denoise_files
+    from denoisebench.own.denoise import check_range
     from denoisebench.own.reading import find_files
     from denoisebench.protocol.images import some
 
@@ -136,7 +148,7 @@ def denoise(
     if found.left_out:
         message(f"Not read: {some(found.left_out)} ({len(found.left_out)} in all).")
     with resumable(f"What was computed is in {results.out}"):
-        outcome = denoise_files(found.files, request, for_stderr())
+        outcome = denoise_files(found.files, request, for_stderr(), workers=denoising.workers)
     _show(outcome, results.out)
 
 
@@ -326,13 +338,7 @@ def _show(outcome: "Outcome", out: Path) -> None:
     say_all(outcome.said)
     if outcome.done:
         line(f"Log: {out / FILE}")
-    _show_problems(outcome.problems, "Not denoised")
+    _show_problems([(problem.source, problem.reason) for problem in outcome.problems], "Not denoised")
     if outcome.problems:
-        done = len(outcome.done) + len(outcome.present)
-        if not done and _all_mistakes(outcome.problems):
-            raise typer.Exit(2)
-        raise typer.Exit(1)
-
-
-def _all_mistakes(problems: Sequence[tuple[str, str]]) -> bool:
-    return all(" failed: " not in reason for _, reason in problems)
+        nothing = not (outcome.done or outcome.present)
+        raise typer.Exit(2 if nothing and all(problem.mistake for problem in outcome.problems) else 1)

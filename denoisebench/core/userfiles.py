@@ -61,12 +61,9 @@ def load_user_file(path: Path, kind: str) -> ModuleType:
 
 
 def _module_name(path: Path, kind: str) -> str:
-    """The name in sys.modules, through which annotations and pickles find a class: no dots, one for each file."""
-    name = f"denoisebench_{kind.lower()}_{file_part(path.stem)}".replace(".", "_")
-    there = getattr(sys.modules.get(name), "__file__", None)
-    if there is None or Path(there).resolve() == path.resolve():
-        return name
-    return f"{name}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
+    """The name in sys.modules, by which pickles find a class: no dots, the same in every process."""
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
+    return f"denoisebench_{kind.lower()}_{file_part(path.stem)}_{place}".replace(".", "_")
 
 
 def _import_torch_before(path: Path) -> None:

@@ -1,7 +1,7 @@
 """One loop for every method that is fitted on a single noisy image.
 
-Adam with the method's learning rate, as many steps or minutes as the budget has. torch's generator is seeded by image,
-so results repeat; a long fit leaves a checkpoint and goes on from there.
+Adam with the method's learning rate, as many steps or minutes as the budget has, or fewer where the method ends it.
+torch's generator is seeded by image, so results repeat; a long fit leaves a checkpoint and goes on from there.
 
 The image comes padded by reflection to the method's multiple, and a loss over the whole of it counts the mirrored
 pixels, with noise that is a copy of their originals': 17 % more pixels for 481x321 and a multiple of 32 (`self2self`),
@@ -169,7 +169,7 @@ class _Fit:
 
     @property
     def finished(self) -> bool:
-        return self.done > 0 and self.progress >= 1
+        return self.done > 0 and (self.progress >= 1 or self._method.finished(self.network))
 
     @property
     def status(self) -> str:

@@ -20,8 +20,9 @@ from denoisebench.experiment.preparation import (
     NothingToPrepare,
     Preparation,
     TrainedNetwork,
+    training_job,
 )
-from denoisebench.experiment.revisions import PROTOCOL_VERSION, TRAINING, TRAINING_VERSION, code_digest, code_of
+from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of
 from denoisebench.plugins.broken import broken
 from denoisebench.plugins.identity import is_registered
 from denoisebench.plugins.lookup import find_dataset
@@ -344,12 +345,9 @@ class Experiment:
     ) -> TrainingJob:
         """The training a learned method needs for a noise and a channel count, the first one or a later one."""
         data = self.training_set(channels, noise, test)
-        code = {"training": TRAINING_VERSION, **code_of(method, data), **versions(("torch", "numpy"))}
-        described = {"name": data.name, "sha256": data.data_hash}
-        described |= {"extent": data.extent} if data.extent else {}
         recipe = replace(self.recipe, seed=self.recipe.seed + number)
         start = self.start.of(method, channels) if self.start else None
-        return TrainingJob(method, noise, recipe, channels, described, code, self.device, code_digest(TRAINING), start)
+        return training_job(method, noise, recipe, data, channels, self.device, start)
 
     def _protocol(self, noise: Noise, dataset: DataSet) -> Protocol:
         # Stratified levels are those of a range; everything else of that source is as the counter makes it.

@@ -36,6 +36,7 @@ KEYS = frozenset(
         "network",
         "noise",
         "datasets",
+        "captures",
         "repeats",
         "limit",
         "weights",

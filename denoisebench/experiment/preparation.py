@@ -4,10 +4,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from denoisebench.core.provenance import versions
+from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.fit import FitRecipe
+from denoisebench.experiment.revisions import TRAINING, TRAINING_VERSION, code_digest, code_of
 from denoisebench.plugins.method import LearnedMethod, PerImageMethod
+from denoisebench.protocol.noise import Noise
 from denoisebench.training.job import TrainingJob
+from denoisebench.training.recipe import Recipe
 from denoisebench.training.weights import Weights
+
+
+def training_job(
+    method: LearnedMethod,
+    noise: Noise,
+    recipe: Recipe,
+    data: DataSet,
+    channels: int,
+    device: str,
+    start: Weights | None = None,
+) -> TrainingJob:
+    """A training with what decides its outcome: code, versions of libraries and training images among it.
+
+    Parameters
+    ----------
+    method, noise, recipe : LearnedMethod or Noise or Recipe
+        What is trained.
+    data : DataSet
+        The training images.
+    channels : int
+        Of the network.
+    device : str
+        Kind of device.
+    start : Weights or None
+        What it begins with.
+    """
+    code = {"training": TRAINING_VERSION, **code_of(method, data), **versions(("torch", "numpy"))}
+    described = {"name": data.name, "sha256": data.data_hash}
+    described |= {"extent": data.extent} if data.extent else {}
+    return TrainingJob(method, noise, recipe, channels, described, code, device, code_digest(TRAINING), start)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ NETWORKS: dict[str, tuple[str, str, dict[str, object]]] = {
         "unet.UNet",
         {"init": "small", "upsampling": "transposed", "slope": 0.2},
     ),
+    "unet_n2v2": (
+        "as unet, with blurred pooling and no skip from the input (N2V2)",
+        "unet.UNet",
+        {"init": "he", "pooling": "blur", "top_skip": False},
+    ),
     "dncnn": ("17 convolutions that predict the noise, no batch normalisation (DnCNN)", "dncnn.DnCNN", {}),
     "blindspot": (
         "an output does not depend on its own pixel: four rotations (Laine19)",

@@ -8,12 +8,17 @@ with the mask m of the input's kept values. Way up: five levels of nearest upsam
 96; 64 and 32 in the last), the pooled features and the input beside them, dropout before every convolution; a last 3x3
 convolution with a sigmoid. LeakyReLU 0.1, symmetric padding. For C = 3: 991,203 parameters, 11.4 GMAC at 256x256.
 
-Dropout raises the mean square of what a layer sees by 1 / (1 - dropout), ten times in a row; He's weights take no
-notice and put the argument of the sigmoid at a deviation of 4 to 19, where a step of Adam moves it by whole units and
-bright images end at 1 for ever. So weights after a dropout are sqrt(1 - dropout) of He's, and those of the last layer a
-hundredth of that: the output starts at the sigmoid of its bias.
+The network sees x - c, with a centre c per channel, and so a missing value as c instead of black. Of a bright image as
+it is, all features would rise and fall together, and with them the output: a step of Adam moves every pixel by as much,
+the sigmoid ends at 1 everywhere, where it has no gradient left, and the fit is over. The sigmoid is computed in single
+precision: in bfloat16 it is 1, without a gradient, for arguments from 6.25 on.
 
-The released code pads partial convolutions twice and divides by another C; here once, and by the sum alone.
+Dropout raises the mean square of what a layer sees by 1 / (1 - dropout), ten times in a row; He's weights take no
+notice and put the argument of the sigmoid at a deviation of 4 to 19. So weights after a dropout are sqrt(1 - dropout)
+of He's.
+
+The released code has no centre, pads partial convolutions twice and divides by another C; here once, and by the sum
+alone.
 
 Source: Quan, Chen, Pang, Ji, Self2Self With Dropout, CVPR 2020; partial convolutions: Liu et al., ECCV 2018.
 """
@@ -26,7 +31,7 @@ from torch import nn
 
 from denoisebench.networks import fast, mirrored
 
-LEVELS, SLOPE, START = 5, 0.1, 0.01
+LEVELS, SLOPE = 5, 0.1
 
 
 class Self2SelfNet(nn.Module):
@@ -45,6 +50,8 @@ class Self2SelfNet(nn.Module):
     def __init__(self, channels: int, dropout: float = 0.3, width: int = 48) -> None:
         super().__init__()
         self.dropout = dropout
+        self.centre: torch.Tensor
+        self.register_buffer("centre", torch.zeros(channels, 1, 1))
         wide = 2 * width
         self.encoder = nn.ModuleList(nn.Conv2d(width if level else channels, width, 3) for level in range(LEVELS + 2))
         joined = [wide, *[wide + width] * (LEVELS - 2), wide + channels]
@@ -58,12 +65,17 @@ class Self2SelfNet(nn.Module):
                 nn.init.zeros_(fast.weights(layer)[1])
         with torch.no_grad():
             for layer in (*self.decoder_a, *self.decoder_b, self.last):
-                scale = START if layer is self.last else 1.0
-                fast.weights(layer)[0].mul_((1 - dropout) ** 0.5 * scale)
+                fast.weights(layer)[0].mul_((1 - dropout) ** 0.5)
+
+    def start_at(self, centre: torch.Tensor) -> None:
+        """Centre input and output at a value (C,) of about 0..1; they are at black and mid-gray before."""
+        with torch.no_grad():
+            self.centre.copy_(centre[:, None, None])
+            fast.weights(self.last)[1].copy_(torch.logit(centre.clamp(0.02, 0.98)))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) and its mask of kept values, of the same shape, to (N, C, H, W) within 0..1."""
-        x = x * mask
+        x = (x - self.centre) * mask
         skips = [x]
         out, held = self._partial(0, x, mask)
         for level in range(1, LEVELS + 1):
@@ -75,7 +87,7 @@ class Self2SelfNet(nn.Module):
             out = torch.cat([F.interpolate(out, scale_factor=2.0), skips[LEVELS - 1 - level]], dim=1)
             out = mirrored.conv3x3(self.decoder_a[level], self._drop(out), SLOPE)
             out = mirrored.conv3x3(self.decoder_b[level], self._drop(out), SLOPE)
-        return torch.sigmoid(mirrored.conv3x3(self.last, self._drop(out)))
+        return torch.sigmoid(mirrored.conv3x3(self.last, self._drop(out)).float())
 
     def _drop(self, x: torch.Tensor) -> torch.Tensor:
         return F.dropout(x, self.dropout)

@@ -37,6 +37,10 @@ class UNet(nn.Module):
         Of the LeakyReLU.
     init : {'default', 'he', 'small'}
         PyTorch's default; He normal with a linear last layer; or He normal (slope ignored) times 0.1.
+    pooling : {'max', 'blur'}
+        Maximum of 2x2 pixels; or that of every 2x2 window, blurred before every second is taken (Zhang 2019).
+    top_skip : bool
+        Whether the last decoder level sees the input.
 
     Attributes
     ----------
@@ -48,6 +52,8 @@ class UNet(nn.Module):
 
     reach = 160
     plain = False
+    top_skip = True
+    blur_pooling = False
 
     def __init__(
         self,
@@ -57,14 +63,20 @@ class UNet(nn.Module):
         upsampling: Literal["nearest", "transposed"] = "nearest",
         slope: float = 0.1,
         init: Literal["default", "he", "small"] = "default",
+        pooling: Literal["max", "blur"] = "max",
+        top_skip: bool = True,
     ) -> None:
         super().__init__()
         self.slope = slope
+        self.top_skip, self.blur_pooling = top_skip, pooling == "blur"
+        if self.blur_pooling:
+            # One pixel more on each side in each of the poolings: 1 + 2 + 4 + 8 + 16.
+            self.reach = 192
         wide = 2 * width
         self.encoder = nn.ModuleList(
             nn.Conv2d(in_channels if level == 0 else width, width, 3, padding=1) for level in range(LEVELS + 2)
         )
-        joined = [2 * width, *[wide + width] * (LEVELS - 2), wide + in_channels]
+        joined = [2 * width, *[wide + width] * (LEVELS - 2), wide + in_channels * top_skip]
         self.decoder_a = nn.ModuleList(nn.Conv2d(channels, wide, 3, padding=1) for channels in joined)
         self.decoder_b = nn.ModuleList(nn.Conv2d(wide, wide, 3, padding=1) for _ in joined)
         self.up = nn.ModuleList(
@@ -124,11 +136,15 @@ class UNet(nn.Module):
         for level in range(LEVELS):
             if level:
                 out = self._conv(self.decoder_b[level - 1], out)
-            out = self._up_conv(level, out, skips[LEVELS - 1 - level])
+            skip = skips[LEVELS - 1 - level]
+            if level == LEVELS - 1 and not self.top_skip:
+                out = self._conv(self.decoder_a[level], self.up[level](out))
+            else:
+                out = self._up_conv(level, out, skip)
         return out
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
-        return F.max_pool2d(x, 2)
+        return blur_pool(x) if self.blur_pooling else F.max_pool2d(x, 2)
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
         if fast.suits(x, self.plain):
@@ -149,3 +165,16 @@ class UNet(nn.Module):
     def _act(self, x: torch.Tensor) -> torch.Tensor:
         # In place: every input is a fresh convolution output, and memory traffic is what limits large images.
         return F.leaky_relu(x, self.slope, inplace=True)
+
+
+def blur_pool(x: torch.Tensor) -> torch.Tensor:
+    """The maximum of every 2x2 window, blurred by [1, 2, 1] / 4 both ways, at every second pixel; edges repeated.
+
+    (N, C, H, W) to (N, C, H / 2, W / 2). Source: Zhang, Making Convolutional Networks Shift-Invariant Again, ICML 2019.
+    """
+    channels = x.shape[1]
+    # Windows begin at pixels -1 to H, so that each output is centred on the pair of pixels that it stands for.
+    highest = F.max_pool2d(F.pad(x, (1, 2, 1, 2), mode="replicate"), 2, stride=1)
+    taps = x.new_tensor([1.0, 2.0, 1.0]) / 4
+    kernel = (taps[:, None] * taps).expand(channels, 1, 3, 3)
+    return F.conv2d(highest, kernel, stride=2, groups=channels)

@@ -1,11 +1,11 @@
-"""Files of the user's own through a method, each written whole or not at all, with a log beside them."""
+"""A file of the user's own through a method, written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,19 @@ import numpy as np
 
 from denoisebench import __version__
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, explain
-from denoisebench.core.files import CannotWrite, clear_stale, file_sha256, make_folder, temporary_beside
+from denoisebench.core.files import CannotWrite, file_sha256, make_folder, temporary_beside
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import TimeLimit
-from denoisebench.core.progress import Progress, Task
+from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import full_digest
 from denoisebench.core.resumable import resumable_array
-from denoisebench.core.text import readable
 from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
 from denoisebench.own.model import MODELS, Camera, camera_of
 from denoisebench.own.network import Choice, choose
 from denoisebench.own.reading import read_stack, read_view
-from denoisebench.own.record import Entry, add_entry, is_done
+from denoisebench.own.record import Entry, is_done
 from denoisebench.own.scale import NAN, Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Array, Channels, Index, Layout, Stack, layout_of
 from denoisebench.own.training import BUDGET, OwnNetwork, check_trainable, train_on
@@ -129,74 +128,57 @@ class Request:
         )  # fmt: skip
 
 
-@dataclass
-class Outcome:
-    """What became of the files.
+@dataclass(frozen=True)
+class Problem:
+    """Why a file was not denoised.
 
     Parameters
     ----------
-    done : list of Entry
-        Denoised now.
-    present : list of str
-        Results that were there already.
-    problems : list of (str, str)
-        File, and why it was not denoised.
-    said : list of str
-        What the user should know.
+    source : str
+        The file.
+    reason : str
+        In one sentence.
+    mistake : bool
+        Whether what was given cannot be done; else the method or the machine failed at it.
     """
 
-    done: list[Entry] = field(default_factory=list)
-    present: list[str] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    source: str
+    reason: str
+    mistake: bool
 
 
-def denoise_files(
-    files: Sequence[tuple[Path, Path]],
-    request: Request,
-    progress: Progress,
-    views: Sequence[Sequence[Path]] = (),
-) -> Outcome:
-    """Denoise files one by one; what is wrong with one costs no other its result.
+@dataclass(frozen=True)
+class Result:
+    """What became of one file: it was denoised, was there already, or could not be done."""
+
+    entry: Entry | None = None
+    present: str | None = None
+    problem: Problem | None = None
+
+
+def attempt(runner: Runner, source: Path, target: Path, report: Callable[[float, str], None]) -> Result:
+    """Denoise one file; whatever goes wrong with it is told, not raised.
 
     Parameters
     ----------
-    files : sequence of (Path, Path)
-        Each file, and the path of its result below ``request.out``.
-    request : Request
+    runner : Runner
         How.
-    progress : Progress
-        Is told of every plane.
-    views : sequence of sequences of Path
-        The same files, those together that are captures of one view; each alone where nothing is given.
-
-    Returns
-    -------
-    Outcome
-
-    Raises
-    ------
-    CannotWrite
-        The folder of the results cannot be made.
+    source, target : Path
+        The file, and the path of its result below the folder of results.
+    report : callable
+        Is told the finished fraction and a text.
     """
-    check_range(request, bool(views) and min(map(len, views)) > 1)
-    make_folder(request.out)
-    clear_stale(request.out)
-    request = for_files(request, files, views)
-    outcome, runner = Outcome(), Runner(request, views or [[source] for source, _ in files], progress)
-    with progress.task(f"denoise {len(files)} files" if len(files) > 1 else f"denoise {files[0][0].name}") as task:
-        for number, (source, target) in enumerate(files):
-            part = _Part(task, number, len(files), source.name)
-            try:
-                runner.one(source, target, outcome, part)
-            except (UserError, ContractError, TrainingFailed, TimeLimit) as error:
-                outcome.problems.append((str(source), str(error)))
-            except MemoryError:
-                outcome.problems.append((str(source), "it does not fit into memory; cut it, or give --tile 256."))
-            except Exception as error:  # a plugin may raise anything
-                outcome.problems.append((str(source), f"{request.method.text} failed: {explain(error)}"))
-            part.update(1.0)
-    return outcome
+    try:
+        return runner.one(source, target, report)
+    except UserError as error:
+        return Result(problem=Problem(str(source), str(error), mistake=True))
+    except (ContractError, TrainingFailed, TimeLimit) as error:
+        return Result(problem=Problem(str(source), str(error), mistake=False))
+    except MemoryError:
+        reason = "it does not fit into memory; cut it, or give --tile 256."
+    except Exception as error:  # a plugin may raise anything
+        reason = f"{runner.request.method.text} failed: {explain(error)}"
+    return Result(problem=Problem(str(source), reason, mistake=False))
 
 
 def noise_variance(stack: Stack, layout: Layout, scale: Scale, request: Request) -> tuple[FloatImage, str]:
@@ -261,20 +243,6 @@ def check_range(request: Request, several: bool = False) -> None:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The part of the work that one file is."""
-
-    task: Task
-    number: int
-    count: int
-    name: str
-
-    def update(self, fraction: float, text: str = "") -> None:
-        done = f"{self.number + 1}/{self.count} {readable(self.name)}" if self.count > 1 else ""
-        self.task.update((self.number + fraction) / self.count, f"{done} {text}".strip())
-
-
-@dataclass(frozen=True)
 class _Opened:
     """A file that was read, and how it is given to the method."""
 
@@ -323,13 +291,14 @@ class Runner:
     """
 
     def __init__(self, request: Request, views: Sequence[Sequence[Path]], progress: Progress) -> None:
-        self._request, self._views, self._progress = request, views, progress
+        self.request, self._views, self._progress = request, views, progress
         self._network: tuple[str, torch.nn.Module] | None = None
-        self._own: dict[int, OwnNetwork] = {}
+        #: The networks that were trained on the files, by their number of channels.
+        self.own: dict[int, OwnNetwork] = {}
 
-    def one(self, source: Path, target: Path, outcome: Outcome, part: _Part) -> None:
-        """One file, from reading to its row in the log."""
-        request = self._request
+    def one(self, source: Path, target: Path, report: Callable[[float, str], None]) -> Result:
+        """One file, from reading to writing; its row in the log is left to others."""
+        request = self.request
         stack = read_stack(source, request.axes, request.convert)
         target = target.with_suffix(stack.suffix)
         path, output = request.out / target, target.as_posix()
@@ -337,8 +306,7 @@ class Runner:
         key = request.key(sha256, output)
         if os.path.lexists(path):
             if is_done(request.out, output, key):
-                outcome.present.append(output)
-                return
+                return Result(present=output)
             if path.resolve() == source.resolve():
                 raise UserError(f"its result would replace it; give another folder to --out than {request.out}.")
             if not request.overwrite:
@@ -347,7 +315,7 @@ class Runner:
         route, choice, network = self._route(file)
         make_folder(path.parent)
         partial = path.with_name(f".denoisebench-{key[:16]}")
-        result, steps, tile, seconds = self._planes(file, route, choice, partial, part)
+        result, steps, tile, seconds = self._planes(file, route, choice, partial, report)
         scale, told = file.scale, file.told
         if request.nan == "keep" and stack.data.dtype.kind == "f":
             result = np.where(np.isfinite(stack.data), result, stack.data)
@@ -360,8 +328,7 @@ class Runner:
             len(file.layout.planes), steps, tile, round(seconds, 3), "; ".join([*stack.notes, *file.notes]),
             __version__, key, sha256, file_sha256(path),
         )  # fmt: skip
-        outcome.said += [text for text in add_entry(request.out, entry) if text]
-        outcome.done.append(entry)
+        return Result(entry=entry)
 
     def filter(self, stack: Stack, layout: Layout, scale: Scale) -> Filter:
         """The method with its network and all it is told of one image, of images with black = 0 and white = 1.
@@ -380,7 +347,7 @@ class Runner:
         UserError
             The method cannot denoise it.
         """
-        file = _Opened(stack, stack, [], layout, scale, _told(self._request, stack, layout, scale))
+        file = _Opened(stack, stack, [], layout, scale, _told(self.request, stack, layout, scale))
         route, choice, _ = self._route(file)
         camera, level = file.told.camera, file.told.level
 
@@ -389,41 +356,54 @@ class Runner:
             try:
                 done = _denoised(route, seen, level, choice, Place("", "", 0), lambda fraction, text: None).image
             except (ContractError, TrainingFailed, TimeLimit) as error:
-                raise UserError(f"{self._request.method.text} failed: {error}") from error
+                raise UserError(f"{self.request.method.text} failed: {error}") from error
             return done if camera is None else camera.inverse(done)
 
         return apply
 
+    def prepare(self) -> None:
+        """Train the networks that all files need, so that copies of this need not."""
+        if not self.request.train:
+            return
+        for paths in self._views:
+            with contextlib.suppress(UserError):
+                stack = read_stack(paths[0], self.request.axes, self.request.convert)
+                self._own_network(layout_of(stack, self.request.channels).channels)
+
     def _own_network(self, channels: int) -> OwnNetwork:
         """The network that is trained on all files of that many channels; what cannot be read is told of later."""
-        if channels not in self._own:
+        if channels not in self.own:
             views: list[list[FloatImage]] = []
             for paths in self._views:
                 with contextlib.suppress(UserError):
-                    file = _open(read_view(paths, self._request.axes, self._request.convert), self._request)
+                    file = _open(read_view(paths, self.request.axes, self.request.convert), self.request)
                     if file.layout.channels == channels:
                         planes = [file.plane(index) for index in file.layout.planes]
                         # Captures lie along the first axis.
                         apart = len(planes) // len(paths)
                         views += [planes[number::apart] for number in range(apart)]
-            request = self._request
+            request = self.request
             assert isinstance(request.method, LearnedMethod)
             if not views:
                 raise UserError(f"there is no image of {channels} channels to train {request.method.text} on.")
-            self._own[channels] = train_on(
+            self.own[channels] = train_on(
                 views, request.method, request.budget, request.seed, request.device, request.out / "models",
                 self._progress,
             )  # fmt: skip
-        return self._own[channels]
+        return self.own[channels]
 
     def _route(self, file: _Opened) -> tuple[Route, Choice | None, tuple[str, str]]:
         """The way of every plane, and the network that it goes through, with its description and hash."""
-        request, told = self._request, file.told
+        request, told = self.request, file.told
         method, noise, network, choice = told.method, told.noise, None, None
         described = "", ""
         if request.train:
+            assert isinstance(method, LearnedMethod)
             own = self._own_network(file.layout.channels)
-            network, described = own.network, (own.text, own.sha256)
+            described = own.text, own.sha256
+            if self._network is None or self._network[0] != own.sha256:
+                self._network = own.sha256, own.load(method, file.layout.channels, request.device)
+            network = self._network[1]
         elif isinstance(method, LearnedMethod):
             assert told.level is not None
             choice = choose(method, told.level, file.layout.channels, request.shelf, request.network)
@@ -443,7 +423,7 @@ class Runner:
         return route, choice, described
 
     def _planes(
-        self, file: _Opened, route: Route, choice: Choice | None, partial: Path, part: _Part
+        self, file: _Opened, route: Route, choice: Choice | None, partial: Path, tell: Callable[[float, str], None]
     ) -> tuple[Array, int, int, float]:
         """All planes, those that an earlier call has done taken from its files."""
         planes, layout = file.layout.planes, file.layout
@@ -461,13 +441,13 @@ class Runner:
             name = layout.name(planes[number])
 
             def report(fraction: float, text: str, number: int = number, name: str = name) -> None:
-                part.update((number + fraction) / len(planes), f"{name} {text}".strip())
+                tell((number + fraction) / len(planes), f"{name} {text}".strip())
 
             done = _denoised(route, file.plane(planes[number]), file.told.level, choice, Place("", name, 0), report)
             layout.view(result, planes[number])[...] = file.restored(done.image)
             # Last, because it marks the plane as done.
             state[number] = done.seconds, done.steps, done.tile
-            part.update((number + 1) / len(planes), name)
+            tell((number + 1) / len(planes), name)
         seconds, steps, tile = (state[:, column] for column in range(3))
         return result, int(steps.max()), int(tile.max()), float(seconds.sum())
 

@@ -338,6 +338,22 @@ def _correlation_facts(found: Diagnosis, independent: bool | None, count: int) -
     return facts
 
 
+def mask_of(found: Diagnosis) -> str:
+    """The mask of `structn2v` that covers the noise which belongs together, '' where none is found."""
+    lines = {along for c in found.channels for along in ("row", "column") if _stripes(getattr(c, f"{along}s"), c.error)}
+    if lines:
+        return "+".join(sorted(lines, reverse=True))
+    wide = max(_together(channel.rows, channel.error) for channel in found.channels)
+    tall = max(_together(channel.columns, channel.error) for channel in found.channels)
+    return f"{2 * tall + 1}x{2 * wide + 1}" if tall or wide else ""
+
+
+def _together(values: Sequence[float], error: float) -> int:
+    """How many pixels in a row agree with the first: the low frequencies left out make weak negative values beyond."""
+    limit = max(CORRELATED, 4 * error)
+    return next((lag for lag, value in enumerate(values) if value < limit), len(values))
+
+
 def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
     advice = []
     striped = _striped(found)
@@ -345,17 +361,30 @@ def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
     sigma = f"{found.level.sigma:.3g}"
     if independent is False or striped:
         advice.append(
-            "Methods that predict a pixel from its neighbours (n2v, noise2self, b2u, nbr2nbr, zsn2n, dbsn, laine19_mu) "
-            "will keep such noise as if it were signal; so will networks trained on independent noise."
+            "Methods that predict a pixel from its neighbours (n2v, n2v2, noise2self, b2u, nbr2nbr, zsn2n, noise2fast, "
+            "dbsn, laine19_mu) will keep such noise as if it were signal; so will networks trained on independent "
+            "noise."
         )
+        mask = mask_of(found)
+        if mask:
+            advice.append(
+                f"structn2v[mask={mask}] does not look where noise belongs together: denoise --method "
+                f"'structn2v[mask={mask}]' --train self."
+            )
+        if independent is False and not striped:
+            advice.append(
+                "apbsn learns from pixels 5 apart, for noise that does not reach so far: it wants many images."
+            )
         advice.append(
-            f"Take a filter that is told how much there is: nlm or bm3d with --sigma {sigma}, or a second capture of "
-            "the same view (n2n)."
+            f"Or take a filter that is told how much there is: nlm or bm3d with --sigma {sigma}, or a second capture "
+            "of the same view (n2n)."
         )
     elif independent:
         advice.append("Self-supervised methods may be used: what they assume about pixels holds.")
     else:
         advice.append("Compare what methods leave (image minus result): structure in it is signal that was lost.")
+        if mask_of(found):
+            advice.append(f"If it is noise that agrees, not texture, structn2v[mask={mask_of(found)}] can remove it.")
     if grows:
         advice.append(
             "The noise is not of one level: --noise camera makes it so (generalised Anscombe transform) before any "

@@ -12,22 +12,20 @@ import numpy as np
 
 from denoisebench.core.errors import Mistakes, UserError
 from denoisebench.core.systemfiles import own_entries
+from denoisebench.own import camera, czi, mrc
 from denoisebench.own.stack import Stack
 from denoisebench.protocol.imagefiles import FORMATS
 from denoisebench.protocol.images import some
 
 _TIFF, _NUMPY = (".tif", ".tiff"), (".npy", ".npz")
-SUFFIXES = (*FORMATS, *_NUMPY)
+SUFFIXES = (*FORMATS, *_NUMPY, *camera.SUFFIXES, *mrc.SUFFIXES, *czi.SUFFIXES)
 #: The axis of captures of one view that are files of their own: the first of these that the files have not.
 CAPTURE_AXES = "QRIT"
 _OTHERS: Mapping[str, str] = {
-    ".czi": "export it as OME-TIFF", ".nd2": "export it as OME-TIFF", ".lif": "export it as OME-TIFF",
+    ".nd2": "export it as OME-TIFF", ".lif": "export it as OME-TIFF",
     ".oib": "export it as OME-TIFF", ".oif": "export it as OME-TIFF", ".ims": "export it as OME-TIFF",
-    ".mrc": "save it as TIFF or .npy", ".dm3": "save it as TIFF", ".dm4": "save it as TIFF",
+    ".dm3": "save it as TIFF", ".dm4": "save it as TIFF",
     ".fits": "save it as TIFF or .npy", ".dcm": "save it as TIFF", ".nii": "save it as TIFF or .npy",
-    ".cr2": "develop it into a 16-bit TIFF", ".cr3": "develop it into a 16-bit TIFF",
-    ".nef": "develop it into a 16-bit TIFF", ".arw": "develop it into a 16-bit TIFF",
-    ".dng": "develop it into a 16-bit TIFF", ".raf": "develop it into a 16-bit TIFF",
     ".heic": "save it as PNG or TIFF", ".gif": "save it as PNG", ".jp2": "save it as PNG or TIFF",
 }  # fmt: skip
 
@@ -102,6 +100,11 @@ def _reader(path: Path, suffix: str) -> Callable[[Path, str | None, bool], Stack
         return lambda path, axes, convert: arrays.read_array(path, axes)
     if suffix in FORMATS:
         return picture.read_picture
+    for suffixes, read in (
+        (camera.SUFFIXES, camera.read_raw), (mrc.SUFFIXES, mrc.read_mrc), (czi.SUFFIXES, czi.read_czi),
+    ):  # fmt: skip
+        if suffix in suffixes:
+            return read
     mend = _OTHERS.get(suffix, f"allowed are {', '.join(SUFFIXES)}")
     raise UserError(f"{path} cannot be read: {mend}.")
 

@@ -30,7 +30,7 @@ class Scale:
     black, white : float
         Become 0 and 1.
     source : str
-        Where they are from: 'given', '8 bits', 'type' or 'percentiles'.
+        Where they are from: 'given', 'camera', '8 bits', 'type' or 'percentiles'.
     """
 
     black: float
@@ -79,7 +79,8 @@ def scale_of(stack: Stack, asked: tuple[float, float] | str) -> Scale:
         The file.
     asked : (float, float) or str
         The two; 'type' for all that its type can hold, 0..1 for floats; 'percentile' for 0.1 and 99.9 %; 'auto' for
-        0..255 where it has 8 bits, else the percentiles: cameras and microscopes fill a part of their 16 bits.
+        what the file says, 0..255 where it has 8 bits, else the percentiles: cameras and microscopes fill a part of
+        their 16 bits.
 
     Raises
     ------
@@ -88,6 +89,8 @@ def scale_of(stack: Stack, asked: tuple[float, float] | str) -> Scale:
     """
     if not isinstance(asked, str):
         return Scale(*asked, "given")
+    if asked == "auto" and stack.levels is not None:
+        return Scale(*stack.levels, "camera")
     kind = stack.data.dtype
     if asked == "type" or (asked == "auto" and kind == np.uint8):
         if kind.kind == "f":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ class Stack:
         Ending of what ``write`` makes.
     notes : sequence of str
         What the user should know, such as what was converted.
+    levels : (float, float) or None
+        Black and white of the camera, where the file says them.
     """
 
     path: Path
@@ -49,6 +52,7 @@ class Stack:
     write: Callable[[Path, Array], None]
     suffix: str
     notes: Sequence[str] = ()
+    levels: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,32 @@ def check_axes(axes: str, shape: Sequence[int], path: Path) -> str:
         sides = "x".join(map(str, shape))
         raise UserError(f"{path} has {len(shape)} axes ({sides}), but --axes {axes} names {len(upper)}.")
     return upper
+
+
+def need_package(name: str, extra: str, path: Path) -> Any:
+    """A package that only files of one kind need.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+    extra : str
+        Of the dependencies of this package that has it.
+    path : Path
+        The file, for the message.
+
+    Raises
+    ------
+    UserError
+        It is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise UserError(
+            f"{path} needs the package {name.partition('.')[0]}, which is not installed: pip install "
+            f'"denoisebench[{extra}]".'
+        ) from None
 
 
 def axes_asked(shape: Sequence[int], path: Path) -> UserError:

@@ -13,15 +13,14 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
-from denoisebench.core.provenance import versions
 from denoisebench.data.dataset import DataSet
-from denoisebench.experiment.revisions import TRAINING, TRAINING_VERSION, code_digest, plugin_digest
+from denoisebench.experiment.preparation import training_job
 from denoisebench.plugins.method import LearnedMethod, Method, Need
 from denoisebench.protocol.images import AnyImage, FloatImage
 from denoisebench.protocol.noise import REAL
-from denoisebench.training.job import TrainingJob
 from denoisebench.training.recipe import recipe_from, usual_precision
 from denoisebench.training.train import train
+from denoisebench.training.weights import network_from, read_tensors
 
 #: Length of a training where none is given.
 BUDGET = "5min"
@@ -70,17 +69,21 @@ class OwnNetwork:
 
     Parameters
     ----------
-    network : torch.nn.Module
-        In evaluation mode.
+    path : Path
+        Its file.
     text : str
         How it was trained.
     sha256 : str
-        Of its file.
+        Of the file.
     """
 
-    network: torch.nn.Module
+    path: Path
     text: str
     sha256: str
+
+    def load(self, method: LearnedMethod, channels: int, device: str) -> torch.nn.Module:
+        """The network, in evaluation mode."""
+        return network_from(method, channels, read_tensors(self.path, self.sha256), self.path.name, device)
 
 
 def untrainable(method: Method, several: bool = False) -> str | None:
@@ -98,8 +101,8 @@ def check_trainable(method: Method, several: bool = False) -> None:
     reason = untrainable(method, several)
     if reason:
         raise UserError(
-            f"--train self: method {method.text!r} {reason}. Take n2v, noise2self, nbr2nbr, b2u or laine19_mu; methods "
-            "such as zsn2n are fitted to each image without --train."
+            f"--train self: method {method.text!r} {reason}. Take n2v, n2v2, structn2v, apbsn, noise2self, nbr2nbr, "
+            "b2u or laine19_mu; methods such as zsn2n are fitted to each image without --train."
         )
 
 
@@ -133,9 +136,8 @@ def train_on(
     """
     data = OwnPlanes(views)
     recipe = recipe_from(budget or BUDGET, None, None, None, "fresh", seed, usual_precision(device))
-    code = {"training": TRAINING_VERSION, "plugin": plugin_digest(type(method)), **versions(("torch", "numpy"))}
-    described = {"name": data.name, "sha256": data.data_hash}
-    job = TrainingJob(method, REAL, recipe, data.channels, described, code, device, code_digest(TRAINING))
-    network = train(job, data, folder, device, progress).network
+    job = training_job(method, REAL, recipe, data, data.channels, device)
+    train(job, data, folder, device, progress)
     text = f"trained on {sum(map(len, views))} of these images, {recipe.text}"
-    return OwnNetwork(network, text, file_sha256(folder / f"{job.stem}.safetensors"))
+    path = folder / f"{job.stem}.safetensors"
+    return OwnNetwork(path, text, file_sha256(path))

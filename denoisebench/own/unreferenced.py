@@ -25,7 +25,8 @@ from denoisebench.core.provenance import full_digest
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import file_part, readable
 from denoisebench.data.captures import noisy_place
-from denoisebench.own.denoise import Request, Runner, denoise_files, for_files
+from denoisebench.own.batch import denoise_files
+from denoisebench.own.denoise import Request, Runner, for_files
 from denoisebench.own.rank import Estimate, Ranked, Ranking, Scene, combined, doubts, ranking_table, scene_of
 from denoisebench.own.reading import CAPTURE_AXES, SUFFIXES, read_view
 from denoisebench.own.stack import Stack
@@ -211,7 +212,7 @@ def run_unreferenced(
             train=learned, budget=request.budget if learned else None,
         )  # fmt: skip
         done = denoise_files(files, mine, progress, views)
-        outcome.failed += [(f"{method.text} on {source}", reason) for source, reason in done.problems]
+        outcome.failed += [(f"{method.text} on {one.source}", one.reason) for one in done.problems]
         outcome.said += done.said
         if done.done or done.present:
             runners[method.text] = _Scorer(method, Runner(for_files(mine, files, views), views, progress), mine)

@@ -473,6 +473,10 @@ class PerImageMethod(Method):
         """
         raise NotImplementedError
 
+    def finished(self, network: torch.nn.Module) -> bool:
+        """Whether the fit shall end before its budget does; asked after every step."""
+        return False
+
     def denoise(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
         """The denoised image (1, C, H, W) from the fitted network, under no-grad; not yet clipped."""
         return typing.cast("torch.Tensor", network(noisy))

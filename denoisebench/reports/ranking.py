@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean, stdev
 from typing import Literal
 
+from denoisebench.core.student import t_quantile
 from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Line, Place, Score, training_seed
@@ -138,22 +139,4 @@ def told_apart(one: Sequence[StoredCell], other: Sequence[StoredCell], attribute
 def _half(values: Sequence[float]) -> float:
     """Half the 95 % interval of a mean; 0 for a single value."""
     count = len(values)
-    return student(count - 1) * stdev(values) / math.sqrt(count) if count > 1 else 0.0
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t, to 0.2 %; scipy's would take longer to import than a table to print."""
-    if freedom == 1:
-        return math.tan(0.475 * math.pi)
-    if freedom == 2:
-        return 0.95 * math.sqrt(2 / (1 - 0.95**2))
-    z = NormalDist().inv_cdf(0.975)
-    # Cornish and Fisher's expansion, Abramowitz and Stegun 26.7.5.
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / float(freedom) ** power for power, term in enumerate(terms))
+    return t_quantile(0.975, count - 1) * stdev(values) / math.sqrt(count) if count > 1 else 0.0

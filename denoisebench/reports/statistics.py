@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.student import t_quantile
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Column, Line, column_of, current, line_of, lines_named, training_seed
 
@@ -303,10 +305,8 @@ def _sum_of_means(*parts: Floats, axis: int = -1) -> Floats:
 
 
 def _widened(deviations: Floats, level: float) -> Floats:
-    from scipy.stats import norm, t
-
     count, tail = len(deviations), (1 + level) / 2
-    return deviations * math.sqrt(count / (count - 1)) * float(t.ppf(tail, count - 1) / norm.ppf(tail))
+    return deviations * math.sqrt(count / (count - 1)) * (t_quantile(tail, count - 1) / NormalDist().inv_cdf(tail))
 
 
 def _cluster_means(values: Floats, clusters: Sequence[object]) -> tuple[Floats, Floats]:

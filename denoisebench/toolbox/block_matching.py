@@ -32,7 +32,12 @@ def reference_grid(side: int, step: int) -> list[int]:
 
 
 def similar(
-    features: torch.Tensor, rows: Sequence[int], columns: Sequence[int], radius: int, count: int
+    features: torch.Tensor,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    radius: int,
+    count: int,
+    floor: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The patches most like each reference, of those at most ``radius`` pixels away along each axis.
 
@@ -46,6 +51,8 @@ def similar(
         Reach of the window, in pixels.
     count : int
         Patches to find.
+    floor : torch.Tensor, optional
+        (2 radius + 1, 2 radius + 1), above 0, for each displacement: a smaller squared distance counts as this.
 
     Returns
     -------
@@ -81,7 +88,10 @@ def similar(
             s0, s1, s2, s3 = found.stride()
             windows = found.as_strided((high, wide, window, window), (s0 + down * s2, s1 + right * s3, s2, s3))
             tile = part[top * wide : (top + high) * wide, : window**2]
-            tile.view(high, wide, window, window).copy_(windows)
+            if floor is None:
+                tile.view(high, wide, window, window).copy_(windows)
+            else:
+                torch.maximum(windows, floor, out=tile.view(high, wide, window, window))
         # -0.0 is the smallest of all whole numbers; of other floats not below 0 the order is that of their bits.
         part[:, radius * window + radius] = -0.0
         values, chosen = _smallest(part.view(bits), sections, count)

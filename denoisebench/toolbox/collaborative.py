@@ -6,6 +6,9 @@ patch and group, shrinks, transforms back and averages overlapping estimates wit
     stage 1, hard threshold:  c' = c where c^2 > (lambda s)^2 v,  else 0;     weight 1 / sum of v where c' is not 0
     stage 2, Wiener:          c' = c b^2 / (b^2 + mu s^2),                    weight 1 / sum of (b^2 / (b^2 + mu s^2))^2
 
+Patches whose distance noise alone explains are equally similar: the nearest of them would be those with the same noise,
+which a group then keeps. Which of them a group takes is in no order (`Profile.alike`).
+
 c: coefficient of the noisy group, b: of the first estimate, s: standard deviation of the noise, v: variance that white
 noise of variance 1 has in the coefficient, 1 unless patches overlap (Makinen et al. 2020). The mean of a group is kept.
 
@@ -50,9 +53,8 @@ FloatArray = npt.NDArray[np.float64]
 #: Luminance, and two differences of colours. Orthonormal, so that noise of equal level in all channels stays white.
 OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
-# Noise in grey levels of 255: from the first on it is strong; above the second it is scaled down to that, with the
-# image, and the limits of similarity end there.
-_STRONG, _STRONGEST = 40.0, 100.0
+# Noise above this, in grey levels of 255, is scaled down to it with the image, and the limits of similarity end there.
+_STRONGEST = 100.0
 # References of a block along each side, at most, and patches that are shrunk at once.
 _BLOCK, _AT_ONCE = (96, 64), 2048
 
@@ -75,6 +77,8 @@ class Profile:
         Mu of the Wiener filter, for gray or luminance, and for the other channels.
     similar : tuple of tuple of float
         For each stage a and b of the largest mean squared difference a + b s^2 from the reference in a group.
+    alike : tuple of float
+        For each stage c of the mean squared difference c s^2 below which patches count as equally similar.
     kaiser : float
         Beta of the Kaiser window that weights the pixels of a patch.
     """
@@ -82,17 +86,16 @@ class Profile:
     step: int = 3
     radius: int = 19
     groups: tuple[int, int] = (16, 32)
-    compared: tuple[int, int] = (64, 32)
+    compared: tuple[int, int] = (32, 16)
     threshold: float = 2.7
-    wiener: tuple[float, float] = (0.75, 1.0)
-    similar: tuple[tuple[float, float], tuple[float, float]] = ((1700.0, 3.7), (200.0, 0.35))
+    wiener: tuple[float, float] = (0.68, 1.0)
+    similar: tuple[tuple[float, float], tuple[float, float]] = ((1700.0, 3.7), (500.0, 0.25))
+    alike: tuple[float, float] = (0.85, 0.011)
     kaiser: float = 2.0
 
 
 GRAY = Profile()
-#: For gray with strong noise, where the nearest of few patches are those with the same noise.
-STRONG = Profile(groups=(32, 32))
-COLOUR = Profile(groups=(16, 16), wiener=(0.7, 0.9), similar=((3000.0, 4.8), (1600.0, 2.0)))
+COLOUR = Profile(groups=(16, 16), wiener=(0.65, 0.9), similar=((3000.0, 4.8), (1600.0, 2.0)), alike=(0.85, 0.04))
 
 
 def bm3d(
@@ -109,7 +112,7 @@ def bm3d(
     threads : int
         Processor threads; the result is the same to the last bit.
     profile : Profile, optional
-        Constants; those for gray, for gray with strong noise, or for colour if omitted.
+        Constants; those for gray or for colour if omitted.
 
     Returns
     -------
@@ -135,8 +138,7 @@ def bm3d(
 def _gray(plane: FloatArray, level: FloatArray, threads: int, profile: Profile | None) -> FloatArray:
     if not level[0]:
         return plane
-    usual = GRAY if 255 * level[0] < _STRONG else STRONG
-    return np.asarray(_filter(plane[None], level, threads, profile or usual)[0])
+    return np.asarray(_filter(plane[None], level, threads, profile or GRAY)[0])
 
 
 def _opponent(image: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
@@ -176,9 +178,11 @@ class _Stage:
     forward, backward : torch.Tensor
         (64, 64), transform of a patch, and its inverse times the Kaiser window.
     compared : int
-        Low coefficients that are compared, those of the pilot if there is one; 64: pixels.
+        Low cosine coefficients that are compared, those of the pilot if there is one.
     limit : float
         Largest squared difference of the compared within a group.
+    floor : torch.Tensor
+        (window, window), squared difference up to which a patch at this displacement is as similar as any.
     group : int
         Most patches of a group.
     shrink : callable
@@ -190,6 +194,7 @@ class _Stage:
     backward: torch.Tensor
     compared: int
     limit: float
+    floor: torch.Tensor
     group: int
     profile: Profile
     shrink: Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -222,15 +227,23 @@ def _make_stage(
     kaiser = np.kaiser(PATCH, profile.kaiser)
     backward = np.outer(kaiser, kaiser).reshape(-1, 1) * np.linalg.inv(forward)
     constant, slope = profile.similar[number]
+    alike = PATCH**2 * profile.alike[number] * float(variances[0])
     return _Stage(
         forward=torch.from_numpy(forward).to(variances),
         backward=torch.from_numpy(backward).to(variances),
         compared=profile.compared[number],
         limit=PATCH**2 * (constant + slope * float(variances[0])),
+        floor=torch.from_numpy(alike * _shuffled(2 * profile.radius + 1)).to(variances),
         group=profile.groups[number],
         profile=profile,
         shrink=shrink,
     )
+
+
+def _shuffled(window: int) -> FloatArray:
+    """Numbers just above 1 in no order, one for each displacement: which of equally similar patches come first."""
+    order = np.random.default_rng(0).permutation(window**2)
+    return np.asarray(1 + 0.003 * order / window**2).reshape(window, window)
 
 
 def _threshold_stage(variances: torch.Tensor, profile: Profile) -> _Stage:
@@ -304,15 +317,13 @@ def _filter_block(
         for planes, name in ((noisy, "noisy"), (pilot, "pilot"))
         if planes is not None
     ]
-    if stage.compared == PATCH**2:
-        features = space.get("patches", down, right, PATCH**2)  # those of the last plane, which is the first channel
-    elif pilot is not None:
+    if pilot is not None:
         features = tables[1][:, 0, : stage.compared].view(down, right, -1)
-    else:
+    else:  # from the pixels of the last plane of the table, which is the first channel
         lowest = torch.from_numpy(patch_matrix(dct_matrix())[: stage.compared]).to(noisy)
         features = (space.get("patches", down * right, PATCH**2) @ lowest.T).view(down, right, -1)
     rows, columns = [y - block.top for y in block.rows], [x - block.left for x in block.columns]
-    distances, indices = similar(features, rows, columns, stage.profile.radius, stage.group)
+    distances, indices = similar(features, rows, columns, stage.profile.radius, stage.group, stage.floor)
     total = space.get("total", *tables[0].shape).zero_()
     weight = total.new_zeros(total.shape[:2])
     for members in _groups(distances, indices, stage.limit):

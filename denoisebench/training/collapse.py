@@ -13,7 +13,7 @@ LEVEL = 1 / 255
 BLOCK = 16
 
 
-def collapsed(noisy: FloatImage, result: FloatImage) -> bool:
+def collapsed(noisy: FloatImage, result: FloatImage, within: float = LEVEL) -> bool:
     """Whether a result is one value per channel although the noisy image is not one value and noise.
 
     A white page has a constant result and is no failure: what is left of it, noisy - result, averages to nothing over
@@ -24,8 +24,10 @@ def collapsed(noisy: FloatImage, result: FloatImage) -> bool:
     ----------
     noisy, result : FloatImage
         (H, W, C), white = 1.
+    within : float
+        What differs by less is one value.
     """
-    if float((result.max((0, 1)) - result.min((0, 1))).max()) >= LEVEL:
+    if float((result.max((0, 1)) - result.min((0, 1))).max()) >= within:
         return False
     height, width, channels = noisy.shape
     rows, columns = max(1, height // BLOCK), max(1, width // BLOCK)

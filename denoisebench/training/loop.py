@@ -27,7 +27,7 @@ from denoisebench.plugins.method import Batch, Need, known_of
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
-from denoisebench.training.collapse import LEVEL
+from denoisebench.training.collapse import collapsed
 from denoisebench.training.crops import CapturedCrops, Crops, DrawnCrops, TrainingImages
 from denoisebench.training.heldout import POINTS, HeldOut
 from denoisebench.training.job import Trained, TrainingJob
@@ -330,14 +330,14 @@ class _Run:
         return Trained(self.network.eval(), record)
 
     def _constant(self) -> bool:
-        """Whether the network gives one value for all pixels of every crop of a batch that is not constant itself."""
+        """Whether the network gives one value for all pixels of every crop of a batch, which is not noise alone."""
         batch = self._batch()
         network = self.network.eval()
         with torch.no_grad():
             result = self.job.method.denoise(network, batch.noisy, batch.known, self._generator("collapse")).float()
-        spread = (result.amax((2, 3)) - result.amin((2, 3))).max()
-        varied = (batch.noisy.amax((2, 3)) - batch.noisy.amin((2, 3))).max()
-        return bool(spread < 1e-6) and bool(varied > LEVEL)
+        seen, given = (images.permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy() for images in (batch.noisy, result))
+        # After few steps of a small rate a network that learns may still vary by less than a level.
+        return collapsed(seen, given, within=1e-6)
 
     def _finite(self) -> bool:
         return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())
