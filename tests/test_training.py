@@ -406,6 +406,8 @@ class Stopped(Exception):  # noqa: N818
 class StoppingAfter:
     """Progress that ends the training after so many steps."""
 
+    several = True
+
     def __init__(self, steps: int) -> None:
         self._left = steps
 
