@@ -218,7 +218,9 @@ def test_which_network_is_chosen() -> None:
     # An image that is made darker goes to the middle of the range.
     assert gray.shift == pytest.approx((1 - gray.factor) / 2)
     assert choose(method, 25 / 255, 3, SHIPPED).weights.path.stem == single
-    assert choose(method, 15 / 255, 1, SHIPPED).weights.path.stem == single
+    # A gray image gets the gray network of its level, where there is one.
+    own = choose(method, 15 / 255, 1, SHIPPED)
+    assert (own.weights.path.stem, own.repeat, own.factor) == ("b2u-gauss15-gray", 1, 1)
     # Of a range of levels, none is scaled within it.
     ranged = choose(method, 17 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb")
     assert ranged.factor == 1.0
