@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from PIL import Image
 
 from denoisebench.core.errors import UserError
@@ -58,8 +59,6 @@ def ys(line: Line2D) -> list[float]:
 
 
 def texts(figure: Any) -> str:
-    from matplotlib.text import Text
-
     return "\n".join(found.get_text() for found in figure.findobj(Text))
 
 
@@ -329,6 +328,27 @@ def test_only_a_figure_is_overwritten(tmp_path: Path) -> None:
 def test_looks_differ_for_many_methods() -> None:
     found = style.looks(map(str, range(28)))
     assert len({(look.colour, look.marker) for look in found.values()}) == 28
+
+
+def test_small_print_is_as_wide_as_its_figure() -> None:
+    figure, _ = style.panels(1)
+    style.note(figure, "seconds measured on AMD EPYC (2 cores, 1 thread); hollow: trained on clean images " * 2)
+    figure.canvas.draw()
+    (printed,) = [text for text in figure.findobj(Text) if "hollow" in text.get_text()]
+    box = printed.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize(("low", "high"), [(10_000, 14_000), (28_000, 36_000), (1, 4), (1, 20), (1e3, 4e7)])
+def test_a_logarithmic_axis_has_several_numbers_over_any_range(low: float, high: float) -> None:
+    figure, (panel,) = style.panels(1)
+    panel.plot([low, high], [1, 2])
+    style.log_axis(panel)
+    panel.set_xlim(low, high)
+    figure.canvas.draw()
+    shown = [tick for tick in panel.get_xticks() if low <= tick <= high]
+    assert 2 <= len(shown) <= 9
 
 
 def test_labels_are_moved_apart_and_stay_in_order() -> None:
