@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import shlex
 from collections import Counter
@@ -47,10 +48,22 @@ def test_a_mutation_is_undone_and_told_by_the_exit_code(tool: ModuleType, tmp_pa
     made = [
         tool.Mutation("x", "x", "code_a.py", old, old.replace("1", "3").replace("2", "4"), "test_a.py") for old in "12"
     ]
-    assert [tool.outcome(one, tmp_path) for one in made] == ["killed", "survived"]
+    tests = tool.Tests(tmp_path)
+    assert [tool.outcome(one, tests) for one in made] == ["killed", "survived"]
     assert (tmp_path / "code_a.py").read_text() == "A = 1\nB = 2\n"
-    assert tool.outcome(tool.Mutation("x", "x", "code_a.py", "C", "D", "test_a.py"), tmp_path).startswith(
-        "broken: its text"
-    )
-    gone = tool.Mutation("x", "x", "code_a.py", "A = 1", "A = 1", "missing.py")
-    assert tool.outcome(gone, tmp_path).startswith("broken")
+    unknown = tool.Mutation("x", "x", "code_a.py", "C", "D", "test_a.py")
+    assert tool.outcome(unknown, tests).startswith("broken: its text")
+    gone = tool.Mutation("x", "x", "code_a.py", "A = 1", "A = 3", "missing.py")
+    assert tool.outcome(gone, tests) == "broken: pytest ended with exit code 4"
+    (tmp_path / "test_a.py").write_text("def test_a():\n    assert False\n")
+    failing = tool.Mutation("x", "x", "code_a.py", "A = 1", "A = 3", "test_a.py")
+    assert tool.outcome(failing, tool.Tests(tmp_path)) == "broken: test_a.py::test_a fails without it"
+
+
+def test_an_end_holds_for_the_change_as_it_was(tool: ModuleType, tmp_path: Path) -> None:
+    one, other = tool.mutations()[:2]
+    path = tmp_path / "ends.tsv"
+    tool.write_ends(path, {other.name: (other.digest, "survived"), one.name: (one.digest, "killed"), "gone": ("", "")})
+    assert tool.read_ends(path) == {one.name: (one.digest, "killed"), other.name: (other.digest, "survived")}
+    assert dataclasses.replace(one, new="1").digest != one.digest
+    assert dataclasses.replace(one, kind="1").digest == one.digest

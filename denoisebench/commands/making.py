@@ -78,22 +78,16 @@ def make_experiment(
     roots = data_roots(_folder(data_root, mistakes))
     shelf = _shelf(training, mistakes) if shipped else None
     _check_image_budget(training.image_budget, mistakes)
-    methods = mistakes.read([], lookup.parse_methods, selection.methods, selection.network)
-    noises = mistakes.read([], options.parse_noises, selection.noise)
     listed, images = selection.datasets, training.train_data
-    datasets = [] if listed is None else mistakes.read([], lookup.parse_datasets, listed, roots)
-    recipe = _recipe(training, device, mistakes)
-    repeats = mistakes.read(1, options.parse_repeats, protocol.repeats)
-    tile = mistakes.read(None, options.parse_tile, protocol.tile)
     try:
         experiment = Experiment(
-            methods=methods,
-            noises=noises,
-            datasets=datasets,
-            recipe=recipe,
+            methods=mistakes.read([], lookup.parse_methods, selection.methods, selection.network),
+            noises=mistakes.read([], options.parse_noises, selection.noise),
+            datasets=[] if listed is None else mistakes.read([], lookup.parse_datasets, listed, roots),
+            recipe=_recipe(training, device, mistakes),
             image_budget=training.image_budget or training.budget,
             image_precision="float32" if training.precision == "auto" else training.precision,
-            repeats=repeats,
+            repeats=mistakes.read(1, options.parse_repeats, protocol.repeats),
             start=None if training.start is None else mistakes.read(None, _start, training),
             train_data=None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots),
             limit=protocol.limit,
@@ -101,7 +95,7 @@ def make_experiment(
             seed=training.seed,
             trainings=training.trainings,
             padding=protocol.padding,
-            tile=tile,
+            tile=mistakes.read(None, options.parse_tile, protocol.tile),
             device=device,
             roots=roots,
             shelf=shelf,

@@ -221,9 +221,7 @@ class RankingOptions(OptionGroup):
     )
     by: Annotated[
         str,
-        typer.Option(
-            help="captures (of one view), sure, heldout, or auto: captures where --captures is given, else sure."
-        ),
+        typer.Option(help="captures (of one view), pure (growing noise), sure (noise of one level), heldout, or auto."),
     ] = "auto"
     captures: Annotated[
         str | None,
@@ -257,8 +255,9 @@ def rank(
 
     `compare` is for methods of a results folder, whose images had clean copies.
     """
-    from denoisebench.own.rank import ESTIMATES, rank_file
+    from denoisebench.own.rank import rank_file
     from denoisebench.own.reading import find_files, read_view
+    from denoisebench.own.risk import ESTIMATES
     from denoisebench.plugins.lookup import parse_methods
 
     load_plugins(plugins.plugin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +28,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 #: Stands in the file, so that a figure is overwritten by a figure and nothing else is.
 CREATOR = "denoisebench"
+FONT = "DejaVu Sans"
 _PNG_DPI = 200
+#: Points of small print.
+SMALL = 6.5
 _SETTINGS: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
@@ -116,14 +120,14 @@ def number_text(value: float, _: object = None) -> str:
 
 def log_axis(axes: Axes) -> None:
     """A logarithmic x axis with plain numbers, enough of them over a short range."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     wide = math.log10(high / low) if low > 0 else 3.0
-    axes.xaxis.set_major_locator(
-        LogLocator(subs=(1.0,) if wide > 3.5 else (1.0, 3.0) if wide > 1.5 else (1.0, 2.0, 5.0))
-    )
+    subs = (1.0,) if wide > 3.5 else (1.0, 3.0) if wide > 1.5 else (1.0, 2.0, 5.0)
+    # Over less than a factor of three, 1, 2 and 5 would be a single tick.
+    axes.xaxis.set_major_locator(LogLocator(subs=subs) if wide > 0.5 else MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(number_text))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -178,8 +182,9 @@ def _rows(axes: Axes) -> int:
 
 
 def note(figure: Figure, text: str) -> None:
-    """A line of small print below a figure."""
-    figure.supxlabel(title(text, 200), fontsize=6.5, color=GREY)
+    """Small print below a figure, in as many lines as its width asks for."""
+    letters = int(figure.get_figwidth() * 72 / (0.56 * SMALL))
+    figure.supxlabel(textwrap.fill(title(text, 400), letters), fontsize=SMALL, color=GREY)
 
 
 def label_points(
