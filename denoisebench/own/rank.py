@@ -43,12 +43,15 @@ class Ranked:
         Of its result; None of the noisy image itself, but for the resolution of captures.
     problem : str
         Why it has no score.
+    result : (H, W, C) float32 or None
+        Of the first plane, where it was just computed.
     """
 
     text: str
     estimate: Estimate | None
     checks: Checks | None = None
     problem: str = ""
+    result: FloatImage | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,18 @@ class Ranking:
         Best first, those without a score last.
     doubts : sequence of str
         What speaks against the order.
+    noisy : (H, W, C) float32 or None
+        The first plane that was scored, where it was just read.
+    deviation : float
+        Root mean square of its noise.
     """
 
     by: str
     noise: str
     methods: Sequence[Ranked]
     doubts: Sequence[str]
+    noisy: FloatImage | None = None
+    deviation: float = math.nan
 
     @property
     def verdict(self) -> str:
@@ -179,7 +188,8 @@ class Scene:
             return Ranked(text, None, problem=str(error))
         other = self.planes[1] if self.by == "captures" else None
         checks = checks_of(self.planes[0], results, self.noise.variance(self.planes[0]), other)
-        return Ranked(text, estimate, Checks(resolution=checks.resolution) if method is None else checks)
+        checks = Checks(resolution=checks.resolution) if method is None else checks
+        return Ranked(text, estimate, checks, result=results[0])
 
     def _estimate(self, apply: Filter) -> Estimate:
         rng, first, noise = np.random.default_rng(self.request.seed), self.planes[0], self.noise
@@ -201,7 +211,9 @@ class Scene:
         """Scores of methods on it, the best first."""
         ordered = sorted(rows, key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
         told = doubts(self.by, self.independent, ordered, self.noise.uncertainty)
-        return Ranking(self.by, self.noise.text, ordered, told)
+        first = self.planes[0]
+        deviation = math.sqrt(max(float(np.mean(self.noise.variance(first))), 0.0))
+        return Ranking(self.by, self.noise.text, ordered, told, first, deviation)
 
 
 def rank_file(
