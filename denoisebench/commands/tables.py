@@ -22,10 +22,10 @@ from denoisebench.commands.options import (
     SourceOptions,
     TableOptions,
 )
-from denoisebench.commands.output import layout_of, print_paper_table, print_table, say_all, show_on_terminal
+from denoisebench.commands.output import layout_of, print_paper_table, print_table, say_all, show_on_terminal, show_page
 from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import Mistakes, UserError
-from denoisebench.core.printing import document, line, message
+from denoisebench.core.printing import document, line
 
 if TYPE_CHECKING:
     from denoisebench.reports.layout import Layout
@@ -200,10 +200,4 @@ def _page(
     mistakes.check()
     albums = None if options.images == 0 else make_albums(store.folder, groups_of(cells), choice, options.images)
     say_all(write_page(store, cells, versus, albums, layout))
-    path = (store.folder / NAME).resolve()
-    line(path)
-    if options.opened:
-        import webbrowser
-
-        if not webbrowser.open(path.as_uri()):
-            message(f"No browser was found; open {path} in one.")
+    show_page(store.folder / NAME, options.opened)
