@@ -13,6 +13,7 @@ import torch
 from denoisebench.core.errors import UserError
 from denoisebench.toolbox import collaborative
 from denoisebench.toolbox.bm3d_filter import bm3d_filter
+from denoisebench.toolbox.bm3d_transforms import haar_matrix, overlap_table, wavelet_matrix
 from denoisebench.toolbox.collaborative import GRAY, OPPONENT, FloatArray, bm3d
 
 
@@ -197,3 +198,27 @@ def test_groups_of_one_leave_a_filter_of_single_patches() -> None:
     alone = bm3d(noisy, 0.1, profile=replace(GRAY, similar=((0.0, 0.0), (0.0, 0.0))))
     together = bm3d(noisy, 0.1)
     assert psnr(noisy, clean) + 3 < psnr(alone, clean) < psnr(together, clean)
+
+
+@pytest.mark.parametrize("stage", ["threshold", "wiener"])
+def test_groups_are_shrunk_and_weighted_as_the_page_says(stage: str) -> None:
+    """Group by group from docs/bm3d.md, for patches that do not overlap."""
+    rng = torch.Generator().manual_seed(0)
+    noisy, pilot = torch.randn(2, 8, 1, 64, generator=rng, dtype=torch.float64)
+    members = torch.tensor([[0, 5], [3, 4], [6, 7], [1, 2]])
+    rows, columns = 8 * members, torch.zeros_like(members)
+    variance = torch.tensor([0.3], dtype=torch.float64)
+    haar = torch.from_numpy(haar_matrix(4))
+    if stage == "threshold":
+        overlaps = torch.from_numpy(overlap_table(wavelet_matrix()))
+        shrunk, weight = collaborative._threshold(variance, overlaps, 2.0, members, rows, columns, [noisy])
+    else:
+        shrunk, weight = collaborative._wiener(variance, members, rows, columns, [noisy, pilot])
+    for group, those in enumerate(members.T):
+        c, b = haar @ noisy[those, 0], haar @ pilot[those, 0]
+        gain = (c.square() > 2.0 * 0.3).double() if stage == "threshold" else b.square() / (b.square() + 0.3)
+        gain[0, 0] = 1
+        assert 0 < int((gain < 0.5).sum()) < gain.numel()
+        torch.testing.assert_close(shrunk[:, group, 0], haar.T @ (gain * c))
+        scale = 0.3 if stage == "threshold" else 1.0
+        torch.testing.assert_close(weight[group, 0], 1 / (scale * gain.square().sum()))

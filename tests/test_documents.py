@@ -21,6 +21,8 @@ from denoisebench.core.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Where commands stand as well, that nobody types to learn the program.
+OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md", *sorted((ROOT / "methods").glob("*.py"))]
 # Files of the reader's own, which a callback would read.
 _OWN = ("mine.toml",)
 
@@ -37,21 +39,30 @@ def alternatives(line: str) -> Iterator[list[str]]:
         yield [*common, *part]
 
 
+def typed(path: Path) -> Iterator[str]:
+    """What a document tells people to type: indented lines with their continuations, and longer ones in backticks."""
+    text = re.sub(r"\\\n +|\n {8,}(?=\S)", " ", path.read_text(encoding="utf-8"))
+    yield from re.findall(r"^    (\S.*)$", text, re.MULTILINE)
+    # A name and an option in running text are no command.
+    yield from (line for line in re.findall(r"(?<!`)`([^`]+)`(?!`)", text) if len(line.split()) > 3 or "pytest" in line)
+
+
 def commands() -> list[tuple[str, str]]:
-    """Every indented line of a document that begins with the name of the program."""
+    """Every command of the program."""
     found = []
-    for path in DOCUMENTS:
-        text = re.sub(r"\\\n +", " ", path.read_text(encoding="utf-8"))
-        for line in re.findall(r"^    (\S.*)$", text, re.MULTILINE):
-            begun = re.search(r"(?:^|&& )(denoisebench .*)", line)
-            found += [(path.name, begun[1])] if begun else []
+    for path in (*DOCUMENTS, *OTHERS):
+        for line in typed(path):
+            begun = re.search(r"(?:^|&& )(denoisebench .*)", re.sub(r"\s+", " ", line))
+            found += [(str(path.relative_to(ROOT)), begun[1])] if begun else []
     return found
 
 
 def test_the_readme_has_commands() -> None:
     names = [name for name, _ in commands()]
     assert names.count("README.md") > 15
-    assert names.count("tutorial.md") > 15
+    assert names.count("docs/tutorial.md") > 15
+    assert names.count("results/README.md") > 10
+    assert "methods/noisier2noise.py" in names
 
 
 @pytest.mark.parametrize(("document", "line"), commands())
@@ -72,8 +83,28 @@ def test_every_command_of_the_documents_is_taken(document: str, line: str) -> No
         except typer.Exit:
             pass
         except Exception as error:
+            if "..." in line and type(error).__name__ == "MissingParameter":
+                continue
             message = getattr(error, "format_message", lambda error=error: repr(error))()
             pytest.fail(f"{document}: {line}: {message}")
+
+
+def test_every_test_and_script_that_is_named_is_there() -> None:
+    checked = 0
+    for path in (*DOCUMENTS, *OTHERS):
+        for line in typed(path):
+            for script in re.findall(r"python (tools/\S+)", line):
+                assert (ROOT / script).is_file(), f"{path.name}: {line}"
+            if not re.match(r"(?:[A-Z_]+=\S+ )*pytest\b", line):
+                continue
+            words = shlex.split(line.partition("&&")[0], comments=True)
+            wanted = words[words.index("-k") + 1] if "-k" in words else ""
+            for name in (word for word in words if word.startswith("tests/")):
+                assert (ROOT / name).is_file(), f"{path.name}: {line}"
+                text = (ROOT / name).read_text(encoding="utf-8")
+                assert re.search(rf"def test_\w*{wanted}", text), f"{path.name}: {line}: nothing in {name}"
+                checked += 1
+    assert checked > 20
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -24,6 +24,7 @@ from denoisebench.protocol.images import (
     pixel_hash,
     read_image,
     to_channels,
+    to_float,
     to_uint8,
 )
 
@@ -256,3 +257,11 @@ def test_gray_becomes_colour_by_repetition_and_back() -> None:
 def test_luma_is_within_one_level_of_pillows(image: npt.NDArray[np.uint8]) -> None:
     pillow = np.asarray(Image.fromarray(image).convert("L"), dtype=int)
     assert np.abs(to_channels(image, 1)[:, :, 0].astype(int) - pillow).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_white_is_one_in_floats(kind: type[np.unsignedinteger]) -> None:
+    white = np.iinfo(kind).max
+    values = to_float(np.array([[[0, white // 5, white]]], kind))
+    assert values.dtype == np.float32
+    assert values.tolist() == [[[0.0, float(np.float32(0.2)), 1.0]]]

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from denoisebench.core.errors import UserError
 from denoisebench.protocol.images import UIntImage
-from denoisebench.protocol.metrics import psnr, ssim
+from denoisebench.protocol.metrics import finite, psnr, ssim
 
 
 def reference(result: UIntImage, clean: UIntImage) -> float:
@@ -59,6 +59,12 @@ def test_equal_images() -> None:
     _, clean = random_pair(0, 17, 23, 3)
     assert psnr(clean, clean) == math.inf
     assert ssim(clean, clean) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_mean_leaves_equal_images_out_unless_there_are_no_others() -> None:
+    assert finite([math.inf, 30.0, math.inf, 20.0]) == [30.0, 20.0]
+    assert finite([math.inf, math.inf]) == [math.inf]
+    assert finite([]) == []
 
 
 @given(

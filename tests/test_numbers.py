@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from denoisebench.toolbox.collaborative import COLOUR, GRAY
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 DOCUMENTS = [ROOT / "README.md", RESULTS / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,6 +108,14 @@ def test_the_ledger_is_the_stored_one() -> None:
     assert [row for row in printed if row not in stored] == []
 
 
+def test_the_table_of_other_libraries_is_that_of_its_rows() -> None:
+    command = [sys.executable, "tools/peers.py", "table", "results/peers"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ran.stdout.strip().splitlines()]
+    assert table_of("docs/peers.md", "method", "library") == lines[2:]
+    assert len(lines) > 4
+
+
 def test_predicted_means_are_those_of_the_tool() -> None:
     command = [sys.executable, "tools/level_effect.py", "results/tables/table1", "results/levels"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
@@ -118,3 +128,27 @@ def test_predicted_means_are_those_of_the_tool() -> None:
         if method in methods
     ]
     assert sorted(table_of("results/README.md", "method", "data, noise")) == sorted(made)
+
+
+def test_constants_of_bm3d_are_those_of_its_page() -> None:
+    rows = {row[0]: row[1:] for row in table_of("docs/bm3d.md", "", "first stage")}
+
+    def numbers(text: str) -> list[float]:
+        return [float(found) for found in re.findall(r"\d+(?:\.\d+)?", text.replace("s^2", "s"))]
+
+    for name, profile in (("gray", GRAY), ("colour", COLOUR)):
+        for (constant, slope), text in zip(profile.similar, rows[f"tau, {name}"], strict=True):
+            assert numbers(text) == [constant, slope]
+    compared, first, second = rows["compared, f"], GRAY.compared[0], GRAY.compared[1]
+    assert (numbers(compared[0]), numbers(compared[1])) == ([first], [second])
+    assert COLOUR.compared == GRAY.compared
+    sizes = [numbers(text) for text in rows["largest group"]]
+    assert sizes == [[GRAY.groups[0]], [GRAY.groups[1], COLOUR.groups[1]]]
+    alike = [numbers(text) for text in rows["equally similar, a"]]
+    assert alike == [[GRAY.alike[0]], [GRAY.alike[1], COLOUR.alike[1]]]
+    assert (COLOUR.groups[0], COLOUR.alike[0]) == (GRAY.groups[0], GRAY.alike[0])
+    shrinkage = [numbers(text) for text in rows["shrinkage"]]
+    assert shrinkage == [[GRAY.threshold], [GRAY.wiener[0], *COLOUR.wiener]]
+    assert GRAY.threshold == COLOUR.threshold
+    assert f"The Kaiser window has beta {GRAY.kaiser:g}." in (ROOT / "docs" / "bm3d.md").read_text(encoding="utf-8")
+    assert COLOUR.kaiser == GRAY.kaiser

@@ -232,10 +232,11 @@ def test_the_rate_is_never_halved_before_a_fifth_and_never_rises(steps: int) -> 
     assert factors[-1] == 1 / 16
 
 
-def test_the_optimiser_uses_the_scheduled_rate(tmp_path: Path) -> None:
-    trained = run(tmp_path, Tiny(), budget="10steps", lr=0.01)
+@pytest.mark.parametrize("schedule", ["halving", "cosine"])
+def test_the_optimiser_uses_the_scheduled_rate(schedule: str, tmp_path: Path) -> None:
+    trained = run(tmp_path, Tiny(), budget="10steps", lr=0.01, schedule=schedule)
     rates = [point["lr"] for point in trained.record["curve"]]
-    assert rates == pytest.approx([0.01 * learning_rate_factor((step + 1) / 10) for step in range(10)])
+    assert rates == pytest.approx([0.01 * learning_rate_factor((step + 1) / 10, schedule) for step in range(10)])
 
 
 @pytest.mark.parametrize("method", [Tiny(), Cut()], ids=["whole gradients", "gradients cut to 0.3"])
