@@ -84,3 +84,8 @@ def test_references_of_an_inner_area_need_no_border() -> None:
 @pytest.mark.parametrize(("side", "expected"), [(1, [0]), (2, [0, 1]), (7, [0, 3, 6]), (9, [0, 3, 6, 8])])
 def test_grid_ends_with_the_last_position(side: int, expected: list[int]) -> None:
     assert reference_grid(side, 3) == expected
+
+
+@pytest.mark.parametrize(("side", "expected"), [(1, [0]), (2, [0, 1]), (7, [0, 2, 5, 6]), (9, [0, 2, 5, 8])])
+def test_a_grid_that_starts_further_on_has_the_first_position_too(side: int, expected: list[int]) -> None:
+    assert reference_grid(side, 3, 2) == expected

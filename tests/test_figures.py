@@ -374,7 +374,15 @@ def results(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["pareto"], ["pareto", "--x", "parameters"], ["forest", "--reference", "b2u"], ["scatter", "b2u", "n2c"]],
+    [
+        ["pareto"],
+        ["pareto", "--x", "parameters"],
+        ["forest", "--reference", "b2u"],
+        ["scatter", "b2u", "n2c"],
+        ["table"],
+        ["table", "--methods", "n2c,b2u", "--columns", "told,kodak", "--label", "b2u=<b>", "--page", "column"],
+        ["table", "--table", "1"],
+    ],
 )
 def test_the_commands_write_files(arguments: list[str], command: Command, results: Path, tmp_path: Path) -> None:
     kind, *rest = arguments
@@ -397,6 +405,9 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(command: Command, results:
         (["noise", results], "two noise levels"),
         (["forest", results, "--reference", "b2u", "--methods", "b2u"], "nothing to compare"),
         (["scatter", results, "b2u", "b2u"], "under one protocol"),
+        (["table", results, "--table", "9"], "'9'"),
+        (["table", results, "--page", "a4"], "Unknown page 'a4'"),
+        (["table", results, "--methods", "b2v"], "Did you mean 'b2u'"),
         (["curves", results], "holds no records of trained networks"),
         (["comparison", results, "--crop", "1,2"], "four whole numbers"),
     ):

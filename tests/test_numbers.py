@@ -108,6 +108,14 @@ def test_the_ledger_is_the_stored_one() -> None:
     assert [row for row in printed if row not in stored] == []
 
 
+def test_the_table_of_other_libraries_is_that_of_its_rows() -> None:
+    command = [sys.executable, "tools/peers.py", "table", "results/peers"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ran.stdout.strip().splitlines()]
+    assert table_of("docs/peers.md", "method", "library") == lines[2:]
+    assert len(lines) > 4
+
+
 def test_predicted_means_are_those_of_the_tool() -> None:
     command = [sys.executable, "tools/level_effect.py", "results/tables/table1", "results/levels"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from scipy.stats import spearmanr
 from skimage.data import astronaut
 
+from denoisebench.commands.making import load_plugins
 from denoisebench.core.errors import UserError
 from denoisebench.own.denoise import Request
-from denoisebench.own.rank import Estimate, difference, from_captures, from_heldout, from_sure, rank_file
+from denoisebench.own.rank import rank_file, ranking_table
+from denoisebench.own.residual import MOVED
 from denoisebench.own.stack import Stack
 from denoisebench.plugins.lookup import parse_method, parse_methods
 from denoisebench.protocol.images import FloatImage
@@ -22,69 +24,11 @@ from denoisebench.training.weights import Shelf
 
 CLEAN: FloatImage = (np.asarray(astronaut(), np.float32) / np.float32(255))[:, :, 1:2]
 SIGMA = 0.08
-VARIANCE = np.full_like(CLEAN, SIGMA**2, dtype=np.float32)
-WIDTHS = (0.0, 0.4, 0.7, 1.0, 1.6, 3.0)
 
 
 def noisy(seed: int) -> FloatImage:
     noise = np.random.default_rng(seed).standard_normal(CLEAN.shape)
     return (CLEAN + SIGMA * noise).astype(np.float32)
-
-
-def blur(width: float) -> Callable[[FloatImage], FloatImage]:
-    return lambda image: gaussian_filter(image, (width, width, 0)) if width else image
-
-
-def true_mse(width: float) -> float:
-    return float(np.mean(np.square(blur(width)(noisy(0)) - CLEAN)))
-
-
-@pytest.mark.parametrize("kind", ["captures", "sure"])
-def test_the_error_is_estimated_without_bias(kind: str) -> None:
-    rng = np.random.default_rng(5)
-    for width in WIDTHS:
-        if kind == "captures":
-            found = from_captures(blur(width), [noisy(0), noisy(1)])
-        else:
-            found = from_sure(blur(width), noisy(0), VARIANCE, rng)
-        # Chance of the noise in a whole image, not of a block: 512^2 pixels of variance 2 sigma^4.
-        assert abs(found.mse - true_mse(width)) < max(4 * found.error, 6 * SIGMA**2 / 512)
-        low, high = found.interval
-        assert low <= found.psnr <= high
-
-
-@pytest.mark.parametrize("kind", ["captures", "sure", "heldout"])
-def test_the_order_is_that_of_the_true_error(kind: str) -> None:
-    rng = np.random.default_rng(5)
-    found = []
-    for width in WIDTHS[1:]:
-        if kind == "captures":
-            found.append(from_captures(blur(width), [noisy(0), noisy(1)]).mse)
-        elif kind == "sure":
-            found.append(from_sure(blur(width), noisy(0), VARIANCE, rng).mse)
-        else:
-            found.append(from_heldout(blur(width), noisy(0), VARIANCE, rng).mse)
-    truth = [true_mse(width) for width in WIDTHS[1:]]
-    assert spearmanr(truth, found).statistic > (0.85 if kind != "heldout" else 0.5)
-    if kind != "heldout":
-        assert int(np.argmin(found)) == int(np.argmin(truth))
-
-
-def test_noise_that_grows_with_the_signal() -> None:
-    rng, gain = np.random.default_rng(5), 0.03
-    counts = (gain * rng.poisson(CLEAN / gain)).astype(np.float32)
-    for width in (0.7, 1.0, 1.6):
-        found = from_sure(blur(width), counts, np.maximum(np.float32(gain) * counts, 0), rng)
-        truth = float(np.mean(np.square(blur(width)(counts) - CLEAN)))
-        assert abs(found.mse - truth) < max(4 * found.error, 0.03 * truth)
-
-
-def test_differences_are_paired() -> None:
-    base = np.random.default_rng(0).random(50)
-    first, second = (Estimate(float(blocks.mean()), 0.1, blocks, 0.0) for blocks in (base, base - 0.01))
-    gap, error = difference(first, second)
-    assert gap == pytest.approx(0.01)
-    assert error < 1e-9
 
 
 def stack_of(data: np.ndarray, axes: str) -> Stack:
@@ -135,3 +79,37 @@ def test_the_command(command: Callable[..., Any], tmp_path: Path) -> None:
     assert wrong.code == 2
     assert "'blur'" in wrong.err
     assert "value of --by 'psnr'" in wrong.err
+
+
+def test_counts_are_scored_as_counts(tmp_path: Path) -> None:
+    gain = 0.02
+    smooth = gaussian_filter(CLEAN, (1.5, 1.5, 0))[128:384, 128:384]
+    counts = (gain * np.random.default_rng(0).poisson(smooth / gain)).astype(np.float32)[:, :, 0]
+    asked = replace(request(), sigma=None)
+    methods = parse_methods("nlm,nlm[strength=0.2]", None)
+    told = rank_file(stack_of(counts, "YX"), methods, asked, None, "auto", 256)
+    assert (told.by, told.methods[0].text) == ("pure", "nlm")
+    noisy_input = next(row.estimate for row in told.methods if row.text == "noisy input")
+    assert noisy_input is not None
+    assert noisy_input.mse == pytest.approx(float(np.mean(np.square(counts - smooth[:, :, 0]))), rel=0.06)
+    assert "Local means moved" in ranking_table(told)
+    assert "Resolution" not in ranking_table(told)
+    with pytest.raises(UserError, match=r"grows with the signal.*--by pure"):
+        rank_file(stack_of(counts, "YX"), methods, asked, None, "sure", 256)
+    with pytest.raises(UserError, match=r"no growth .* is known .*--by sure"):
+        rank_file(stack_of(counts, "YX"), methods, request(), None, "pure", 256)
+
+
+@pytest.mark.usefixtures("fresh_registry")
+def test_results_that_moved_brightness_are_doubted_and_captures_have_a_resolution(plugin_file: Any) -> None:
+    load_plugins([plugin_file("darker", "return noisy * 0.9")])
+    captures = np.stack([noisy(seed)[128:320, 128:320, 0] for seed in range(2)])
+    methods = parse_methods("nlm,darker", None)
+    told = rank_file(stack_of(captures, "TYX"), methods, request(), "T", "auto", 192)
+    rows = {row.text: row.checks for row in told.methods}
+    assert rows["darker"] is not None
+    assert rows["darker"].moved > MOVED > rows["nlm"].moved  # type: ignore[union-attr]  # nlm was scored as well
+    assert any("darker changed the means" in text for text in told.doubts)
+    assert "| Resolution, px" in ranking_table(told)
+    # The same on both captures, so what they share is as fine as before.
+    assert rows["darker"].resolution == pytest.approx(rows["noisy input"].resolution)  # type: ignore[union-attr]

@@ -16,7 +16,6 @@ from scipy.ndimage import gaussian_filter
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.own.denoise import Request
-from denoisebench.own.rank import Estimate, combined
 from denoisebench.own.reading import read_view
 from denoisebench.own.training import OwnPlanes, check_trainable
 from denoisebench.own.unreferenced import noisy_folder, run_unreferenced
@@ -88,13 +87,6 @@ def test_networks_get_captures_of_a_view_as_such() -> None:
     for method, several in (("n2n", False), ("n2c", True)):
         with pytest.raises(UserError, match="must be told more than noisy images"):
             check_trainable(parse_method(method), several)
-
-
-def test_a_mean_over_images_has_the_error_of_a_mean() -> None:
-    one, two = (Estimate(mse, 0.3, np.array([mse]), 1.0) for mse in (1.0, 2.0))
-    found = combined([one, two])
-    assert (found.mse, list(found.blocks)) == (1.5, [1.0, 2.0])
-    assert found.error == pytest.approx(0.3 / 2**0.5)
 
 
 def test_captures_are_scored_against_each_other_and_the_same_call_computes_nothing(

@@ -47,14 +47,28 @@ def denoised(text: str, noisy: FloatImage, family: str, level: float | None) -> 
     return method.denoise(noisy, known, np.random.default_rng(0))
 
 
+def literal_grids(
+    rows: int, columns: int, constants: wnnm.Constants, iteration: int, iterations: int
+) -> tuple[list[int], list[int]]:
+    """That of the program in the last two iterations; before, one of 4 pixels (patches of 6), moved by half of that."""
+    if iteration >= iterations - 2:
+        down, right, step = 0, 0, constants.step
+    else:
+        down, right = [(0, 0), (2, 2), (0, 2), (2, 0)][iteration // 2 % 4]
+        step = 4
+    return sorted({0, *range(down, rows, step), rows - 1}), sorted({0, *range(right, columns, step), columns - 1})
+
+
 def literal(noisy: Plane, sigma: float, constants: wnnm.Constants, iterations: int) -> Plane:
     """The published steps one by one: loops over references and candidates, full decompositions."""
     p, reach = constants.patch, wnnm.RADIUS
     rows, columns = (side - p + 1 for side in noisy.shape)
-    tops, lefts = (sorted({*range(0, size, constants.step), size - 1}) for size in (rows, columns))
+    tops, lefts = list[int](), list[int]()
     estimate, groups = noisy, {}
     for iteration in range(iterations):
         estimate = estimate + 0.1 * (noisy - estimate)
+        if iteration % 2 == 0:
+            tops, lefts = literal_grids(rows, columns, constants, iteration, iterations)
         total, times = np.zeros_like(noisy), np.zeros_like(noisy)
 
         def at(image: Plane, i: int, j: int) -> Plane:
@@ -91,22 +105,22 @@ def literal(noisy: Plane, sigma: float, constants: wnnm.Constants, iterations: i
 
 
 @pytest.mark.parametrize(
-    ("sigma", "patch", "group", "iterations", "factor", "step"),
+    ("sigma", "patch", "group", "iterations", "factor", "step", "wide"),
     [
-        (1, 6, 70, 8, 0.54, 2),
-        (20, 6, 70, 8, 0.54, 2),
-        (20.1, 7, 90, 12, 0.56, 2),
-        (40, 7, 90, 12, 0.56, 2),
-        (50, 8, 120, 14, 0.58, 3),
-        (60, 8, 120, 14, 0.58, 3),
-        (60.1, 9, 140, 14, 0.58, 3),
-        (100, 9, 140, 14, 0.58, 3),
+        (1, 6, 70, 8, 0.54, 2, 4),
+        (20, 6, 70, 8, 0.54, 2, 4),
+        (20.1, 7, 90, 12, 0.56, 2, 6),
+        (40, 7, 90, 12, 0.56, 2, 6),
+        (50, 8, 120, 14, 0.58, 3, 6),
+        (60, 8, 120, 14, 0.58, 3, 6),
+        (60.1, 9, 140, 14, 0.58, 3, 8),
+        (100, 9, 140, 14, 0.58, 3, 8),
     ],
 )
-def test_constants(sigma: float, patch: int, group: int, iterations: int, factor: float, step: int) -> None:
+def test_constants(sigma: float, patch: int, group: int, iterations: int, factor: float, step: int, wide: int) -> None:
     found = wnnm.constants_for(sigma)
     assert found == wnnm.Constants(patch, group, iterations, factor)
-    assert found.step == step
+    assert (found.step, found.wide_step) == (step, wide)
     assert [found.group_at(i) for i in range(4)] == [group - 10, group - 10, group - 20, group - 20]
     assert found.group_at(iterations - 1) >= 30
 
@@ -186,17 +200,18 @@ def test_patches_without_noise_go_back_to_their_places() -> None:
     plane = torch.from_numpy(camera(40)[:, :37, 0].astype(np.float32))
     groups = wnnm.similar(plane, 6, 2, 20)
     patches = wnnm.patches_of(plane, 6)
-    torch.testing.assert_close(wnnm.aggregate(patches, groups, torch.zeros(len(patches)), 40, 37), plane)
+    torch.testing.assert_close(wnnm.aggregate(patches, groups, torch.zeros(len(groups)), 40, 37), plane)
 
 
 def test_whole_method_follows_the_published_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wnnm, "RADIUS", 6)
     noisy = camera(19)[:, :16, 0] + 25 * np.random.default_rng(0).standard_normal((19, 16))
-    # The corner of the window holds 49 patches: groups of 40 and 30 fit.
-    constants = wnnm.Constants(6, 50, 4, 0.54)
-    result = wnnm.wnnm(torch.from_numpy(noisy), 25.0, constants, 4).numpy()
-    np.testing.assert_allclose(result, literal(noisy, 25.0, constants, 4), atol=1e-6)
+    # The corner of the window holds 49 patches: groups of 40, 30, 20 and 10 fit.
+    constants = wnnm.Constants(6, 50, 8, 0.54)
+    result = wnnm.wnnm(torch.from_numpy(noisy), 25.0, constants, 8).numpy()
+    np.testing.assert_allclose(result, literal(noisy, 25.0, constants, 8), atol=1e-6)
     single = wnnm.wnnm(torch.from_numpy(noisy.astype(np.float32)), 25.0, constants, 4).numpy()
+    result = wnnm.wnnm(torch.from_numpy(noisy), 25.0, constants, 4).numpy()
     assert float(np.abs(single - result).max()) < 1
 
 
@@ -272,15 +287,17 @@ def test_where_more_was_removed_than_the_noise_a_patch_still_has_a_level(monkeyp
     from denoisebench.methods import wnnm as module
 
     levels: list[torch.Tensor] = []
+    references: list[torch.Tensor] = []
 
     def spy(patches: torch.Tensor, groups: torch.Tensor, level: torch.Tensor, *sides: int) -> torch.Tensor:
         levels.append(level)
+        references.append(groups[:, 0])
         return torch.zeros(sides)
 
     monkeypatch.setattr(module, "aggregate", spy)
     noisy = 100 + 10 * torch.randn(24, 24, generator=torch.Generator().manual_seed(0))
     constants = module.constants_for(10.0)
     module.wnnm(noisy, 10.0, constants, 2)
-    removed = module.patches_of((1 - module.FEEDBACK) * noisy, constants.patch).square().mean(1)
+    removed = module.patches_of((1 - module.FEEDBACK) * noisy, constants.patch).square().mean(1)[references[1]]
     assert float(removed.min()) > 100
     torch.testing.assert_close(levels[1], constants.factor * (removed - 100).sqrt(), rtol=1e-4, atol=0)

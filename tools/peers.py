@@ -1,12 +1,13 @@
 """This suite beside CAREamics and deepinv: the same noisy images, the same noisy training images, equal wall time.
 
 Usage: python tools/peers.py install PEERS         # PEERS/environment: both libraries with a torch that fits them
-       python tools/peers.py measure PEERS [--minutes M] [--images N]
+       python tools/peers.py measure PEERS [--minutes M] [--images N] [--trainings T] [--methods n2v]
        python tools/peers.py table PEERS
 
 Gray, sigma 25. Everyone trains M minutes (2) on one thread on the 400 gray images of ``bsd400`` with one fixed noisy
 copy of each, on crops of 64x64 in batches of 4, and denoises Set12 and BSD68 as the suite draws them (counter, seed 0);
-N: so many images of each set, all if left out. Methods keep the network, optimiser and rate that their library gives
+N: so many images of each set, all if left out. T: so many trainings of each method of the other libraries, with other
+seeds; the table has their mean and range. Methods keep the network, optimiser and rate that their library gives
 them; for deepinv, whose losses come without those, Adam at 5e-4 and its U-Net of three scales. PSNR is of the result
 rounded to 8 bits. Rows are in PEERS/rows.csv, trainings in PEERS/trainings.csv; what is there is not measured again.
 Seconds are wall time: measure on a machine that does nothing else.
@@ -28,8 +29,8 @@ from typing import Any
 import numpy as np
 
 PINNED = ("torch==2.11.0", "torchvision==0.26.0", "careamics==0.3.5", "deepinv==0.5", "ptwt")
-ROWS = ("library", "version", "method", "dataset", "image", "psnr", "seconds")
-TRAININGS = ("library", "version", "method", "steps", "seconds", "startup")
+ROWS = ("library", "version", "method", "seed", "dataset", "image", "psnr", "seconds")
+TRAININGS = ("library", "version", "method", "seed", "steps", "seconds", "startup")
 THEIRS = (("careamics", "n2v"), ("deepinv", "nbr2nbr"), ("deepinv", "r2r"), ("deepinv", "bm3d"))
 OURS = ("n2v", "nbr2nbr", "r2r[passes=5]", "bm3d")
 SETS, NOISE, SIGMA = ("set12", "bsd68"), "gauss25", 25.0
@@ -105,11 +106,11 @@ def copy_ours(folder: Path, results: Path, start: float) -> None:
 
     for line in lines_of(results / "scores.csv"):
         if line["method"] != "identity":
-            values = (line["method"], line["dataset"], line["image"], line["psnr"], line["seconds"])
+            values = (line["method"], 0, line["dataset"], line["image"], line["psnr"], line["seconds"])
             append(folder / "rows.csv", ROWS, "denoisebench", __version__, *values)
     for path in (results / "models").glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        made = (record["method"], record["steps"], round(record["seconds"], 1), f"{start:.2f}")
+        made = (record["method"], 0, record["steps"], round(record["seconds"], 1), f"{start:.2f}")
         append(folder / "trainings.csv", TRAININGS, "denoisebench", __version__, *made)
 
 
@@ -121,16 +122,16 @@ def startup(code: str, python: str) -> float:
     return time.perf_counter() - begun
 
 
-def theirs(folder: Path, library: str, method: str, minutes: float) -> None:
+def theirs(folder: Path, library: str, method: str, seed: int, minutes: float) -> None:
     """Train and measure one method of another library; runs inside its environment."""
     from importlib.metadata import version
 
     import torch
 
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     with np.load(folder / "train.npz") as stored:
-        train = [stored[name] for name in stored]
+        train = [stored[name] for name in np.random.default_rng(seed).permutation(list(stored))]
     start = startup(f"import {library}", sys.executable)
     made: dict[tuple[str, str], Callable[..., tuple[Callable[[np.ndarray], np.ndarray], int, float]]] = {
         ("careamics", "n2v"): careamics_n2v,
@@ -139,7 +140,7 @@ def theirs(folder: Path, library: str, method: str, minutes: float) -> None:
         ("deepinv", "bm3d"): deepinv_bm3d,
     }
     denoise, steps, seconds = made[library, method](folder, train, 60 * minutes, method)
-    values = (library, version(library), method)
+    values = (library, version(library), method, seed)
     append(folder / "trainings.csv", TRAININGS, *values, steps, round(seconds, 1), f"{start:.2f}")
     with np.load(folder / "test.npz") as test:
         for name in sorted({key.rpartition("/")[0] for key in test}):
@@ -258,17 +259,30 @@ def install(folder: Path) -> None:
     subprocess.run([str(environment / "bin" / "python"), "-m", "pip", "install", *PINNED], check=True)
 
 
-def measure(folder: Path, minutes: float, limit: int | None) -> None:
+def measure(folder: Path, minutes: float, limit: int | None, trainings: int, methods: list[str]) -> None:
     """Measure what is missing."""
     if not (folder / "test.npz").is_file():
         images(folder, limit)
-    known = {(line["library"], line["method"]) for line in lines_of(folder / "trainings.csv")}
+    known = {(line["library"], line["method"], int(line["seed"])) for line in lines_of(folder / "trainings.csv")}
+    python = str(folder / "environment" / "bin" / "python")
     for library, method in THEIRS:
-        if (library, method) not in known:
-            python = folder / "environment" / "bin" / "python"
-            subprocess.run([str(python), __file__, "theirs", str(folder), library, method, f"{minutes:g}"], check=True)
-    if not any(library == "denoisebench" for library, _ in known):
+        for seed in range(1 if method == "bm3d" else trainings):
+            if method in methods and (library, method, seed) not in known:
+                work = [library, method, str(seed), f"{minutes:g}"]
+                subprocess.run([python, __file__, "theirs", str(folder), *work], check=True)
+    if not any(library == "denoisebench" for library, *_ in known):
         ours(folder, minutes, limit)
+
+
+def means_of(rows: list[dict[str, str]]) -> str:
+    """The mean PSNR over images, and from which training to which where there are several."""
+    means = [
+        float(np.mean([float(x["psnr"]) for x in rows if x["seed"] == seed]))
+        for seed in sorted({x["seed"] for x in rows})
+    ]
+    if len(means) < 2:
+        return f"{means[0]:.2f}" if means else ""
+    return f"{np.mean(means):.2f} ({min(means):.2f} to {max(means):.2f})"
 
 
 def table(folder: Path) -> str:
@@ -285,18 +299,18 @@ def table(folder: Path) -> str:
         common = set.intersection(*sets)
         for library in libraries:
             kept = [x for x in mine if x["library"] == library and (x["dataset"], x["image"]) in common]
-            scores = [
-                f"{np.mean(values):.2f}" if (values := [float(x["psnr"]) for x in kept if x["dataset"] == name]) else ""
-                for name in SETS
-            ]
-            of = next((x for x in trainings if x["library"] == library and x["method"] == method), None)
-            steps = int(of["steps"]) if of else 0
-            step = f"{1000 * float(of['seconds']) / steps:.0f}" if of and steps else ""
+            scores = [means_of([x for x in kept if x["dataset"] == name]) for name in SETS]
+            of = [x for x in trainings if x["library"] == library and x["method"] == method]
+            steps = sum(int(x["steps"]) for x in of)
+            step = f"{1000 * sum(float(x['seconds']) for x in of) / steps:.0f}" if steps else ""
             start = next((x["startup"] for x in trainings if x["library"] == library), "")
             seconds = np.mean([float(x["seconds"]) for x in kept])
             name = f"{library} {kept[0]['version']}"
-            found.append((method, name, len(kept), *scores, steps or "", step, f"{seconds:.2f}", start))
-    heads = ("method", "library", "images", "Set12", "BSD68", "steps", "ms/step", "s/image", "import, s")
+            each = round(steps / len(of)) if steps else ""
+            found.append(
+                (method, name, len(common), *scores, len(of) if steps else "", each, step, f"{seconds:.2f}", start)
+            )
+    heads = ("method", "library", "images", "Set12", "BSD68", "trainings", "steps", "ms/step", "s/image", "import, s")
     return str(tabulate(found, heads, "github", disable_numparse=True))
 
 
@@ -308,15 +322,17 @@ def main() -> None:
     parser.add_argument("of", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--images", type=int)
+    parser.add_argument("--trainings", type=int, default=1)
+    parser.add_argument("--methods", default="n2v,nbr2nbr,r2r,bm3d")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.what == "install":
         install(options.folder)
     elif options.what == "measure":
-        measure(options.folder, options.minutes, options.images)
+        measure(options.folder, options.minutes, options.images, options.trainings, options.methods.split(","))
     elif options.what == "theirs":
-        library, method, minutes = options.of
-        theirs(options.folder, library, method, float(minutes))
+        library, method, seed, minutes = options.of
+        theirs(options.folder, library, method, int(seed), float(minutes))
     else:
         print(table(options.folder))
 

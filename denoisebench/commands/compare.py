@@ -90,6 +90,17 @@ def stored_cells(
     return store, cells
 
 
+def only_methods(cells: list[StoredCell], names: list[str] | None) -> list[StoredCell]:
+    """The cells of the methods that are asked for."""
+    from denoisebench.results.summary import line_of, lines_named
+
+    if names is None:
+        return cells
+    lines = list(dict.fromkeys(line_of(cell) for cell in cells))
+    wanted = {line for name in names for line in lines_named(lines, name)}
+    return [cell for cell in cells if line_of(cell) in wanted]
+
+
 def differences(
     cells: Sequence[StoredCell], names: Sequence[str], reference: str, form: str | None = None, page: str = "page"
 ) -> Printed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from denoisebench.commands.compare import Datasets, Noise, Results, stored_cells
+from denoisebench.commands.compare import Datasets, Noise, Results, only_methods, stored_cells
 from denoisebench.commands.grouping import GroupedCommand, grouped
 from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import SourceOptions, WeightFolders
@@ -18,7 +18,10 @@ from denoisebench.core.printing import line, message
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from denoisebench.reports.grid import Grid
+    from denoisebench.reports.layout import Layout
     from denoisebench.reports.statistics import Group
+    from denoisebench.results.store import StoredCell
     from denoisebench.results.summary import Column
 
 app = typer.Typer(help="Draw figures of stored results: PDF, PNG or SVG.", no_args_is_help=True, rich_markup_mode=None)
@@ -121,6 +124,61 @@ def forest(
     groups, said = _groups(results, None, noise, datasets)
     found = against(groups, _names(methods), reference)
     _write(paired.forest(found, groups), out, said)
+
+
+@app.command()
+def table(
+    results: Results,
+    out: Out,
+    methods: Annotated[str | None, typer.Option("--methods", help="Only these methods, in this order.")] = None,
+    noise: Noise = None,
+    datasets: Datasets = None,
+    columns: Annotated[
+        str | None, typer.Option(help="As of report: told, training, seconds, ..., and test sets or noises by name.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="psnr, ssim or both.")] = "both",
+    label: Annotated[list[str] | None, typer.Option(help="Printed name of a method: b2u=Ours.")] = None,
+    caption: Annotated[str, typer.Option(help="Title of the table.")] = "",
+    page: Annotated[str, typer.Option(help="What it fits into: page, column, wide or landscape.")] = "wide",
+    published: Annotated[
+        str | None, typer.Option("--table", metavar="N", help="Beside this table of the paper (1 to 8).")
+    ] = None,
+) -> None:
+    """The table of the results.
+
+    Best bold, second underlined, footnotes below, as report prints it.
+    """
+    from denoisebench.commands.options import TableOptions
+    from denoisebench.commands.output import layout_of
+    from denoisebench.reports.figures import table as module
+    from denoisebench.reports.latex import page_of
+
+    _check(out)
+    layout = layout_of(TableOptions(columns=columns, metric=metric, label=label, caption=caption, page=page))
+    store, cells = stored_cells(results, noise, datasets)
+    names = _names(methods) or None
+    grid = _grid(cells, names, layout) if published is None else _paper_grid(published, cells, names, layout)
+    _write(module.draw(grid, page_of(page).width), out, [f"WARNING: {text}" for text in store.damaged])
+
+
+def _grid(cells: list[StoredCell], names: list[str] | None, layout: Layout) -> Grid:
+    """The comparison table."""
+    from denoisebench.reports.layout import NARROW, chosen_cells, grid_of
+    from denoisebench.reports.table import build_table
+
+    return grid_of(build_table(chosen_cells(cells, layout), methods=names), layout, NARROW)
+
+
+def _paper_grid(number: str, cells: list[StoredCell], names: list[str] | None, layout: Layout) -> Grid:
+    """A table of the paper beside what was measured, without the lines that were not."""
+    from denoisebench.commands.run import experiment_file
+    from denoisebench.experiment.file import table_file
+    from denoisebench.reports.paper import paper_table
+
+    asked = experiment_file(table_file(number))
+    assert asked.paper is not None
+    found = paper_table.paper_table(asked.paper, asked.title, only_methods(cells, names), [])
+    return paper_table.grid_of(paper_table.measured_part(found), layout, wide=False)
 
 
 @app.command(cls=GroupedCommand)

@@ -46,6 +46,17 @@ def say_all(sentences: Iterable[str]) -> None:
         message(sentence)
 
 
+def show_page(path: Path, opened: bool) -> None:
+    """Say where a page is, and show it in a browser if asked to."""
+    path = path.resolve()
+    line(path)
+    if opened:
+        import webbrowser
+
+        if not webbrowser.open(path.as_uri()):
+            message(f"No browser was found; open {path} in one.")
+
+
 def print_plan(experiment: Experiment, out: Path) -> None:
     from tabulate import tabulate
 

@@ -12,7 +12,7 @@ import typer
 from denoisebench.commands.grouping import OptionGroup, grouped
 from denoisebench.commands.making import load_plugins, make_device
 from denoisebench.commands.options import Device, PluginOptions, WeightFolders
-from denoisebench.commands.output import resumable, say_all
+from denoisebench.commands.output import resumable, say_all, show_page
 from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.printing import document, line, message
@@ -221,9 +221,7 @@ class RankingOptions(OptionGroup):
     )
     by: Annotated[
         str,
-        typer.Option(
-            help="captures (of one view), sure, heldout, or auto: captures where --captures is given, else sure."
-        ),
+        typer.Option(help="captures (of one view), pure (growing noise), sure (noise of one level), heldout, or auto."),
     ] = "auto"
     captures: Annotated[
         str | None,
@@ -232,6 +230,11 @@ class RankingOptions(OptionGroup):
         ),
     ] = None
     side: Annotated[int, typer.Option(min=64, max=8192, help="Side of the piece in the middle that is scored.")] = 512
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write one page with crops, what was removed, and the verdict: --html rank.html."),
+    ] = None
+    opened: Annotated[bool, typer.Option("--open", help="Show that page in a browser.")] = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -257,9 +260,11 @@ def rank(
 
     `compare` is for methods of a results folder, whose images had clean copies.
     """
-    from denoisebench.own.rank import ESTIMATES, rank_file
+    from denoisebench.own.rank import rank_file
     from denoisebench.own.reading import find_files, read_view
+    from denoisebench.own.risk import ESTIMATES
     from denoisebench.plugins.lookup import parse_methods
+    from denoisebench.reports.page.rank import RankPage
 
     load_plugins(plugins.plugin)
     mistakes = Mistakes()
@@ -267,21 +272,36 @@ def rank(
     methods = mistakes.read([], parse_methods, ranking.methods, None)
     if ranking.by not in ("auto", *ESTIMATES):
         mistakes.note(unknown("value of --by", ranking.by, ("auto", *ESTIMATES)))
+    if ranking.html is not None and ranking.html.suffix.lower() not in (".html", ".htm"):
+        mistakes.note(UserError(f"--html {ranking.html}: give the page a name that ends in .html."))
+    if ranking.opened and ranking.html is None:
+        mistakes.note(UserError("--open is about the page that --html makes: give --html as well."))
     request = _request(reading, denoising, ResultOptions(), mistakes)
     mistakes.check()
     assert found is not None
     assert request is not None
     captures = None if ranking.captures is None else ranking.captures.upper()
     paths = [path for path, _ in found.files]
+    page = None if ranking.html is None else RankPage(ranking.html)
     # Captures that are files of their own are one view; else each file is.
     views = {paths[0]: paths} if captures == FILES else {path: [path] for path in paths}
 
     def ranked(path: Path) -> Callable[[], None]:
         stack = read_view(views[path], reading.axes, reading.convert)
         axis = stack.axes[0] if captures == FILES and len(paths) > 1 else captures
-        return partial(_show_ranking, path, rank_file(stack, methods, request, axis, ranking.by, ranking.side))
+        told = rank_file(stack, methods, request, axis, ranking.by, ranking.side)
+        if page is not None:
+            page.add(str(path), told)
+        return partial(_show_ranking, path, told)
 
-    _show_each(list(views), ranked, "Not ranked")
+    try:
+        _show_each(list(views), ranked, "Not ranked")
+    finally:
+        # What failed has an exit code of its own, which ends this.
+        if page is not None and page.sheets:
+            line("")
+            say_all(page.write())
+            show_page(page.path, ranking.opened)
 
 
 def _show_ranking(path: Path, told: "Ranking") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from denoisebench.commands.compare import differences, show
+from denoisebench.commands.compare import differences, only_methods, show
 from denoisebench.commands.grouping import GroupedCommand, grouped
 from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import (
@@ -22,10 +22,10 @@ from denoisebench.commands.options import (
     SourceOptions,
     TableOptions,
 )
-from denoisebench.commands.output import layout_of, print_paper_table, print_table, say_all, show_on_terminal
+from denoisebench.commands.output import layout_of, print_paper_table, print_table, say_all, show_on_terminal, show_page
 from denoisebench.commands.run import experiment_file, measure, read_config
 from denoisebench.core.errors import Mistakes, UserError
-from denoisebench.core.printing import document, line, message
+from denoisebench.core.printing import document, line
 
 if TYPE_CHECKING:
     from denoisebench.reports.layout import Layout
@@ -164,30 +164,19 @@ def report(
     if asked is None:
         print_table(cells, notes, shown, names)
     else:
-        chosen = _only(cells, names)
+        chosen = only_methods(cells, names)
         print_paper_table(asked, chosen, notes, store, literature, shown)
     if printed:
         line("")
         show(printed)
     if page.html:
         line("")
-        wanted = _only(cells, None if names is None else [*names, *([versus] if versus else [])])
+        wanted = only_methods(cells, None if names is None else [*names, *([versus] if versus else [])])
         keys = {cell.key for cell in wanted}
         of_page = [cell for cell in cells if cell.about["baseline"] or cell.key in keys]
         _page(store, of_page, versus, layout, page, sources)
     if store.damaged:
         raise typer.Exit(1)
-
-
-def _only(cells: list[StoredCell], names: list[str] | None) -> list[StoredCell]:
-    """The cells of the methods that are asked for."""
-    from denoisebench.results.summary import line_of, lines_named
-
-    if names is None:
-        return cells
-    lines = list(dict.fromkeys(line_of(cell) for cell in cells))
-    wanted = {line for name in names for line in lines_named(lines, name)}
-    return [cell for cell in cells if line_of(cell) in wanted]
 
 
 def _page(
@@ -211,10 +200,4 @@ def _page(
     mistakes.check()
     albums = None if options.images == 0 else make_albums(store.folder, groups_of(cells), choice, options.images)
     say_all(write_page(store, cells, versus, albums, layout))
-    path = (store.folder / NAME).resolve()
-    line(path)
-    if options.opened:
-        import webbrowser
-
-        if not webbrowser.open(path.as_uri()):
-            message(f"No browser was found; open {path} in one.")
+    show_page(store.folder / NAME, options.opened)

@@ -26,6 +26,7 @@ from denoisebench.own.model import MODELS, Camera, camera_of
 from denoisebench.own.network import Choice, choose
 from denoisebench.own.reading import read_stack, read_view
 from denoisebench.own.record import Entry, is_done
+from denoisebench.own.risk import Filter, FloatArray
 from denoisebench.own.scale import NAN, Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Array, Channels, Index, Layout, Stack, layout_of
 from denoisebench.own.training import BUDGET, OwnNetwork, check_trainable, train_on
@@ -35,9 +36,6 @@ from denoisebench.protocol.noise import REAL, Draw, Noise
 from denoisebench.toolbox.estimation import estimate_level
 from denoisebench.training.recipe import recipe_from
 from denoisebench.training.weights import Shelf
-
-#: From a noisy image to its result, black = 0 and white = 1.
-Filter = Callable[[FloatImage], FloatImage]
 
 # Networks get larger images in tiles of this side: less memory, the same result.
 _TILE = 1024
@@ -181,19 +179,46 @@ def attempt(runner: Runner, source: Path, target: Path, report: Callable[[float,
     return Result(problem=Problem(str(source), reason, mistake=False))
 
 
-def noise_variance(stack: Stack, layout: Layout, scale: Scale, request: Request) -> tuple[FloatImage, str]:
-    """The variance of the noise in every pixel of the first plane, black = 0 and white = 1, and the noise in words."""
+@dataclass(frozen=True)
+class NoiseModel:
+    """Variance of the noise of a file, gain * signal + offset by channel; black = 0 and white = 1.
+
+    Parameters
+    ----------
+    gain, offset : (C,) float64
+        Gain 0 for noise of one level.
+    text : str
+        The same in words.
+    uncertainty : float
+        Standard error of the variance at the mean of the image, as a share of it; 0 where it was given.
+    """
+
+    gain: FloatArray
+    offset: FloatArray
+    text: str
+    uncertainty: float = 0.0
+
+    @property
+    def grows(self) -> bool:
+        """Whether it grows with the signal."""
+        return bool(self.gain.any())
+
+    def variance(self, image: FloatImage) -> FloatArray:
+        """In every pixel, told from the noisy pixel itself: of the right mean, and below 0 where noise made it dark."""
+        return self.gain * np.asarray(image, np.float64) + self.offset
+
+
+def noise_model(stack: Stack, layout: Layout, scale: Scale, request: Request) -> NoiseModel:
+    """The noise of a file: as the request says, or as it is found in some planes."""
     samples = _samples(stack, layout, scale)
-    plane = scale.apply(layout.view(stack.data, layout.planes[0]))
     camera = _camera(request, samples) if request.sigma is None else None
     if camera is not None:
-        lines = [
-            np.maximum(one.gain * plane[:, :, number] + one.offset, 0) for number, one in enumerate(camera.channels)
-        ]
-        return np.stack(lines, axis=2).astype(np.float32), camera.text
+        lines = np.array([(one.gain, one.offset) for one in camera.channels]).T
+        return NoiseModel(lines[0], lines[1], camera.text, camera.uncertainty)
     white = scale.white - scale.black
     found = request.sigma / white if request.sigma else float(np.median([estimate_level(one).sigma for one in samples]))
-    return np.full_like(plane, found**2), f"sigma {found * white:.4g}"
+    none = np.zeros(layout.channels)
+    return NoiseModel(none, none + found**2, f"sigma {found * white:.4g}")
 
 
 def for_files(request: Request, files: Sequence[tuple[Path, Path]], views: Sequence[Sequence[Path]] = ()) -> Request:

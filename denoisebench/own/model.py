@@ -35,11 +35,14 @@ class Camera:
     low, level : float
         The transformed image is shifted by ``low`` and multiplied by ``level``, the standard deviation that its noise
         then has; it lies about in 0..1.
+    uncertainty : float
+        Standard error of the variance at the mean of the image, as a share of it, of the worst channel.
     """
 
     channels: Sequence[PoissonGaussian]
     low: float
     level: float
+    uncertainty: float = 0.0
 
     def forward(self, image: FloatImage) -> FloatImage:
         """An image (H, W, C) with noise of standard deviation `level`."""
@@ -94,7 +97,12 @@ def camera_of(samples: Sequence[FloatImage], asked: bool) -> Camera | None:
     low, high = (float(value) for value in np.percentile(shown, (_LOW, _HIGH)))
     if high <= low:
         return None
-    return Camera(channels, low, 1 / (high - low))
+    means = [float(np.mean([sample[:, :, number].mean() for sample in samples])) for number in range(len(growths))]
+    shares = [
+        growth.error(mean) / max(growth.gain * mean + growth.offset, 1e-300)
+        for growth, mean in zip(growths, means, strict=True)
+    ]
+    return Camera(channels, low, 1 / (high - low), max(shares))
 
 
 def _growth(planes: Sequence[FloatImage]) -> Growth:

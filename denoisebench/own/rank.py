@@ -1,189 +1,32 @@
 """Which of some methods does best on an image of which nobody has a clean copy, and how far that can be known.
 
-Three estimates of the mean squared error, none of which looks at a clean image. y is the noisy image, f(y) a result,
-v(y) the variance of its noise, all on the scale black = 0, white = 1.
-
-captures    mean (f(y1) - y2)^2 - mean (y1 - y2)^2 / 2, over pairs of captures of one view: unbiased, whatever the
-            noise, as long as it is independent between captures and the view stands still. uMSE of A. Marcos Morales
-            et al., Evaluating unsupervised denoising requires unsupervised metrics, ICML 2023.
-sure        mean (f(y) - y)^2 - mean v + 2 mean b v (f(y + e b) - f(y)) / e, b random signs: for independent noise of
-            known variance. C. Stein 1981; S. Ramani, T. Blu, M. Unser, Monte-Carlo SURE, IEEE TIP 2008; for noise that
-            grows with the signal to first order, Y. Le Montagner, E. Angelini, J.-C. Olivo-Marin, IEEE TIP 2014.
-heldout     mean over hidden pixels of (f(y with them replaced by the mean of their neighbours) - y)^2 - v: for noise
-            that is independent between pixels. J. Batson, L. Royer, Noise2Self, ICML 2019. It scores f as it does
-            without the pixel itself, which is worse than f, more so for methods that lean on single pixels.
+The estimates are those of `denoisebench.own.risk`, the checks those of `denoisebench.own.residual`.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
-from denoisebench.own.denoise import Filter, Request, Runner, noise_variance
+from denoisebench.own.denoise import NoiseModel, Request, Runner, noise_model
 from denoisebench.own.diagnose import CORRELATED, diagnose
+from denoisebench.own.residual import FINEST, MOVED, Checks, block_means, checks_of
+from denoisebench.own.risk import Estimate, Filter, difference, from_captures, from_heldout, from_pure, from_sure
 from denoisebench.own.scale import Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Layout, Stack, layout_of
 from denoisebench.plugins.method import Method
 from denoisebench.protocol.images import FloatImage
-from denoisebench.toolbox.flat import noise_correlation
 
-FloatArray = npt.NDArray[np.float64]
-
-ESTIMATES = ("captures", "sure", "heldout")
-# Hidden pixels lie on a grid of this step; so many of its positions are tried.
-_GRID, _HIDDEN = 4, 4
-# Perturbation for the divergence, in standard deviations.
-_EPSILON = 0.1
-# Side of the blocks whose scatter gives intervals: larger than what a result is smooth over.
-_BLOCK = 32
 # Captures of one view: side of blocks whose means are compared; share of the variance of the view by which they may
 # differ (bleaching), and how many times what independent noise leaves (correlated noise).
 _SCENE, _SAME, _CHANCE = 16, 0.25, 20.0
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """An estimated mean squared error.
-
-    Parameters
-    ----------
-    mse : float
-        Of values with black = 0 and white = 1; an unbiased estimate may lie below 0.
-    error : float
-        Standard error, from the scatter over blocks of the image.
-    blocks : (N,) float64
-        The estimate in each block.
-    seconds : float
-        Of one application of the method.
-    result : (H, W, C) float32 or None
-        Of the method on the first image as it is, where the estimate needed it.
-    """
-
-    mse: float
-    error: float
-    blocks: FloatArray
-    seconds: float
-    result: FloatImage | None = None
-
-    @property
-    def psnr(self) -> float:
-        """In dB; infinite where the estimate is not above 0."""
-        return -10 * math.log10(self.mse) if self.mse > 0 else math.inf
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 %, in dB."""
-        low, high = self.mse - 1.96 * self.error, self.mse + 1.96 * self.error
-        return -10 * math.log10(high) if high > 0 else math.inf, -10 * math.log10(low) if low > 0 else math.inf
-
-
-def from_captures(method: Filter, captures: Sequence[FloatImage]) -> Estimate:
-    """Score on captures of one view: each result against the next capture.
-
-    Parameters
-    ----------
-    method : callable
-        From a noisy image to its result, (H, W, C).
-    captures : sequence of (H, W, C) float
-        At least two.
-
-    Raises
-    ------
-    UserError
-        There are fewer than two.
-    """
-    if len(captures) < 2:
-        raise UserError("captures of one view are needed, two at least.")
-    maps, results, start = [], [], time.perf_counter()
-    for number, capture in enumerate(captures):
-        other = captures[(number + 1) % len(captures)]
-        result = method(capture.copy())
-        results += [] if number else [result]
-        maps.append(np.square(_wide(result) - other) - np.square(_wide(capture) - other) / 2)
-    return _estimate(np.mean(maps, axis=0), (time.perf_counter() - start) / len(captures), results[0])
-
-
-def from_sure(method: Filter, noisy: FloatImage, variance: FloatImage, rng: np.random.Generator) -> Estimate:
-    """Stein's unbiased risk estimate, its divergence by one random perturbation.
-
-    Parameters
-    ----------
-    noisy, variance : (H, W, C) float
-        The image, and the variance of its noise.
-    rng : np.random.Generator
-        For the perturbation.
-    """
-    signs = rng.choice(np.array([-1.0, 1.0]), noisy.shape)
-    step = _EPSILON * float(np.sqrt(np.mean(variance)))
-    if step <= 0:
-        raise UserError("it has no noise to speak of.")
-    start = time.perf_counter()
-    result = method(noisy.copy())
-    seconds = time.perf_counter() - start
-    wide = _wide(result)
-    moved = _wide(method((noisy + step * signs).astype(np.float32)))
-    divergence = signs * variance * (moved - wide) / step
-    return _estimate(np.square(wide - noisy) - variance + 2 * divergence, seconds, result)
-
-
-def from_heldout(method: Filter, noisy: FloatImage, variance: FloatImage, rng: np.random.Generator) -> Estimate:
-    """How well hidden pixels are foretold.
-
-    Parameters
-    ----------
-    noisy, variance : (H, W, C) float
-        The image, and the variance of its noise.
-    rng : np.random.Generator
-        Chooses which pixels are hidden.
-    """
-    from scipy.ndimage import correlate
-
-    around = np.array([[0.5, 1, 0.5], [1, 0, 1], [0.5, 1, 0.5]])[:, :, None] / 6
-    filled = correlate(noisy, around, mode="reflect")
-    places = [divmod(int(place), _GRID) for place in rng.permutation(_GRID**2)[:_HIDDEN]]
-    total, seen, start = np.zeros(noisy.shape), np.zeros(noisy.shape, bool), time.perf_counter()
-    for row, column in places:
-        hidden = np.zeros(noisy.shape[:2], bool)
-        hidden[row::_GRID, column::_GRID] = True
-        result = _wide(method(np.where(hidden[:, :, None], filled, noisy).astype(np.float32)))
-        total[hidden] = (np.square(result - noisy) - variance)[hidden]
-        seen[hidden] = True
-    return _estimate(np.where(seen, total, np.nan), (time.perf_counter() - start) / _HIDDEN)
-
-
-def difference(first: Estimate, second: Estimate) -> tuple[float, float]:
-    """How much smaller the error of the second is, with the standard error of that, block by block."""
-    gaps = first.blocks - second.blocks
-    return float(gaps.mean()), float(gaps.std(ddof=1) / math.sqrt(len(gaps))) if len(gaps) > 1 else math.inf
-
-
-def _wide(image: npt.NDArray[np.floating]) -> FloatArray:
-    return np.asarray(image, dtype=np.float64)
-
-
-def _estimate(errors: FloatArray, seconds: float, result: FloatImage | None = None) -> Estimate:
-    """From the error in every pixel, not-a-number where it was not measured."""
-    rows, columns = (max(1, side // _BLOCK) for side in errors.shape[:2])
-    cut = [np.array_split(line, columns, axis=1) for line in np.array_split(errors, rows, axis=0)]
-    blocks = np.array([np.nanmean(block) for line in cut for block in line])
-    spread = blocks.std(ddof=1) / math.sqrt(len(blocks)) if len(blocks) > 1 else math.inf
-    return Estimate(float(np.nanmean(errors)), float(spread), blocks, seconds, result)
-
-
-def combined(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean error of one method over several images."""
-    errors = np.array([one.error for one in estimates])
-    return Estimate(
-        float(np.mean([one.mse for one in estimates])), float(np.sqrt(np.square(errors).sum()) / len(errors)),
-        np.concatenate([one.blocks for one in estimates]), float(np.mean([one.seconds for one in estimates])),
-    )  # fmt: skip
+# Share by which the level of noise in an image is uncertain, beyond which the score is doubted.
+_UNSURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -196,16 +39,19 @@ class Ranked:
         The method, with settings; 'noisy input' for none.
     estimate : Estimate or None
         Its score; None where it failed.
-    kept : float
-        Largest correlation of neighbouring pixels in image minus result: far from 0, noise stayed or signal went.
+    checks : Checks or None
+        Of its result; None of the noisy image itself, but for the resolution of captures.
     problem : str
         Why it has no score.
+    result : (H, W, C) float32 or None
+        Of the first plane, where it was just computed.
     """
 
     text: str
     estimate: Estimate | None
-    kept: float = math.nan
+    checks: Checks | None = None
     problem: str = ""
+    result: FloatImage | None = None
 
 
 @dataclass(frozen=True)
@@ -222,12 +68,18 @@ class Ranking:
         Best first, those without a score last.
     doubts : sequence of str
         What speaks against the order.
+    noisy : (H, W, C) float32 or None
+        The first plane that was scored, where it was just read.
+    deviation : float
+        Root mean square of its noise.
     """
 
     by: str
     noise: str
     methods: Sequence[Ranked]
     doubts: Sequence[str]
+    noisy: FloatImage | None = None
+    deviation: float = math.nan
 
     @property
     def verdict(self) -> str:
@@ -256,17 +108,32 @@ def ranking_table(told: Ranking) -> str:
     """The methods that have a score, as a table of Markdown."""
     from tabulate import tabulate
 
+    heads, rows = ranking_cells(told)
+    return str(tabulate(rows, heads, tablefmt="github", disable_numparse=True))
+
+
+def ranking_cells(told: Ranking) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of the table, one row for each method that has a score."""
+    heads = ["Method", "Estimated PSNR", "95 %", "Correlation of what it removed", "Local means moved"]
+    captures = told.by == "captures"
     rows = []
     for one in told.methods:
         if one.estimate is None:
             continue
         low, high = one.estimate.interval
-        kept = "" if math.isnan(one.kept) else f"{one.kept:.2f}"
-        rows.append(
-            (one.text, f"{one.estimate.psnr:.2f}", f"{low:.2f} to {high:.2f}", kept, f"{one.estimate.seconds:.2f}")
-        )
-    heads = ("Method", "Estimated PSNR", "95 %", "Correlation of what it removed", "s")
-    return str(tabulate(rows, heads, tablefmt="github", disable_numparse=True))
+        checks = one.checks or Checks()
+        row = [one.text, f"{one.estimate.psnr:.2f}", f"{low:.2f} to {high:.2f}", *map(_number, checks.removed)]
+        rows.append([*row, *([_pixels(checks.resolution)] if captures else []), f"{one.estimate.seconds:.2f}"])
+    return [*heads, *(["Resolution, px"] if captures else []), "s"], rows
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
+
+
+def _pixels(value: float) -> str:
+    """A resolution; 'none' where captures agree in nothing."""
+    return "none" if math.isinf(value) else "2 or finer" if value <= FINEST else _number(value)
 
 
 @dataclass(frozen=True)
@@ -283,10 +150,8 @@ class Scene:
         Black and white.
     planes : sequence of (H, W, C) float
         With black = 0 and white = 1.
-    variance : (H, W, C) float
-        Of the noise in the first.
-    noise : str
-        The same in words.
+    noise : NoiseModel
+        Of these.
     by : str
         One of `ESTIMATES`.
     independent : bool or None
@@ -299,8 +164,7 @@ class Scene:
     layout: Layout
     scale: Scale
     planes: Sequence[FloatImage]
-    variance: FloatImage
-    noise: str
+    noise: NoiseModel
     by: str
     independent: bool | None
     request: Request
@@ -316,24 +180,26 @@ class Scene:
             How, where it is not as the request says.
         """
         text = INPUT if method is None else method.text
-        rng, first = np.random.default_rng(self.request.seed), self.planes[0]
         try:
             apply = self._filter(method, runner)
-            if self.by == "captures":
-                estimate = from_captures(apply, self.planes)
-            elif self.by == "sure":
-                estimate = from_sure(apply, first, self.variance, rng)
-            else:
-                estimate = from_heldout(apply, first, self.variance, rng)
-            if method is None:
-                return Ranked(text, replace(estimate, result=None))
-            result = apply(first.copy()) if estimate.result is None else estimate.result
+            estimate = self._estimate(apply)
+            results = estimate.results or [apply(self.planes[0].copy())]
         except UserError as error:
             return Ranked(text, None, problem=str(error))
-        removed = first - result
-        lags = [noise_correlation(removed[:, :, channel]) for channel in range(removed.shape[2])]
-        kept = max((one[lag][0] for one in lags for lag in ((0, 1), (1, 0))), key=abs)
-        return Ranked(text, estimate, kept)
+        other = self.planes[1] if self.by == "captures" else None
+        checks = checks_of(self.planes[0], results, self.noise.variance(self.planes[0]), other)
+        checks = Checks(resolution=checks.resolution) if method is None else checks
+        return Ranked(text, estimate, checks, result=results[0])
+
+    def _estimate(self, apply: Filter) -> Estimate:
+        rng, first, noise = np.random.default_rng(self.request.seed), self.planes[0], self.noise
+        if self.by == "captures":
+            return from_captures(apply, self.planes)
+        if self.by == "pure":
+            return from_pure(apply, first, noise.gain, noise.offset, rng)
+        if self.by == "sure":
+            return from_sure(apply, first, float(noise.offset.mean()), rng)
+        return from_heldout(apply, first, noise.variance(first), rng)
 
     def _filter(self, method: Method | None, runner: Runner | None) -> Filter:
         if method is None:
@@ -344,7 +210,10 @@ class Scene:
     def ranking(self, rows: Sequence[Ranked]) -> Ranking:
         """Scores of methods on it, the best first."""
         ordered = sorted(rows, key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
-        return Ranking(self.by, self.noise, ordered, doubts(self.by, self.independent, ordered))
+        told = doubts(self.by, self.independent, ordered, self.noise.uncertainty)
+        first = self.planes[0]
+        deviation = math.sqrt(max(float(np.mean(self.noise.variance(first))), 0.0))
+        return Ranking(self.by, self.noise.text, ordered, told, first, deviation)
 
 
 def rank_file(
@@ -368,7 +237,7 @@ def scene_of(stack: Stack, request: Request, captures: str | None, by: str, side
     captures : str or None
         The axis along which the planes are captures of one view.
     by : str
-        One of `ESTIMATES`, or 'auto': captures where they are, else sure.
+        One of `ESTIMATES`, or 'auto': captures where they are, else pure where noise grows with the signal, else sure.
     side : int
         Of the piece in the middle that is looked at.
 
@@ -381,7 +250,7 @@ def scene_of(stack: Stack, request: Request, captures: str | None, by: str, side
     scale = scale_of(stack, parse_range(request.range))
     if captures is not None and captures not in stack.axes:
         raise UserError(f"it has the axes {stack.axes}, and none is named {captures} (--captures).")
-    by = ("sure" if captures is None else "captures") if by == "auto" else by
+    by = "captures" if by == "auto" and captures is not None else by
     if (by == "captures") != (captures is not None):
         raise UserError("--by captures needs --captures with the name of their axis, and nothing else takes it.")
     piece, layout = _piece(stack, request, captures, side)
@@ -394,8 +263,19 @@ def scene_of(stack: Stack, request: Request, captures: str | None, by: str, side
     planes = [scale.apply(layout.view(piece.data, index)) for index in layout.planes]
     if by == "captures":
         _check_same_view(planes)
-    variance, noise = noise_variance(piece, layout, scale, request)
-    return Scene(piece, layout, scale, planes, variance, noise, by, found.independent, request)
+    noise = noise_model(piece, layout, scale, request)
+    by = ("pure" if noise.grows else "sure") if by == "auto" else by
+    if by == "sure" and noise.grows:
+        raise UserError(
+            f"its noise grows with the signal ({noise.text}), and the score sure is for noise of one level; take --by "
+            "pure, or give that level with --sigma."
+        )
+    if by == "pure" and not noise.grows:
+        raise UserError(
+            f"no growth of its noise with the signal is known ({noise.text}), which the score pure needs; take --by "
+            "sure, or --noise camera if it is a camera's."
+        )
+    return Scene(piece, layout, scale, planes, noise, by, found.independent, request)
 
 
 def _check_same_view(captures: Sequence[FloatImage]) -> None:
@@ -403,23 +283,17 @@ def _check_same_view(captures: Sequence[FloatImage]) -> None:
 
     Independent noise of pixel variance v leaves v / k^2 in the mean of k x k pixels, correlated noise a few times that.
     """
-    first = _wide(captures[0])
+    first = np.asarray(captures[0], np.float64)
     for number, capture in enumerate(captures[1:], 2):
-        other = _wide(capture)
+        other = np.asarray(capture, np.float64)
         noise = float(np.mean(np.square(first - other))) / 2
-        gaps, means = (_block_means(image, _SCENE) for image in (first - other, (first + other) / 2))
+        gaps, means = (block_means(image, _SCENE) for image in (first - other, (first + other) / 2))
         if gaps.size > 8 and gaps.var() > max(_SAME * means.var(), _CHANCE * 2 * noise / _SCENE**2):
             raise UserError(
                 f"capture {number} does not show what capture 1 shows (means of {_SCENE}x{_SCENE} pixels differ "
                 f"by {gaps.std():.2g}, within a capture by {means.std():.2g}; black 0, white 1), so they cannot be "
                 "scored against each other."
             )
-
-
-def _block_means(image: FloatArray, side: int) -> FloatArray:
-    rows, columns = (max(1, size // side) for size in image.shape[:2])
-    cut = image[: rows * side, : columns * side]
-    return np.asarray(cut.reshape(rows, -1, columns, cut.shape[1] // columns, image.shape[2]).mean(axis=(1, 3)))
 
 
 def _piece(stack: Stack, request: Request, captures: str | None, side: int) -> tuple[Stack, Layout]:
@@ -439,23 +313,46 @@ def _piece(stack: Stack, request: Request, captures: str | None, side: int) -> t
     return piece, replace(layout, shape=piece.data.shape)
 
 
-def doubts(by: str, independent: bool | None, rows: Sequence[Ranked]) -> list[str]:
-    """What speaks against an order of methods."""
+def doubts(by: str, independent: bool | None, rows: Sequence[Ranked], uncertainty: float = 0.0) -> list[str]:
+    """What speaks against an order of methods.
+
+    Parameters
+    ----------
+    by : str
+        One of `ESTIMATES`.
+    independent : bool or None
+        As in `Diagnosis`.
+    rows : sequence of Ranked
+        The methods.
+    uncertainty : float
+        Of the variance of the noise, as a share of it.
+    """
     found = []
     if by == "captures":
         found.append("Captures must show the same: what moved, bleached or drifted between them counts as error.")
-    elif by == "sure":
-        found.append("The score trusts the noise that was found: with a wrong level it favours too much or too little.")
-    else:
+        found.append(
+            "Resolution is what the results of two captures agree on (Fourier ring correlation, 1/7): detail that a "
+            "method invents counts too, and blur alone is not seen."
+        )
+    elif by == "heldout":
         found.append(
             "Hidden pixels score a method as it does without them: the order may differ where images are sharp."
         )
+    else:
+        found.append("The score trusts the noise that was found: with a wrong level it favours too much or too little.")
+        if uncertainty > _UNSURE:
+            found.append(f"The variance of that noise is uncertain by {uncertainty:.0%} (one standard error).")
     if independent is None:
         found.append("Whether noise is independent from pixel to pixel could not be told here, and the score needs it.")
     for row in rows:
-        if abs(row.kept) > CORRELATED:
+        if row.checks is not None and abs(row.checks.correlation) > CORRELATED:
             found.append(
-                f"What {row.text} removed is correlated between pixels ({row.kept:.2f}): it took structure, or noise "
-                "is not independent."
+                f"What {row.text} removed is correlated between pixels ({row.checks.correlation:.2f}): it took "
+                "structure, or noise is not independent."
+            )
+        if row.checks is not None and row.checks.moved > MOVED:
+            found.append(
+                f"{row.text} changed the means of 16x16 pixels by {row.checks.moved:.1f} times what noise explains: do "
+                "not measure brightness in its results."
             )
     return found

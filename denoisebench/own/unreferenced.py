@@ -1,6 +1,6 @@
 """A run on noisy images that nobody has a clean copy of: networks trained on them, results, estimated scores.
 
-There is no PSNR and no SSIM of such images. What is shown is the estimates of `denoisebench.own.rank`, where what they
+There is no PSNR and no SSIM of such images. What is shown is the estimates of `denoisebench.own.risk`, where what they
 assume holds, and elsewhere the reason why there is none.
 """
 
@@ -27,8 +27,10 @@ from denoisebench.core.text import file_part, readable
 from denoisebench.data.captures import noisy_place
 from denoisebench.own.batch import denoise_files
 from denoisebench.own.denoise import Request, Runner, for_files
-from denoisebench.own.rank import Estimate, Ranked, Ranking, Scene, combined, doubts, ranking_table, scene_of
+from denoisebench.own.rank import Ranked, Ranking, Scene, doubts, ranking_table, scene_of
 from denoisebench.own.reading import CAPTURE_AXES, SUFFIXES, read_view
+from denoisebench.own.residual import Checks, worst
+from denoisebench.own.risk import Estimate, combined
 from denoisebench.own.stack import Stack
 from denoisebench.own.training import untrainable
 from denoisebench.plugins.method import LearnedMethod, Method
@@ -36,7 +38,11 @@ from denoisebench.protocol.images import image_id, some
 
 #: Files of scores, beside those of a run.
 STEM = "reference-free"
-_FORMAT = 1
+_FORMAT = 2
+_COLUMNS = (
+    "dataset", "view", "method", "by", "estimated_psnr", "low", "high", "correlation_removed", "means_moved",
+    "resolution", "seconds", "reason",
+)  # fmt: skip
 _PLACES = re.compile(r"(\{view\}|\{capture\})")
 
 
@@ -265,7 +271,7 @@ def _score(view: View, request: Request, scorers: Mapping[str, _Scorer], side: i
     rows = [_ranked(one) for one in kept]
     rows.sort(key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
     first = kept[0]
-    told = doubts(first["by"], first["independent"], rows)
+    told = doubts(first["by"], first["independent"], rows, first["uncertainty"])
     outcome.scores.append((view.name, Ranking(first["by"], first["noise"], rows, told)))
 
 
@@ -283,8 +289,14 @@ def _key(scorer: _Scorer | None, request: Request, hashes: Sequence[str], side: 
 
 
 def _written(scene: Scene, row: Ranked) -> dict[str, Any]:
-    told: dict[str, Any] = {"by": scene.by, "noise": scene.noise, "independent": scene.independent}
-    told |= {"text": row.text, "problem": row.problem, "kept": None if math.isnan(row.kept) else row.kept}
+    told: dict[str, Any] = {"by": scene.by, "noise": scene.noise.text, "independent": scene.independent}
+    told |= {"uncertainty": scene.noise.uncertainty, "text": row.text, "problem": row.problem}
+    checks = row.checks or Checks()
+    # JSON has neither; of the three only a resolution can be infinite.
+    told["checks"] = {
+        part: "inf" if math.isinf(value) else None if math.isnan(value) else value
+        for part, value in vars(checks).items()
+    }
     if row.estimate is not None:
         one = row.estimate
         error = one.error if math.isfinite(one.error) else None
@@ -304,8 +316,8 @@ def _ranked(told: Mapping[str, Any]) -> Ranked:
     if "mse" in told:
         error = math.inf if told["error"] is None else float(told["error"])
         estimate = Estimate(float(told["mse"]), error, np.array(told["blocks"], np.float64), float(told["seconds"]))
-    kept = math.nan if told["kept"] is None else float(told["kept"])
-    return Ranked(str(told["text"]), estimate, kept, str(told["problem"]))
+    checks = {part: math.nan if value is None else float(value) for part, value in told["checks"].items()}
+    return Ranked(str(told["text"]), estimate, Checks(**checks), str(told["problem"]))
 
 
 def _over_views(rankings: Sequence[Ranking], trained: bool) -> list[Ranking]:
@@ -319,8 +331,8 @@ def _over_views(rankings: Sequence[Ranking], trained: bool) -> list[Ranking]:
             scored = [row.estimate for row in mine if row.estimate is not None]
             whole = len(scored) == len(same)
             problem = next((row.problem for row in mine if row.problem), "it has no score on some views")
-            kept = max((row.kept for row in mine), key=lambda value: 0 if math.isnan(value) else abs(value))
-            rows.append(Ranked(text, combined(scored) if whole else None, kept, "" if whole else problem))
+            checks = worst([row.checks for row in mine if row.checks is not None])
+            rows.append(Ranked(text, combined(scored) if whole else None, checks, "" if whole else problem))
         rows.sort(key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
         told = list(dict.fromkeys(text for ranking in same for text in ranking.doubts if "What " not in text))
         if trained:
@@ -334,26 +346,27 @@ def write_scores(outcomes: Sequence[Unreferenced], out: Path) -> list[str]:
     """Write ``reference-free.csv`` and ``.md``; returns what the user should know."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["dataset", "view", "method", "by", "estimated_psnr", "low", "high", "correlation_removed", "seconds", "reason"]
-    )
+    writer.writerow(_COLUMNS)
     for outcome in outcomes:
         name = outcome.folder.name
         for view, ranking in outcome.scores:
             for row in ranking.methods:
                 writer.writerow([name, view, row.text, *_numbers(ranking.by, row), row.problem])
-        writer.writerows([name, view, "", "", "", "", "", "", "", reason] for view, reason in outcome.reasons)
-        writer.writerows([name, "", method, "", "", "", "", "", "", reason] for method, reason in outcome.skipped)
+        blank = [""] * (len(_COLUMNS) - 4)
+        writer.writerows([name, view, "", *blank, reason] for view, reason in outcome.reasons)
+        writer.writerows([name, "", method, *blank, reason] for method, reason in outcome.skipped)
     page = "\n\n".join(markdown(outcome) for outcome in outcomes) + "\n"
     return write_own(out, {f"{STEM}.csv": text.getvalue().encode(), f"{STEM}.md": page.encode()})
 
 
 def _numbers(by: str, row: Ranked) -> list[str]:
+    """All columns between the method and the reason."""
     if row.estimate is None:
-        return [by, "", "", "", "", ""]
-    one = row.estimate
-    kept = "" if math.isnan(row.kept) else f"{row.kept:.3f}"
-    return [by, *(f"{value:.3f}" for value in (one.psnr, *one.interval)), kept, f"{one.seconds:.3f}"]
+        return [by, *[""] * (len(_COLUMNS) - 5)]
+    one, checks = row.estimate, row.checks or Checks()
+    measured = [*checks.removed, checks.resolution]
+    told = ["" if math.isnan(value) else f"{value:.3f}" for value in measured]
+    return [by, *(f"{value:.3f}" for value in (one.psnr, *one.interval)), *told, f"{one.seconds:.3f}"]
 
 
 def markdown(outcome: Unreferenced) -> str:

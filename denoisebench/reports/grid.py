@@ -243,6 +243,33 @@ def least(block: Block, narrow: Width) -> list[float]:
     return [narrow(head, (row.cells[place] for row in block.rows)) for place, head in enumerate(block.heads)]
 
 
+def widths_within(block: Block, width: float, size: Size, gap: float) -> list[float]:
+    """What each column gets: as much as it takes, or less for texts where all are too wide together.
+
+    Parameters
+    ----------
+    block : Block
+        Of a `fitted` grid.
+    width : float
+        What there is.
+    size : Size
+        How wide a line of a cell is, in the same unit.
+    gap : float
+        What lies between two columns.
+    """
+    room = width - gap * (len(block.heads) - 1)
+    usual = least(block, narrowest(size))
+    needed = usual if sum(usual) <= room else least(block, narrowest(size, 0))
+    natural = [
+        max([need, *(size(line) for row in block.rows for line in row.cells[place])])
+        for place, need in enumerate(needed)
+    ]
+    over = sum(natural) - room
+    slack = sum(natural) - sum(needed)
+    share = min(1.0, over / slack) if over > 0 and slack > 0 else 0.0
+    return [whole - share * (whole - part) for whole, part in zip(natural, needed, strict=True)]
+
+
 def _broken(block: Block, width: float, narrow: Width, gap: float) -> list[Block]:
     """A block as several, each with some of the columns of scores: whole groups where they fit."""
     widths = least(block, narrow)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from denoisebench.core.text import plain
-from denoisebench.reports.grid import Block, Cell, Grid, Head, Line, Mark, Row, fitted, least, narrowest
+from denoisebench.reports.grid import Block, Cell, Grid, Head, Line, Mark, Row, fitted, widths_within
 from denoisebench.reports.markup import spaced
 
 if TYPE_CHECKING:
@@ -75,23 +75,8 @@ def _cell_text(found: Cell) -> Text:
     return Text(" ").join(_line_text(line) for line in found)
 
 
-def _widths(block: Block, width: int) -> list[int]:
-    """What each column gets: as much as it takes, or less for texts where all are too wide together."""
-    room = width - _GAP * (len(block.heads) - 1)
-    usual = least(block, narrowest(size))
-    needed = usual if sum(usual) <= room else least(block, narrowest(size, 0))
-    natural = [
-        max([need, *(size(line) for row in block.rows for line in row.cells[place])])
-        for place, need in enumerate(needed)
-    ]
-    over = sum(natural) - room
-    slack = sum(natural) - sum(needed)
-    share = min(1.0, over / slack) if over > 0 and slack > 0 else 0.0
-    return [int(whole - share * (whole - part)) for whole, part in zip(natural, needed, strict=True)]
-
-
 def _lines(console: Console, block: Block, width: int) -> Iterator[Text]:
-    widths = _widths(block, width)
+    widths = [int(found) for found in widths_within(block, width, size, _GAP)]
     rule = Text("─" * (sum(widths) + _GAP * (len(widths) - 1)), "dim")
     if any(head.group for head in block.heads):
         yield from _groups(console, block, widths)

@@ -17,8 +17,8 @@ _TILE = 4
 _FAR = 1e30
 
 
-def reference_grid(side: int, step: int) -> list[int]:
-    """Positions of references along a side: every ``step`` pixels, and the last.
+def reference_grid(side: int, step: int, start: int = 0) -> list[int]:
+    """Positions of references along a side: the first, every ``step`` pixels from ``start`` on, and the last.
 
     Parameters
     ----------
@@ -26,9 +26,10 @@ def reference_grid(side: int, step: int) -> list[int]:
         Positions of patches along the side, at least 1.
     step : int
         Pixels from one reference to the next.
+    start : int
+        0 or more; there need be no position so far.
     """
-    grid = list(range(0, side, step))
-    return grid if grid[-1] == side - 1 else [*grid, side - 1]
+    return sorted({0, *range(start, side, step), side - 1})
 
 
 def similar(

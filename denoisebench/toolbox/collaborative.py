@@ -57,6 +57,8 @@ OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6
 _STRONGEST = 100.0
 # References of a block along each side, at most, and patches that are shrunk at once.
 _BLOCK, _AT_ONCE = (96, 64), 2048
+# Rows of an image in double precision at once.
+_BAND = 256
 
 
 @dataclass(frozen=True)
@@ -131,39 +133,51 @@ def bm3d(
         raise UserError(f"BM3D: the noise level {sigma} must be finite and 0 or more.")
     if image.shape[2] == 3 and levels.any():
         return _opponent(image, levels, threads, profile or COLOUR)
-    planes = [_gray(image[:, :, c], levels[c : c + 1], threads, profile) for c in range(image.shape[2])]
-    return np.stack(planes, axis=2)
+    channels = range(image.shape[2])
+    return np.concatenate([_gray(image[:, :, [c]], levels[[c]], threads, profile) for c in channels], axis=2)
 
 
-def _gray(plane: FloatArray, level: FloatArray, threads: int, profile: Profile | None) -> FloatArray:
-    if not level[0]:
-        return plane
-    return np.asarray(_filter(plane[None], level, threads, profile or GRAY)[0])
+def _gray(image: FloatArray, level: FloatArray, threads: int, profile: Profile | None) -> FloatArray:
+    return _filter(image, np.eye(1), level, threads, profile or GRAY) if level[0] else image
 
 
 def _opponent(image: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
-    planes = np.tensordot(OPPONENT, image, axes=(1, 2))
-    filtered = _filter(planes, np.sqrt(OPPONENT**2 @ levels**2), threads, profile)
-    return np.tensordot(filtered, OPPONENT, axes=(0, 0))
+    return _filter(image, OPPONENT, np.sqrt(OPPONENT**2 @ levels**2), threads, profile)
 
 
-def _filter(planes: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
-    """Filter planes (C, H, W) with groups that are found on the first."""
+def _filter(image: FloatArray, basis: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
+    """Filter an image in the channels of an orthonormal basis (C, C), with groups that are found on the first."""
     scale = min(255.0, _STRONGEST / float(levels.max()))
-    missing = [max(0, PATCH - side) for side in planes.shape[1:]]
-    padded = np.pad(planes, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # blocks are shared out instead, and no sum depends on how
     try:
         with torch.inference_mode():
-            noisy = torch.from_numpy(np.ascontiguousarray(scale * padded, dtype=np.float32))
+            noisy = _planes(image, scale, basis)
             variances = torch.from_numpy((scale * levels) ** 2).to(noisy)
             first = _stage(_threshold_stage(variances, profile), noisy, None, threads)
             second = _stage(_wiener_stage(variances, profile), noisy, first, threads)
-            result = second.double().numpy()[:, : planes.shape[1], : planes.shape[2]] / scale
+            del noisy, first
+            result = np.empty_like(image, order="C")
+            for top in range(0, len(image), _BAND):
+                planes = second[:, top : top + _BAND, : image.shape[1]].double().numpy() / scale
+                band = result[top : top + _BAND]
+                band[:] = np.tensordot(planes, basis, axes=(0, 0))[: len(band)]
     finally:
         torch.set_num_threads(before)
-    return np.asarray(result)
+    return result
+
+
+def _planes(image: FloatArray, scale: float, basis: FloatArray) -> torch.Tensor:
+    """Planes (C, H, W) of an image (H, W, C), no side below that of a patch, in float32 and in the basis."""
+    height, width, channels = image.shape
+    planes = np.empty((channels, height, width), dtype=np.float32)
+    for top in range(0, height, _BAND):
+        band = slice(top, top + _BAND)
+        planes[:, band] = scale * np.tensordot(basis, image[band], axes=(1, 2))
+    missing = [max(0, PATCH - side) for side in (height, width)]
+    if any(missing):
+        planes = np.pad(planes, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")
+    return torch.from_numpy(planes)
 
 
 # --- a stage ---
@@ -260,7 +274,7 @@ def _wiener_stage(variances: torch.Tensor, profile: Profile) -> _Stage:
 
 def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threads: int) -> torch.Tensor:
     """Estimate planes (C, H, W) from the noisy ones, and in the second stage from the estimate of the first."""
-    total, weight = torch.zeros_like(noisy), torch.zeros_like(noisy)
+    total = torch.zeros_like(noisy)
     blocks = list(_blocks(noisy.shape[1] - PATCH + 1, noisy.shape[2] - PATCH + 1, stage.profile))
     spaces = threading.local()
 
@@ -272,10 +286,19 @@ def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threa
 
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         done = pool.map(work, blocks) if threads > 1 else map(work, blocks)
+        # Weights are kept for the rows of one row of blocks, from `start` on: no later block reaches above it.
+        start, tallest = 0, max(block.bottom - block.top for block in blocks) + PATCH - 1
+        weight = total.new_zeros(len(total), tallest, total.shape[2])
         for block, (part, share) in zip(blocks, done, strict=True):
+            if block.top > start:
+                ready = block.top - start
+                total[:, start : block.top].div_(weight[:, :ready])
+                weight = torch.cat([weight[:, ready:], torch.zeros_like(weight[:, :ready])], dim=1)
+                start = block.top
             block.pixels(total).add_(part)
-            block.pixels(weight).add_(share)
-    return total.div_(weight)
+            weight[:, : share.shape[1], block.left : block.left + share.shape[2]].add_(share)
+        total[:, start:].div_(weight[:, : total.shape[1] - start])
+    return total
 
 
 def _blocks(rows: int, columns: int, profile: Profile) -> Iterator[_Block]:

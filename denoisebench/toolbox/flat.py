@@ -164,17 +164,25 @@ class Growth:
         constant to all pixels.
     gain_error, offset_error : float
         Standard errors, from the scatter about the line.
+    covariance : float
+        Of these two errors.
     """
 
     gain: float
     offset: float
     gain_error: float
     offset_error: float
+    covariance: float = 0.0
 
     @property
     def grows(self) -> bool:
         """Whether the gain is more than chance."""
         return self.gain > 4 * self.gain_error > 0
+
+    def error(self, signal: float) -> float:
+        """Standard error of the variance at a signal."""
+        squared = (signal * self.gain_error) ** 2 + 2 * signal * self.covariance + self.offset_error**2
+        return float(np.sqrt(max(squared, 0.0)))
 
 
 def growth_of(levels: Levels) -> Growth:
@@ -206,8 +214,9 @@ def growth_of(levels: Levels) -> Growth:
     if line[0] <= 0:
         return _constant(levels, weights)
     spread = float(np.sum(weights * np.square(variance - design @ line))) / (len(signal) - 2)
-    errors = np.sqrt(np.diag(np.linalg.inv(normal)) * spread)
-    return Growth(float(line[0]), float(line[1]), float(errors[0]), float(errors[1]))
+    scatter = np.linalg.inv(normal) * spread
+    errors = np.sqrt(np.diag(scatter))
+    return Growth(float(line[0]), float(line[1]), float(errors[0]), float(errors[1]), float(scatter[0, 1]))
 
 
 def _constant(levels: Levels, weights: FloatArray) -> Growth:

@@ -28,11 +28,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
 #: Stands in the file, so that a figure is overwritten by a figure and nothing else is.
 CREATOR = "denoisebench"
+FONT = "DejaVu Sans"
 _PNG_DPI = 200
 #: Points of small print.
 SMALL = 6.5
 _SETTINGS: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONT,
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import orjson
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from denoisebench.core.ownfiles import write_own
@@ -20,6 +15,7 @@ from denoisebench.reports.layout import Layout
 from denoisebench.reports.page.content import LONGEST, page_content
 from denoisebench.reports.page.learning import learning_curves
 from denoisebench.reports.page.pictures import Album
+from denoisebench.reports.page.shell import asset, policy, template
 from denoisebench.reports.ranking import RULE
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell, collection_paused
@@ -70,13 +66,13 @@ def page(content: Mapping[str, Any], without_script: str = "") -> str:
     without_script : str
         HTML, already escaped, for readers without JavaScript.
     """
-    style = _file("vendor/uPlot.min.css") + _file("assets/page.css")
-    parts = "".join(_file(f"assets/{name}") for name in _SCRIPTS)
-    script = _file("vendor/uPlot.iife.min.js") + f'(() => {{\n"use strict";\n{parts}}})();\n'
-    return _environment().get_template("page.html.j2").render(
+    style = asset("vendor/uPlot.min.css") + asset("assets/page.css")
+    parts = "".join(asset(f"assets/{name}") for name in _SCRIPTS)
+    script = asset("vendor/uPlot.iife.min.js") + f'(() => {{\n"use strict";\n{parts}}})();\n'
+    return template("page.html.j2").render(
         title=content["title"],
         rule=RULE,
-        policy=_policy(style, script),
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
         data=Markup(_json(content)),
@@ -89,29 +85,5 @@ def _plain_table(cells: Sequence[StoredCell], notes: Sequence[str], layout: Layo
     return render.html(table, layout) if table.columns and len(table.lines) <= LONGEST else ""
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing is loaded but images inside the page, nothing runs but this script, and no text becomes HTML."""
-    return "; ".join([
-        "default-src 'none'", f"script-src '{_hash(script)}'", f"style-src '{_hash(style)}'", "img-src data:",
-        "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
-    ])  # fmt: skip
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 def _json(content: Mapping[str, Any]) -> str:
     return orjson.dumps(content).decode().translate(_UNSAFE)
-
-
-@cache
-def _file(name: str) -> str:
-    return resources.files("denoisebench.reports.page").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("denoisebench.reports.page", ""), autoescape=True, undefined=StrictUndefined
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,26 +9,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, features
-
 from denoisebench.audit.subject import CellFilter
 from denoisebench.core.errors import UserError
 from denoisebench.core.text import plain
+from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.figures.again import Made, kept_first, pictures_of, telling
 from denoisebench.reports.figures.comparison import Crop, Picture, pixels_of, telling_crop
+from denoisebench.reports.page.shell import ROOM, data_url
 from denoisebench.reports.statistics import Group
 from denoisebench.results.pictures import are_kept
 from denoisebench.results.summary import Column
 
 #: Without a number asked for: as many seconds of denoising, by the stored rows, and as many images of a test set.
 PATIENCE, MOST = 30.0, 3
-#: All pictures of a page together, in characters.
-ROOM = 2_200_000
 #: Sides of the squares that pictures are cut to until they fit; None leaves them whole.
 _SIDES = (None, 384, 256, 192, 128)
-_WHOLE = 360
 
 
 @dataclass
@@ -138,22 +131,30 @@ def packed_albums(
 def _packed(image: str, repeat: int, made: Made, side: int | None, titles: Mapping[str, str]) -> dict[str, Any]:
     layers = [*made.pictures, made.clean]
     height, width = made.clean.image.shape[:2]
-    crop = _window(made.pictures[1:], side)
+    crop = window([picture.image for picture in made.pictures[1:]], side)
     # A page need not hold what nobody can see; the whole image shows where the part lies.
-    whole = None if crop[2:] == (width, height) else _url(pixels_of(made.clean.image), lossless=False)
+    whole = None if crop[2:] == (width, height) else data_url(pixels_of(made.clean.image), lossless=False)
     return {
         "image": plain(image), "repeat": repeat, "size": [width, height], "crop": list(crop), "whole": whole,
         "layers": [_layer(picture, crop, titles.get(picture.name, picture.name)) for picture in layers],
     }  # fmt: skip
 
 
-def _window(results: Sequence[Picture], side: int | None) -> Crop:
-    """A square around the place where results differ most."""
-    height, width = results[0].image.shape[:2]
+def window(results: Sequence[FloatImage], side: int | None) -> Crop:
+    """A square around the place where results differ most, all of them where no side is given.
+
+    Parameters
+    ----------
+    results : sequence of (H, W, C) float
+        One or more.
+    side : int | None
+        Of the square; less where the image is smaller.
+    """
+    height, width = results[0].shape[:2]
     if side is None:
         return Crop(0, 0, width, height)
     wide, tall = min(side, width), min(side, height)
-    around = telling_crop([picture.image for picture in results])
+    around = telling_crop(results)
     x = min(max(around.x + around.width // 2 - wide // 2, 0), width - wide)
     y = min(max(around.y + around.height // 2 - tall // 2, 0), height - tall)
     return Crop(x, y, wide, tall)
@@ -162,16 +163,4 @@ def _window(results: Sequence[Picture], side: int | None) -> Crop:
 def _layer(picture: Picture, crop: Crop, name: str) -> dict[str, Any]:
     part = picture.image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
     psnr = picture.psnr if picture.psnr is None or math.isfinite(picture.psnr) else "inf"
-    return {"name": plain(name), "psnr": psnr, "ssim": picture.ssim, "url": _url(pixels_of(part))}
-
-
-def _url(pixels: npt.NDArray[np.uint8], lossless: bool = True) -> str:
-    """WebP where Pillow can write it, else PNG; what is compared is never compressed with loss."""
-    image = Image.fromarray(pixels)
-    stream, kind = io.BytesIO(), "WEBP" if features.check("webp") else "PNG"
-    if lossless:
-        image.save(stream, kind, **({"lossless": True, "quality": 70} if kind == "WEBP" else {"optimize": True}))
-    else:
-        image.thumbnail((_WHOLE, _WHOLE))
-        image.save(stream, kind, **({"quality": 75} if kind == "WEBP" else {}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
+    return {"name": plain(name), "psnr": psnr, "ssim": picture.ssim, "url": data_url(pixels_of(part))}
