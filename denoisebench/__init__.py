@@ -12,7 +12,7 @@ import lazy_loader
 
 from denoisebench.core import moved
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The plugin folders stand at the top of the repository but are imported as denoisebench.methods and
 # denoisebench.datasets: a wheel carries them inside the package, a checkout beside it. These two alone, so that nothing
