@@ -74,7 +74,7 @@ class Profile:
     compared : tuple of int
         Discrete cosine coefficients of a patch, of 64, that are compared in each stage.
     weak : float
-        c of the mean square c s^2, noise aside, below which a coefficient is compared for its low frequency only.
+        Share c of the mean square c s^2, noise aside, below which a coefficient is compared for its low frequency only.
     threshold : float
         Lambda of the hard threshold.
     wiener : tuple of float
@@ -297,8 +297,8 @@ def _telling(plane: torch.Tensor, count: int, noise: float, weak: float) -> torc
 
 
 def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threads: int) -> torch.Tensor:
-    """Estimate planes (C, H, W) from the noisy ones, and in the second stage from the estimate of the first."""
-    total = torch.zeros_like(noisy)
+    """Estimate planes (C, H, W) from noisy ones, in the second stage with the first estimate and in their place."""
+    estimate = torch.empty_like(noisy) if pilot is None else noisy
     blocks = list(_blocks(noisy.shape[1] - PATCH + 1, noisy.shape[2] - PATCH + 1, stage.profile))
     spaces = threading.local()
 
@@ -310,19 +310,21 @@ def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threa
 
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         done = pool.map(work, blocks) if threads > 1 else map(work, blocks)
-        # Weights are kept for the rows of one row of blocks, from `start` on: no later block reaches above it.
+        # Sums of estimates and of weights are kept for one row of blocks, from `start` on: no later block adds to a
+        # pixel above it, or reads one.
         start, tallest = 0, max(block.bottom - block.top for block in blocks) + PATCH - 1
-        weight = total.new_zeros(len(total), tallest, total.shape[2])
-        for block, (part, share) in zip(blocks, done, strict=True):
+        sums = noisy.new_zeros(2, len(noisy), tallest, noisy.shape[2])
+        for block, parts in zip(blocks, done, strict=True):
             if block.top > start:
                 ready = block.top - start
-                total[:, start : block.top].div_(weight[:, :ready])
-                weight = torch.cat([weight[:, ready:], torch.zeros_like(weight[:, :ready])], dim=1)
+                estimate[:, start : block.top] = sums[0, :, :ready] / sums[1, :, :ready]
+                sums = torch.cat([sums[:, :, ready:], torch.zeros_like(sums[:, :, :ready])], dim=2)
                 start = block.top
-            block.pixels(total).add_(part)
-            weight[:, : share.shape[1], block.left : block.left + share.shape[2]].add_(share)
-        total[:, start:].div_(weight[:, : total.shape[1] - start])
-    return total
+            for one, part in zip(sums, parts, strict=True):
+                one[:, : part.shape[1], block.left : block.left + part.shape[2]].add_(part)
+        left = noisy.shape[1] - start
+        estimate[:, start:] = sums[0, :, :left] / sums[1, :, :left]
+    return estimate
 
 
 def _blocks(rows: int, columns: int, profile: Profile) -> Iterator[_Block]:
