@@ -45,7 +45,8 @@ def page(kind: type[Method]) -> str:
     cost = next((text for base, text in _COSTS if issubclass(kind, base)), "seconds to minutes per image")
     facts = [f"- Told: {told}.", f"- Cost: {cost}.", f"- Licence: {info.licence}."]
     facts = [f"- Paper: {info.paper}."] * bool(info.paper) + facts
-    parts = [f"# {info.label}", f"`--methods {kind.name}`. {title}", "\n".join(facts), rest.strip("\n"), _figure(kind)]
+    parts = [f"# {info.label}", f"`--methods {kind.name}`. {title}", "\n".join(facts)]
+    parts += [f"## How it works\n\n{rest}" if (rest := rest.strip("\n")) else "", _figure(kind)]
     fields = dataclasses.fields(kind)
     if fields:
         rows = [f"| `{field.name}` | {show_value(field.default)} | {_meaning(kind, field.name)} |" for field in fields]
