@@ -76,7 +76,11 @@ def _figure(kind: type[Method]) -> str:
 
 
 def _meaning(kind: type[Method], name: str) -> str:
-    """What a setting is, from the section on parameters of the class's docstring."""
+    """What a setting is, from the section on parameters of the docstring of the class, or of one that it is made of."""
+    return next(filter(None, (_described(base, name) for base in kind.__mro__)), "")
+
+
+def _described(kind: type, name: str) -> str:
     lines = inspect.cleandoc(kind.__doc__ or "").splitlines()
     for place, line in enumerate(lines):
         names, colon, _ = line.partition(" : ")
