@@ -157,3 +157,15 @@ def test_a_filter_must_be_written() -> None:
 
     with pytest.raises(NotImplementedError):
         denoise(Lazy(), gaussian(0.1), "gauss", 0.1)
+
+
+def test_real_noise_need_not_be_white() -> None:
+    """Of noise that neighbouring pixels share, the estimate for white noise finds a part."""
+    noise = np.random.default_rng(0).normal(0, 0.3, (133, 133, 3))
+    shared = sum(noise[i : i + 128, j : j + 128] for i in range(3) for j in range(3)) / 9
+    noisy = np.asarray(CLEAN + shared, np.float32)
+    denoise(Recorder(), noisy, "real", 99.0)
+    denoise(Recorder(), noisy, "gauss", 99.0)
+    assert CALLS[0][1] == pytest.approx(estimate_level(noisy).sigma)
+    assert CALLS[1][1] == pytest.approx(estimate_sigma(noisy))
+    assert CALLS[1][1] < 0.7 * CALLS[0][1]

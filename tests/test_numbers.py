@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from denoisebench.results.store import Store, StoredCell
+from denoisebench.results.summary import score_of
 from denoisebench.toolbox.collaborative import COLOUR, GRAY
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +41,16 @@ def curve(name: str) -> Mapping[int, Mapping[str, float]]:
     """Held-out scores of a shipped network by step."""
     record = json.loads((RESULTS / "weights" / f"{name}.json").read_text(encoding="utf-8"))
     return {point["step"]: {**point, "steps": record["steps"]} for point in record["heldout"]["points"]}
+
+
+def cells_of(folder: str) -> list[StoredCell]:
+    """The cells of a results folder."""
+    return Store(RESULTS / folder, create=False).all()
+
+
+def at_lambda_30(cell: StoredCell) -> bool:
+    protocol = cell.identity["protocol"]
+    return (protocol["noise"], protocol["dataset"]) == ("poisson30", "set14")
 
 
 def test_scores_are_those_of_stored_tables() -> None:
@@ -114,6 +127,27 @@ def test_the_table_of_other_libraries_is_that_of_its_rows() -> None:
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in ran.stdout.strip().splitlines()]
     assert table_of("docs/peers.md", "method", "library") == lines[2:]
     assert len(lines) > 4
+
+
+def test_the_gap_of_anscombe_is_that_of_stored_rows() -> None:
+    printed = {tuple(row) for row in table_of("docs/audit.md", "Anscombe+BM3D on Set14, lambda 30")}
+    of = {cell.about["text"]: score_of([cell]) for cell in cells_of("anscombe") if at_lambda_30(cell)}
+    algebraic = of["anscombe_bm3d[inverse=algebraic]"]
+    exact = next(
+        score_of([cell])
+        for cell in cells_of("tables/table1")
+        if cell.about["text"] == "anscombe_bm3d" and at_lambda_30(cell)
+    )
+    with (RESULTS / "anscombe" / "audit" / "audit.csv").open(encoding="utf-8", newline="") as stream:
+        cut = next(row for row in csv.DictReader(stream) if row["alternative"] == "down to 8 bits")
+    expected = {
+        "exact unbiased inverse, rounded to the nearest of 8 bits (run)": (exact.psnr, exact.ssim),
+        "algebraic inverse": (algebraic.psnr, algebraic.ssim),
+        "algebraic inverse, truncated to 8 bits": (
+            algebraic.psnr + float(cut["psnr"]), algebraic.ssim + float(cut["ssim"]),
+        ),
+    }  # fmt: skip
+    assert printed > {(name, f"{psnr:.2f}", f"{ssim:.3f}") for name, (psnr, ssim) in expected.items()}
 
 
 def test_predicted_means_are_those_of_the_tool() -> None:

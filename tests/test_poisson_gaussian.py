@@ -67,6 +67,14 @@ def test_a_flat_image_has_one_level() -> None:
     assert estimate_poisson_gaussian(np.full((32, 32), 0.3)) == PoissonGaussian(0.0, 0.0)
 
 
+def test_what_varies_most_is_left_out_of_a_level() -> None:
+    """Squares of two pixels over nearly half of a ramp: all pixels together would give 10 % too much."""
+    x = np.linspace(0.1, 0.9, 512)[:, None] * np.ones((1, 512))
+    x[:, 288:] += 0.1 * np.kron(np.random.default_rng(1).choice([-1.0, 1.0], (256, 112)), np.ones((2, 2)))
+    found = estimate_poisson_gaussian(captured(x.clip(0), 0.01, 0.0, 0.0))
+    assert found.gain * 0.5 + found.offset == pytest.approx(0.005, rel=0.06)
+
+
 def test_pedestal_and_sigma() -> None:
     assert PoissonGaussian(0.5, -0.1).pedestal == pytest.approx(0.2)
     assert PoissonGaussian(0.5, -0.1).sigma == 0

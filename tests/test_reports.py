@@ -131,6 +131,15 @@ def test_networks_of_different_trainings_have_no_order() -> None:
     assert marks(build_table(cells), "psnr")["a"] == "best", "a fit to each image has a budget of its own kind"
 
 
+@pytest.mark.parametrize(("mean", "mark"), [(0.30, ""), (0.34, "best")])
+def test_a_place_takes_the_interval_of_students_t(mean: float, mark: str) -> None:
+    """Of four differences with a standard deviation of 0.2 dB: 3.182 0.2 / 2 = 0.318 dB to each side."""
+    step = 0.2 * (3 / 4) ** 0.5
+    first = [30.0, 31.0, 32.0, 33.0]
+    other = [value - mean + way * step for value, way in zip(first, (-1, -1, 1, 1), strict=True)]
+    assert marks(build_table([cell("a", first), cell("b", other)]), "psnr")["a"] == mark
+
+
 def test_trainings_that_overlap_have_no_order() -> None:
     def seeds(text: str, *levels: float, first: int = 0) -> list[StoredCell]:
         made = [cell(text, [level, level + 2]) for level in levels]

@@ -158,6 +158,17 @@ def test_a_difference_is_of_the_same_noisy_images() -> None:
     assert found.won == 0.5
 
 
+def test_an_equal_image_is_half_won() -> None:
+    groups = only([cell("a", [[31.0], [30.0], [30.0], [29.0]]), cell("b", [[30.0], [30.0], [30.0], [30.0]])])
+    found = difference(groups["a"], groups["b"])
+    assert found is not None
+    assert found.won == 0.5
+    groups = only([cell("a", [[31.0], [30.0]]), cell("b", [[30.0], [30.0]])])
+    found = difference(groups["a"], groups["b"])
+    assert found is not None
+    assert found.won == 0.75
+
+
 def test_perfect_images_are_left_out_and_counted() -> None:
     groups = only([cell("a", [[np.inf], [31.0], [32.0]]), cell("b", [[30.0], [30.0], [30.0]])])
     found = difference(groups["a"], groups["b"])
