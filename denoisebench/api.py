@@ -77,6 +77,8 @@ class RunOptions(TypedDict, total=False):
         Python files with one method each, and TOML files of data sets.
     data_root : str or Path
         Folder that holds the data sets.
+    on_unusual : str
+        Images of a folder that are not 8-bit gray or RGB: 'stop', 'skip' them, or 'convert' what can be.
     save_images : int or str
         Keep the images of so many images of each test set, or of 'all'; none if not given.
     image_format : str
@@ -111,6 +113,7 @@ class RunOptions(TypedDict, total=False):
     address: str | None
     plugin: Sequence[str | Path]
     data_root: str | Path | None
+    on_unusual: str
     save_images: int | str | None
     image_format: str
 
@@ -286,7 +289,7 @@ def _planned(given: Mapping[str, Any]) -> tuple[Experiment, Executor | None]:
     device = making.make_device(execution.device, mistakes)
     executor = making.make_executor(execution, device, mistakes)
     experiment = making.make_experiment(
-        group_of(RunSelection, given, mistakes), group_of(RunTraining, given, mistakes), sources.data_root, device,
+        group_of(RunSelection, given, mistakes), group_of(RunTraining, given, mistakes), sources, device,
         mistakes, group_of(ProtocolOptions, given, mistakes), group_of(SavingOptions, given, mistakes), shipped=True,
     )  # fmt: skip
     return experiment, executor

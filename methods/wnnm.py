@@ -20,8 +20,8 @@ second iteration, with 10 patches fewer each time. Constants by sigma in grey le
 
 Shapes: y (H, W, C), 0..1 scale. A gray method: colour is filtered channel by channel. Told: the noise model; sigma is
 estimated from the image (Chen et al.) unless ``sigma=known``; Poisson noise of a known level goes through the Anscombe
-transform. Errors: an image too small for the estimate. Cost: 6 s of one core for 256x256 in gray at sigma 25,
-proportional to the pixels and the channels; no network. Deterministic; in single precision.
+transform. Errors: an image too small for the estimate. Cost: 6 s of one core for 256x256 in gray at sigma 25, 10 s at
+50, proportional to the pixels and the channels; no network. Deterministic; in single precision.
 
 256x256 Cameraman and House in gray (of Set12, one draw): 29.64 and 33.25 dB at sigma 25, where BM3D has 29.59 and
 32.92.
@@ -29,7 +29,7 @@ proportional to the pixels and the channels; no network. Deterministic; in singl
 The constants are those of the authors' program, which groups 10 patches fewer than its table says from the start.
 Different here: the references' grid ends with one patch at each far edge; and only the last groups have the program's
 grid, patch // 2 - 1 pixels. Those before have a wide one, patch - 1 pixels or one less to be even, which moves by half
-of that: a fifth of the work, for as good a result (docs/bm3d.md).
+of that: a fifth to a third of the work, for as good a result (docs/bm3d.md).
 
 Source: Gu, Zhang, Zuo, Feng, Weighted Nuclear Norm Minimization with Application to Image Denoising, CVPR 2014.
 """

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, chelsea, coffee
 
-from denoisebench.toolbox.flat import LAGS, Growth, growth_of, noise_by_brightness, noise_correlation
+from denoisebench.toolbox.flat import LAGS, Growth, noise_correlation, noise_growth
 
 PHOTOGRAPHS = [image()[:, :, 1] / 255.0 for image in (astronaut, chelsea, coffee)]  # type: ignore[no-untyped-call]
 
@@ -18,7 +18,7 @@ def test_gain_and_offset_on_photographs(plane: np.ndarray, gain: float, sigma: f
     rng = np.random.default_rng(0)
     smooth = gaussian_filter(plane, 1.5)
     noisy = gain * rng.poisson(smooth / gain) + sigma * rng.standard_normal(plane.shape) + pedestal
-    found = growth_of(noise_by_brightness(noisy))
+    found = noise_growth([noisy])
     assert found.grows
     assert found.gain == pytest.approx(gain, rel=0.05)
     assert found.gain_error < 0.05 * gain
@@ -27,17 +27,36 @@ def test_gain_and_offset_on_photographs(plane: np.ndarray, gain: float, sigma: f
 
 
 @pytest.mark.parametrize("plane", PHOTOGRAPHS)
+@pytest.mark.parametrize(("gain", "sigma"), [(0.02, 0.0), (0.05, 0.02)])
+def test_the_gain_on_textured_photographs(plane: np.ndarray, gain: float, sigma: float) -> None:
+    rng = np.random.default_rng(0)
+    noisy = gain * rng.poisson(plane / gain) + sigma * rng.standard_normal(plane.shape)
+    found = noise_growth([noisy])
+    assert found.gain == pytest.approx(gain, rel=0.05)
+    assert found.gain_error < 0.05 * gain
+    # The error of the line in the middle is less than those of its ends.
+    assert found.error(float(plane.mean())) < found.offset_error + found.gain_error
+
+
+def test_planes_of_one_camera_are_fitted_together() -> None:
+    rng, gain = np.random.default_rng(0), 0.02
+    parts = [gain * rng.poisson(np.full((96, 96), level) / gain) for level in (0.1, 0.3, 0.6, 0.9)]
+    assert not noise_growth(parts[:1]).grows
+    assert noise_growth(parts).gain == pytest.approx(gain, rel=0.05)
+
+
+@pytest.mark.parametrize("plane", PHOTOGRAPHS)
 def test_the_standard_error_says_when_texture_spoils_the_gain(plane: np.ndarray) -> None:
     noisy = plane + 0.05 * np.random.default_rng(0).standard_normal(plane.shape)
-    found = growth_of(noise_by_brightness(noisy))
+    found = noise_growth([noisy])
     assert not found.grows
     for signal in (0.2, 0.5, 0.8):
         assert found.gain * signal + found.offset == pytest.approx(0.05**2, rel=0.15)
 
 
 def test_nothing_is_fitted_to_nothing() -> None:
-    assert growth_of(noise_by_brightness(np.full((64, 64), 3.0))) == Growth(0.0, 0.0, 0.0, 0.0)
-    assert growth_of(noise_by_brightness(np.zeros((10, 10)))).offset_error == float("inf")
+    assert noise_growth([np.full((64, 64), 3.0)]) == Growth(0.0, 0.0, 0.0, 0.0)
+    assert noise_growth([np.zeros((10, 10))]).offset_error == float("inf")
 
 
 @pytest.mark.parametrize("plane", PHOTOGRAPHS)

@@ -17,7 +17,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.own import batch
 from denoisebench.own import denoise as own
-from denoisebench.own.network import choose
+from denoisebench.own.network import DARK, choose
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.training.weights import Shelf, weights_folders
@@ -205,13 +205,24 @@ def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> No
     assert gains[25 / sigma] > gains[1.0] + 1
 
 
+@pytest.mark.parametrize(("method", "channels"), [("nbr2nbr", 1), ("b2u", 3), ("n2v", 1)])
+def test_a_dark_ground_keeps_its_brightness(tmp_path: Path, method: str, channels: int) -> None:
+    """Networks return 0 with noise as 0.02 to 0.04 where they are given it at 0: a microscope's ground lies there."""
+    noisy = (25 / 255 * np.random.default_rng(0).standard_normal((96, 96, channels))).astype(np.float32)
+    np.save(tmp_path / "n.npy", noisy if channels == 3 else noisy[:, :, 0])
+    run([tmp_path / "n.npy"], tmp_path / "out", method, sigma=25 / 255, range="0..1")
+    assert np.load(tmp_path / "out" / "n.npy").mean() == pytest.approx(noisy.mean(), abs=0.005)
+
+
 def test_which_network_is_chosen() -> None:
     method = parse_method("b2u")
     assert isinstance(method, LearnedMethod)
     single = "b2u-gauss25-rgb"
     colour = choose(method, 17 / 255, 3, SHIPPED, single)
-    assert (colour.repeat, colour.shift) == (1, 0)
+    assert colour.repeat == 1
     assert colour.factor == pytest.approx(25 / 17)
+    # Black is not where networks see it seldom, less so where the image is stretched.
+    assert colour.shift == pytest.approx(DARK * 17 / 25)
     gray = choose(method, 25 / 255, 1, SHIPPED, single)
     assert gray.repeat == 3
     assert gray.factor == pytest.approx(1 / np.sqrt(3))
@@ -220,7 +231,7 @@ def test_which_network_is_chosen() -> None:
     assert choose(method, 25 / 255, 3, SHIPPED).weights.path.stem == single
     # A gray image gets the gray network of its level, where there is one.
     own = choose(method, 15 / 255, 1, SHIPPED)
-    assert (own.weights.path.stem, own.repeat, own.factor) == ("b2u-gauss15-gray", 1, 1)
+    assert (own.weights.path.stem, own.repeat, own.factor, own.shift) == ("b2u-gauss15-gray", 1, 1, DARK)
     # Of a range of levels, none is scaled within it.
     ranged = choose(method, 17 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb")
     assert ranged.factor == 1.0

@@ -78,7 +78,7 @@ def audit(
     keep_freed_memory()
     load_plugins(sources.plugin)
     mistakes = Mistakes()
-    choice = make_filter(cells.methods, cells.noise, cells.datasets, weights, device, sources.data_root, mistakes)
+    choice = make_filter(cells.methods, cells.noise, cells.datasets, weights, device, sources, mistakes)
     order = AuditRequest(
         images=mistakes.read(None, parse_images, cells.images),
         settings=mistakes.read([], parse_settings, details.setting or []),

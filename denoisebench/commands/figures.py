@@ -216,7 +216,7 @@ def comparison(
     keep_freed_memory()
     load_plugins(sources.plugin)
     mistakes = Mistakes()
-    choice = make_filter(None, None, datasets, weights, device, sources.data_root, mistakes)
+    choice = make_filter(None, None, datasets, weights, device, sources, mistakes)
     mistakes.check()
     groups, said = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
     made = pictures_of(results, groups, choice, image, repeat)

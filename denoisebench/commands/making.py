@@ -16,6 +16,7 @@ from denoisebench.commands.options import (
     ProtocolOptions,
     SavingOptions,
     Selection,
+    SourceOptions,
     TrainingOptions,
 )
 from denoisebench.core.errors import Mistakes, UserError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def make_experiment(
     selection: Selection,
     training: TrainingOptions,
-    data_root: Path | None,
+    sources: SourceOptions,
     device: str,
     mistakes: Mistakes,
     protocol: ProtocolOptions | None = None,
@@ -49,8 +50,8 @@ def make_experiment(
         Methods, noises and test sets.
     training : TrainingOptions
         How networks are trained.
-    data_root : Path or None
-        Folder that holds the data sets.
+    sources : SourceOptions
+        Where data are.
     device : str
         As `make_device` gives it.
     mistakes : Mistakes
@@ -75,21 +76,21 @@ def make_experiment(
     from denoisebench.plugins import lookup
 
     protocol = protocol or ProtocolOptions()
-    roots = data_roots(_folder(data_root, mistakes))
+    roots = data_roots(_folder(sources.data_root, mistakes))
     shelf = _shelf(training, mistakes) if shipped else None
     _check_image_budget(training.image_budget, mistakes)
-    listed, images = selection.datasets, training.train_data
+    listed, images, unusual = selection.datasets, training.train_data, _unusual(sources, mistakes)
     try:
         experiment = Experiment(
             methods=mistakes.read([], lookup.parse_methods, selection.methods, selection.network),
             noises=mistakes.read([], options.parse_noises, selection.noise),
-            datasets=[] if listed is None else mistakes.read([], lookup.parse_datasets, listed, roots),
+            datasets=[] if listed is None else mistakes.read([], lookup.parse_datasets, listed, roots, unusual),
             recipe=_recipe(training, device, mistakes),
             image_budget=training.image_budget or training.budget,
             image_precision="float32" if training.precision == "auto" else training.precision,
             repeats=mistakes.read(1, options.parse_repeats, protocol.repeats),
             start=None if training.start is None else mistakes.read(None, _start, training),
-            train_data=None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots),
+            train_data=None if images == "auto" else mistakes.read(None, lookup.find_dataset, images, roots, unusual),
             limit=protocol.limit,
             draws=protocol.noise_draws,
             seed=training.seed,
@@ -138,7 +139,7 @@ def make_filter(
     datasets: str | None,
     weights: Sequence[Path] | None,
     device: str | None,
-    data_root: Path | None,
+    sources: SourceOptions,
     mistakes: Mistakes,
 ) -> CellFilter:
     """The cells of a finished run that options name."""
@@ -148,7 +149,7 @@ def make_filter(
     from denoisebench.plugins import lookup
     from denoisebench.training.weights import Shelf, weights_folders
 
-    roots = data_roots(_folder(data_root, mistakes))
+    roots, unusual = data_roots(_folder(sources.data_root, mistakes)), _unusual(sources, mistakes)
     texts = mistakes.read([], lookup.split_list, methods) if methods else []
     for text in texts:
         # Whoever names a network of his own here lets it be run; the run's own settings may be a stranger's.
@@ -157,7 +158,7 @@ def make_filter(
     return CellFilter(
         methods=texts,
         noises=[found.id for found in mistakes.read([], options.parse_noises, noise)] if noise else [],
-        datasets=mistakes.read([], lookup.parse_datasets, datasets, roots) if datasets else [],
+        datasets=mistakes.read([], lookup.parse_datasets, datasets, roots, unusual) if datasets else [],
         roots=roots,
         shelf=Shelf(weights_folders(weights or [])),
         device=make_device(device, mistakes) if device else None,
@@ -261,6 +262,14 @@ def _recipe(training: TrainingOptions, device: str, mistakes: Mistakes) -> Recip
             mistakes.read(None, recipe_from, **{**usual, **{name: given[name] for name in names}})
         mistakes.note(error)
         return recipe_from(**usual)
+
+
+def _unusual(sources: SourceOptions, mistakes: Mistakes) -> str:
+    """What is done with unusual images of folders."""
+    from denoisebench.data.unusual import check_choice
+
+    # With a way that does not exist, what is wrong with images is no matter yet.
+    return mistakes.read("skip", check_choice, sources.on_unusual)
 
 
 def _folder(data_root: Path | None, mistakes: Mistakes) -> Path | None:

@@ -264,6 +264,14 @@ class DataOptions(OptionGroup):
 class SourceOptions(PluginOptions, DataOptions):
     """Where data and methods of one's own are."""
 
+    on_unusual: Annotated[
+        str,
+        typer.Option(
+            help="Images of a folder of one's own that are not 8-bit gray or RGB: stop, skip them, or convert what can "
+            "be."
+        ),
+    ] = "stop"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavingOptions(OptionGroup):

@@ -119,9 +119,7 @@ def measure(
         if not selection.datasets:
             return
     where = None if output.plan else make_executor(execution, device, mistakes)
-    experiment = make_experiment(
-        selection, training, sources.data_root, device, mistakes, protocol, output, shipped=True
-    )
+    experiment = make_experiment(selection, training, sources, device, mistakes, protocol, output, shipped=True)
     _check_names(layout, experiment)
     if output.plan:
         print_plan(experiment, output.out)
@@ -129,7 +127,7 @@ def measure(
     absent: list[str] = []
     if published:
         experiment, absent = _present(experiment)
-    say_all(dataset.advice for dataset in experiment.datasets if dataset.advice)
+    say_all(text for dataset in experiment.datasets for text in dataset.advice.splitlines())
     store = Store(output.out)
     with resumable(f"What was computed is in {output.out}"):
         outcome = run_cells(experiment, store, for_stderr(), where)

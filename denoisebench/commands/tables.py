@@ -196,7 +196,7 @@ def _page(
     keep_freed_memory()
     load_plugins(sources.plugin)
     mistakes = Mistakes()
-    choice = make_filter(None, None, options.datasets, options.weights, None, sources.data_root, mistakes)
+    choice = make_filter(None, None, options.datasets, options.weights, None, sources, mistakes)
     mistakes.check()
     albums = None if options.images == 0 else make_albums(store.folder, groups_of(cells), choice, options.images)
     say_all(write_page(store, cells, versus, albums, layout))

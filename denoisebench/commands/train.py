@@ -46,7 +46,7 @@ def train(
     check_channels(channels, mistakes)
     device = make_device(execution.device, mistakes)
     where = make_executor(execution, device, mistakes)
-    experiment = make_experiment(selection, training, sources.data_root, device, mistakes)
+    experiment = make_experiment(selection, training, sources, device, mistakes)
     with resumable(f"The checkpoint is in {out}"):
         done, failed = train_only(experiment, channels, Store(out), for_stderr(), executor=where)
     for title, path in done.items():
@@ -78,7 +78,7 @@ def submit(
     load_plugins(sources.plugin)
     mistakes = Mistakes()
     device = make_device(device, mistakes)
-    experiment = make_experiment(selection, training, sources.data_root, device, mistakes, shipped=True, scored=False)
+    experiment = make_experiment(selection, training, sources, device, mistakes, shipped=True, scored=False)
     with resumable(f"What was computed is in {out}"):
         written, refused = write_submissions(experiment, Store(out), for_stderr())
     document("\n".join(one_line(str(path)) for path in written))

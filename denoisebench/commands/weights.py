@@ -81,7 +81,7 @@ def weights_train(
     check_channels(channels, mistakes)
     limit = None if time_limit is None else mistakes.read(None, parse_total_time, time_limit)
     device = make_device(device, mistakes)
-    experiment = make_experiment(selection, training, sources.data_root, device, mistakes)
+    experiment = make_experiment(selection, training, sources, device, mistakes)
     with resumable(f"Checkpoints are in {out}"):
         done, unfinished = train_weights(experiment, channels, out, limit, for_stderr())
     for title, weights in done.items():
@@ -107,7 +107,7 @@ def weights_export(
     records = list(own_entries(results / "models", "*.json"))
     if not records:
         raise UserError(f"Folder {results} holds no finished trainings (no models/*.json in it).")
-    experiment = make_experiment(Selection(methods="identity"), TrainingOptions(), sources.data_root, "cpu", Mistakes())
+    experiment = make_experiment(Selection(methods="identity"), TrainingOptions(), sources, "cpu", Mistakes())
     for record in records:
         line(export(record, out, experiment, for_stderr()).path)
 

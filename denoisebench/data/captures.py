@@ -203,8 +203,15 @@ class PairSet(CaptureSet):
 NOISY_FOLDERS, CLEAN_FOLDERS = ("noisy", "raw"), ("clean", "gt")
 
 
-def folder_set(path: Path) -> OwnFolder:
+def folder_set(path: Path, unusual: str = "stop") -> OwnFolder:
     """The data set that a folder of the user's own is: pairs where it holds them, else clean images.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    unusual : str
+        See `denoisebench.data.dataset.AnyFolder`; pairs are taken as they are or not at all.
 
     Raises
     ------
@@ -226,7 +233,7 @@ def folder_set(path: Path) -> OwnFolder:
         raise UserError(
             f"Folder {path} holds {len(inside)} folders of pairs ({_names(inside)}); give one or all of them."
         )
-    return AnyFolder(path)
+    return AnyFolder(path, unusual)
 
 
 def has_references(path: Path) -> bool:

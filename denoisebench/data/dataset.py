@@ -7,7 +7,7 @@ import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,19 @@ from typing import Any, ClassVar
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.text import readable
 from denoisebench.data.manifest import Entry, entry_of, read_entry, read_manifest, refuse_twins
+from denoisebench.data.unusual import check_choice, converted, refusal
 from denoisebench.protocol.images import (
+    CHANNEL_KINDS,
     AnyImage,
     FloatImage,
     UIntImage,
     decode_image,
+    header_of,
     image_bytes,
     image_id,
     left_out,
     list_images,
+    named_images,
     pixel_hash,
     some,
     to_channels,
@@ -260,10 +264,14 @@ class FolderSet(DataSet):
         """
         data = image_bytes(path)
         listed = hashlib.sha256(data).hexdigest() == entry.sha256
-        pixels = decode_image(data, path)
+        pixels = self._decoded(data, path)
         if not listed and entry.pixels and pixel_hash(pixels) != entry.pixels:
             raise self._another(path, pixels, entry)
         return pixels
+
+    def _decoded(self, data: bytes, path: Path) -> UIntImage:
+        """The pixels of a file of the set."""
+        return decode_image(data, path)
 
     def _another(self, path: Path, pixels: UIntImage, entry: Entry) -> UserError:
         """What to say of a file that does not hold the pixels of its entry."""
@@ -401,41 +409,109 @@ class OwnFolder(FolderSet):
 
 
 class AnyFolder(OwnFolder):
-    """Any folder of images, all gray or all colour."""
+    """Any folder of images, all gray or all colour.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    unusual : str
+        One of `denoisebench.data.unusual.CHOICES`: what is done with images that are not 8-bit gray or RGB, or not of
+        the kind that most of them are.
+    """
+
+    def __init__(self, path: Path, unusual: str = "stop") -> None:
         super().__init__(path)
-        counts = {entry.channels for entry in self.entries}
-        if len(counts) > 1:
-            gray = next(entry.file for entry in self.entries if entry.channels == 1)
-            colour = next(entry.file for entry in self.entries if entry.channels == 3)
-            raise UserError(
-                f"Folder {path} mixes gray and colour images (gray: {gray}; colour: {colour}). "
-                "A data set is all gray or all colour; split the folder or convert the files."
-            )
-        self.channels = counts.pop()
+        self._unusual = check_choice(unusual)
+        self._converted: dict[str, list[str]] = {}
+        self._skipped: dict[str, str] = {}
+        self._turned: list[str] = []
+        self.channels = 0
+        self.entries  # noqa: B018 - every file is read, so that a bad one is named here
 
     @property
     def advice(self) -> str:
-        return f"The images of folder {self.folder} are taken as clean references: of noisy ones, scores mean nothing."
+        taken = f"The images of folder {self.folder} are taken as clean references: of noisy ones, scores mean nothing."
+        return "\n".join([taken, *(f"Left out: {why}" for why in self._skipped.values())])
 
     @cached_property
     def entries(self) -> list[Entry]:
-        entries = []
-        for file in list_images(self.folder):
-            entry, turned = read_entry(file)
-            entries.append(entry)
-            self._turned += [file.name] if turned else []
-        refuse_twins(entries, f"Folder {self.folder}")
-        return entries
+        found: list[Entry] = []
+        errors: dict[str, UserError] = {}
+        for file in named_images(self.folder):
+            try:
+                found.append(self._read(file))
+            except UserError as error:
+                errors[file.name] = error
+        mixed = self._mixed(found) if self._unusual == "stop" else []
+        if (errors and self._unusual != "skip") or mixed or not found:
+            raise refusal([*errors.values()], mixed, len(found), self._unusual)
+        self._skipped = {name: str(error) for name, error in errors.items()}
+        found = self._alike(found)
+        refuse_twins(found, f"Folder {self.folder}")
+        return found
 
-    @cached_property
-    def _turned(self) -> list[str]:
-        return []
+    def _read(self, file: Path) -> Entry:
+        """What a file holds, made usable if that was asked for."""
+        if self._unusual != "convert":
+            entry, turned = read_entry(file)
+            self._turned += [file.name] if turned else []
+            return entry
+        data = image_bytes(file)
+        pixels, what = converted(data, file)
+        if what:
+            self._converted.setdefault(what, []).append(file.name)
+        else:
+            self._turned += [file.name] if header_of(data, file).orientation != 1 else []
+        height, width, channels = pixels.shape
+        return Entry(file.name, width, height, channels, hashlib.sha256(data).hexdigest(), pixel_hash(pixels))
+
+    def _alike(self, entries: list[Entry]) -> list[Entry]:
+        """The images that are gray or colour like most of them; the others converted, left out, or refused."""
+        gray, colour = ([entry for entry in entries if entry.channels == channels] for channels in (1, 3))
+        self.channels = 1 if len(gray) > len(colour) else 3
+        if not gray or not colour:
+            return entries
+        usual, others = (gray, colour) if self.channels == 1 else (colour, gray)
+        kind = CHANNEL_KINDS[self.channels]
+        if self._unusual == "skip":
+            self._skipped |= {one.file: f"image {self.folder / one.file} is not {kind} as most are." for one in others}
+            return usual
+        self._converted[f"not {kind} as most"] = [one.file for one in others]
+        return [self._as_most(entry) if entry in others else entry for entry in entries]
+
+    def _mixed(self, entries: Sequence[Entry]) -> list[UserError]:
+        """What to say of a folder of gray and colour images."""
+        gray, colour = (next((e.file for e in entries if e.channels == channels), "") for channels in (1, 3))
+        if not gray or not colour:
+            return []
+        return [
+            UserError(
+                f"Folder {self.folder} mixes gray and colour images (gray: {gray}; colour: {colour}). A data set is "
+                "all gray or all colour; split the folder, convert the files, or give --on-unusual convert or skip."
+            )
+        ]
+
+    def _as_most(self, entry: Entry) -> Entry:
+        pixels = self._decoded(image_bytes(self.folder / entry.file), self.folder / entry.file)
+        return replace(entry, channels=self.channels, pixels=pixel_hash(pixels))
+
+    def _decoded(self, data: bytes, path: Path) -> UIntImage:
+        if self._unusual != "convert":
+            return super()._decoded(data, path)
+        return to_channels(converted(data, path)[0], self.channels)
 
     @cached_property
     def _remarks(self) -> list[str]:
-        return [*super()._remarks, *turned_remark(self._turned)]
+        said = [*super()._remarks, *turned_remark(self._turned)]
+        if self._skipped:
+            names = some(sorted(self._skipped))
+            said.append(f"Of folder {self.folder}, {len(self._skipped)} images were left out: {names}.")
+        if self._converted:
+            count = len({name for names in self._converted.values() for name in names})
+            kinds = "; ".join(f"{what}: {some(names)}" for what, names in self._converted.items())
+            said.append(f"Of folder {self.folder}, {count} images were converted ({kinds}).")
+        return said
 
     def verify(self) -> None:
         """Nothing to check against: reading the entries has read every image."""

@@ -37,6 +37,7 @@ KEYS = frozenset(
         "noise",
         "datasets",
         "captures",
+        "on_unusual",
         "repeats",
         "limit",
         "weights",

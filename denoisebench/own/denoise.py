@@ -23,7 +23,7 @@ from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, de
 from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
 from denoisebench.own.model import MODELS, Camera, camera_of
-from denoisebench.own.network import Choice, choose
+from denoisebench.own.network import DARK, Choice, choose
 from denoisebench.own.reading import read_stack, read_view
 from denoisebench.own.record import Entry, is_done
 from denoisebench.own.risk import Filter, FloatArray
@@ -119,7 +119,7 @@ class Request:
                 "code": [PROTOCOL_VERSION, plugin_digest(kind), __version__], "sigma": self.sigma, "range": self.range,
                 "noise": self.noise,
                 "axes": self.axes, "channels": self.channels, "nan": self.nan, "convert": self.convert,
-                "network": self.network, "weights": [weights.sha256 for weights in self.shelf.all()],
+                "network": self.network, "dark": DARK, "weights": [weights.sha256 for weights in self.shelf.all()],
                 "train": [self.train, self.budget, self.trained_on],
                 "image_budget": self.image_budget, "seed": self.seed, "tile": self.tile, "device": self.device,
             }

@@ -15,7 +15,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.own.stack import Array, Layout, Stack
 from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.estimation import Level, estimate_level
-from denoisebench.toolbox.flat import PARTS, REACH, Growth, Levels, growth_of, noise_by_brightness, noise_correlation
+from denoisebench.toolbox.flat import REACH, Growth, noise_correlation, noise_growth
 
 # Pieces of a large image that are looked at: as many, of that side.
 _PIECES, _SIDE = 4, 512
@@ -147,15 +147,13 @@ def _starts(side: int, count: int) -> list[int]:
 
 
 def _channel(name: str, planes: Sequence[Array]) -> ChannelFinding:
-    levels = [noise_by_brightness(plane) for plane in planes]
-    joined = Levels(*(np.concatenate([getattr(one, part) for one in levels]) for part in PARTS))
     found = [noise_correlation(plane) for plane in planes]
     mean = {lag: float(np.median([one[lag][0] for one in found])) for lag in found[0]}
     error = max(float(np.median([one[lag][1] for one in found])) for lag in found[0])
     values = np.concatenate([plane.ravel() for plane in planes])
     low, high = (_at_end(values, end) for end in (float(values.min()), float(values.max())))
     return ChannelFinding(
-        name, growth_of(joined), tuple(mean[0, k] for k in range(1, REACH + 1)),
+        name, noise_growth(planes), tuple(mean[0, k] for k in range(1, REACH + 1)),
         tuple(mean[k, 0] for k in range(1, REACH + 1)), error, low, high, max(_mosaic(plane) for plane in planes),
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 from denoisebench.core.errors import UserError
 from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.estimation import estimate_level
-from denoisebench.toolbox.flat import PARTS, Growth, Levels, growth_of, noise_by_brightness
+from denoisebench.toolbox.flat import noise_growth
 from denoisebench.toolbox.poisson_gaussian import PoissonGaussian
 from denoisebench.toolbox.vst import generalised_anscombe, inverse_generalised_anscombe
 
@@ -84,7 +84,7 @@ def camera_of(samples: Sequence[FloatImage], asked: bool) -> Camera | None:
     UserError
         It was asked for, and noise does not grow with the signal.
     """
-    growths = [_growth([sample[:, :, channel] for sample in samples]) for channel in range(samples[0].shape[2])]
+    growths = [noise_growth([sample[:, :, channel] for sample in samples]) for channel in range(samples[0].shape[2])]
     if not all(growth.gain > 0 if asked else growth.grows for growth in growths):
         if asked:
             raise UserError("its noise does not grow with the signal, so --noise camera does not fit; use gauss.")
@@ -103,8 +103,3 @@ def camera_of(samples: Sequence[FloatImage], asked: bool) -> Camera | None:
         for growth, mean in zip(growths, means, strict=True)
     ]
     return Camera(channels, low, 1 / (high - low), max(shares))
-
-
-def _growth(planes: Sequence[FloatImage]) -> Growth:
-    levels = [noise_by_brightness(plane) for plane in planes]
-    return growth_of(Levels(*(np.concatenate([getattr(one, part) for one in levels]) for part in PARTS)))

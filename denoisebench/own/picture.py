@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.data.unusual import deep_colour
 from denoisebench.own.stack import Array, Stack, check_axes
 from denoisebench.protocol.imagefiles import FORMATS, neutral_exif, upright
 from denoisebench.protocol.images import MOST_PIXELS, image_bytes
@@ -105,7 +106,7 @@ def _pixels(image: Image, data: bytes, path: Path, convert: bool) -> tuple[Array
             pixels = np.asarray(image.convert("L" if gray else "RGB"))
             return pixels if pixels.ndim == 3 else pixels[:, :, None], notes
     if deep and image.mode == "RGB":
-        return _deep_colour(image, data), notes
+        return deep_colour(image, data), notes
     if image.mode in _GRAY:
         gray16 = image.mode != "L"
         found = np.asarray(image)
@@ -115,20 +116,6 @@ def _pixels(image: Image, data: bytes, path: Path, convert: bool) -> tuple[Array
     if image.mode in _RGB:
         return np.asarray(image), notes
     raise UserError(f"{path} has the mode {image.mode}, which is not known here; save it as gray or RGB.")
-
-
-def _deep_colour(image: Image, data: bytes) -> Array:
-    """A PNG of 16 bits in colour: Pillow keeps the high bytes, and the low ones if told that they come first."""
-    from PIL import Image as Pillow
-
-    high = np.asarray(image).astype(np.uint16)
-    with Pillow.open(io.BytesIO(data), formats=["PNG"]) as again:
-        swapped = []
-        for tile in again.tile:
-            rest = tile.args[1:] if isinstance(tile.args, tuple) else ()
-            swapped.append(tile._replace(args=("RGB;16L", *rest) if rest else "RGB;16L"))
-        again.tile = swapped
-        return np.asarray(high << 8 | np.asarray(again))
 
 
 def _chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:

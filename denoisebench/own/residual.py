@@ -14,7 +14,7 @@ from denoisebench.protocol.images import FloatImage
 FloatArray = npt.NDArray[np.float64]
 
 #: Change of local means from which on it is worth a word.
-MOVED = 1.5
+MOVED = 2.0
 # Side of the blocks whose means are compared; least share of the mean variance that a block's noise is taken to have.
 _BLOCK, _LEAST = 16, 0.02
 # Fourier ring correlation: the threshold of two half sets, and how many rings are averaged.

@@ -122,14 +122,25 @@ def is_baseline(name: str) -> bool:
     return METHODS.origin(name) == "built in" and METHODS.get(name).info.baseline
 
 
-def find_dataset(text: str, roots: Sequence[Path]) -> DataSet:
-    """A data set by name, or any folder of images by path."""
+def find_dataset(text: str, roots: Sequence[Path], unusual: str = "stop") -> DataSet:
+    """A data set by name, or any folder of images by path.
+
+    Parameters
+    ----------
+    text : str
+        Name or path.
+    roots : Sequence[Path]
+        Where sets with names are searched.
+    unusual : str
+        What is done with images of a folder that cannot be used as they are, see
+        `denoisebench.data.dataset.AnyFolder`.
+    """
     if text in DATASETS.names():
         plugin = DATASETS.get(text)
         return plugin(list(roots) or data_roots()) if issubclass(plugin, FolderSet) else plugin()
     path = _path(text)
     if path.is_dir():
-        return folder_set(path)
+        return folder_set(path, unusual)
     if path.is_file():
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
@@ -164,11 +175,13 @@ def _is_folder(text: str) -> bool:
         return False
 
 
-def parse_datasets(text: str, roots: Sequence[Path]) -> list[DataSet]:
-    """Read a list of data sets and folders."""
+def parse_datasets(text: str, roots: Sequence[Path], unusual: str = "stop") -> list[DataSet]:
+    """Read a list of data sets and folders, see `find_dataset`."""
     mistakes = Mistakes()
     parts = dict.fromkeys(split_datasets(text))
-    found = [dataset for part in parts if (dataset := mistakes.read(None, find_dataset, part, roots)) is not None]
+    found = [
+        dataset for part in parts if (dataset := mistakes.read(None, find_dataset, part, roots, unusual)) is not None
+    ]
     mistakes.check()
     names = [dataset.name for dataset in found]
     twice = next((name for name in names if names.count(name) > 1), None)

@@ -177,17 +177,39 @@ def list_images(folder: Path) -> list[Path]:
     """
     found = image_files(folder)
     if not found:
-        others = left_out(folder)
-        also = f"; it holds {some(others)}" if others else ""
-        raise UserError(f"Folder {folder} holds no image ({', '.join(EXTENSIONS)}){also}.")
+        raise _no_image(folder)
     return found
+
+
+def named_images(folder: Path) -> list[Path]:
+    """`list_images` without a look at them: reading says what is no file.
+
+    Raises
+    ------
+    UserError
+        The folder does not exist, or nothing in it has the name of an image.
+    """
+    found = _with_names_of_images(folder)
+    if not found:
+        raise _no_image(folder)
+    return found
+
+
+def _no_image(folder: Path) -> UserError:
+    others = left_out(folder)
+    also = f"; it holds {some(others)}" if others else ""
+    return UserError(f"Folder {folder} holds no image ({', '.join(EXTENSIONS)}){also}.")
+
+
+def _with_names_of_images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"Folder {folder} does not exist.")
+    return [path for path in own_entries(folder) if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
 
 
 def image_files(folder: Path) -> list[Path]:
     """`list_images` of a folder that may hold none."""
-    if not folder.is_dir():
-        raise UserError(f"Folder {folder} does not exist.")
-    found = [path for path in own_entries(folder) if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
+    found = _with_names_of_images(folder)
     for path in found:
         if path.is_symlink() and not path.exists():
             raise UserError(f"Image {path} is a link to {path.readlink()}, which is not there; mend or remove it.")
