@@ -303,5 +303,5 @@ def test_dncnn_is_a_residual_stack() -> None:
 def test_dncnn_starts_with_a_small_guess_of_the_noise() -> None:
     torch.manual_seed(0)
     network, he = DnCNN(3, 3), (2 / (9 * 64)) ** 0.5
-    assert float(weights(network.layers[-1])[0].std()) == pytest.approx(0.1 * he, rel=0.05)
-    assert float(weights(network.layers[5])[0].std()) == pytest.approx(he, rel=0.02)
+    assert float(weights(network.layers[-1])[0].detach().std()) == pytest.approx(0.1 * he, rel=0.05)
+    assert float(weights(network.layers[5])[0].detach().std()) == pytest.approx(he, rel=0.02)
