@@ -8,9 +8,9 @@ import json
 import sys
 from pathlib import Path
 
-from denoisebench.commands.listing import bibtex_entry
 from denoisebench.plugins.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.plugins.registry import METHODS
+from denoisebench.reports.bibtex import bibtex_entry
 
 FIGURES = Path(__file__).parent / "figures" / "methods"
 _COSTS = (
