@@ -56,8 +56,8 @@ class SURE(LearnedMethod):
         "Estimate, ICLR 2025",
         bibtex=(
             "@inproceedings{tachella2025unsure, title={{UNSURE}: self-supervised learning with Unknown Noise level "
-            "and Stein's Unbiased Risk Estimate}, author={Tachella, Juli{\\'a}n and Davies, Mike and Jacques, "
-            "Laurent}, booktitle={ICLR}, year={2025}}"
+            "and Stein's Unbiased Risk Estimate}, author={Tachella, J. and Davies, M. and Jacques, L.}, "
+            "booktitle={ICLR}, year={2025}}"
         ),
         licence="written from the papers",
         needs=frozenset({Need.LEVEL}),

@@ -44,7 +44,7 @@ def main() -> None:
     processor, wall = time.process_time(), time.perf_counter()
     result = bm3d(image, 25 / 255, options.threads)
     seconds, elapsed = time.process_time() - processor, time.perf_counter() - wall
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # kilobytes on Linux
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 * 1.024  # units of 1024 bytes on Linux
     print(f"{result.shape}: {seconds:.1f} s of processor, {elapsed:.1f} s, {peak:.2f} GB at the peak")
 
 

@@ -57,8 +57,8 @@ OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6
 _STRONGEST = 100.0
 # References of a block along each side, at most, and patches that are shrunk at once.
 _BLOCK, _AT_ONCE = (96, 64), 2048
-# Rows of an image in double precision at once.
-_BAND = 256
+# Rows of an image in double precision at once; and pixels between the patches whose coefficients are looked at.
+_BAND, _SAMPLED = 256, 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ class Profile:
     groups : tuple of int
         Most patches of a group in each stage, powers of 2.
     compared : tuple of int
-        Low discrete cosine coefficients of a patch, of 64, that are compared in each stage.
+        Discrete cosine coefficients of a patch, of 64, that are compared in each stage.
+    weak : float
+        Share c of the mean square c s^2, noise aside, below which a coefficient is compared for its low frequency only.
     threshold : float
         Lambda of the hard threshold.
     wiener : tuple of float
@@ -89,6 +91,7 @@ class Profile:
     radius: int = 19
     groups: tuple[int, int] = (16, 32)
     compared: tuple[int, int] = (32, 16)
+    weak: float = 0.1
     threshold: float = 2.7
     wiener: tuple[float, float] = (0.68, 1.0)
     similar: tuple[tuple[float, float], tuple[float, float]] = ((1700.0, 3.7), (500.0, 0.25))
@@ -154,8 +157,8 @@ def _filter(image: FloatArray, basis: FloatArray, levels: FloatArray, threads: i
         with torch.inference_mode():
             noisy = _planes(image, scale, basis)
             variances = torch.from_numpy((scale * levels) ** 2).to(noisy)
-            first = _stage(_threshold_stage(variances, profile), noisy, None, threads)
-            second = _stage(_wiener_stage(variances, profile), noisy, first, threads)
+            first = _stage(_threshold_stage(variances, profile, noisy[0]), noisy, None, threads)
+            second = _stage(_wiener_stage(variances, profile, first[0]), noisy, first, threads)
             del noisy, first
             result = np.empty_like(image, order="C")
             for top in range(0, len(image), _BAND):
@@ -191,8 +194,8 @@ class _Stage:
     ----------
     forward, backward : torch.Tensor
         (64, 64), transform of a patch, and its inverse times the Kaiser window.
-    compared : int
-        Low cosine coefficients that are compared, those of the pilot if there is one.
+    compared : torch.Tensor
+        Cosine coefficients that are compared, rising indices; those of the pilot if there is one.
     limit : float
         Largest squared difference of the compared within a group.
     floor : torch.Tensor
@@ -206,7 +209,7 @@ class _Stage:
 
     forward: torch.Tensor
     backward: torch.Tensor
-    compared: int
+    compared: torch.Tensor
     limit: float
     floor: torch.Tensor
     group: int
@@ -236,6 +239,7 @@ def _make_stage(
     variances: torch.Tensor,
     profile: Profile,
     shrink: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+    compared: torch.Tensor,
 ) -> _Stage:
     forward = patch_matrix(along)
     kaiser = np.kaiser(PATCH, profile.kaiser)
@@ -245,7 +249,7 @@ def _make_stage(
     return _Stage(
         forward=torch.from_numpy(forward).to(variances),
         backward=torch.from_numpy(backward).to(variances),
-        compared=profile.compared[number],
+        compared=compared,
         limit=PATCH**2 * (constant + slope * float(variances[0])),
         floor=torch.from_numpy(alike * _shuffled(2 * profile.radius + 1)).to(variances),
         group=profile.groups[number],
@@ -260,21 +264,41 @@ def _shuffled(window: int) -> FloatArray:
     return np.asarray(1 + 0.003 * order / window**2).reshape(window, window)
 
 
-def _threshold_stage(variances: torch.Tensor, profile: Profile) -> _Stage:
-    along = wavelet_matrix()
+def _threshold_stage(variances: torch.Tensor, profile: Profile, plane: torch.Tensor) -> _Stage:
+    along, noise = wavelet_matrix(), float(variances[0])
     table = torch.from_numpy(overlap_table(along)).to(variances)
-    return _make_stage(0, along, variances, profile, partial(_threshold, variances, table, profile.threshold**2))
+    shrink = partial(_threshold, variances, table, profile.threshold**2)
+    compared = _telling(plane, profile.compared[0], noise, profile.weak * noise)
+    return _make_stage(0, along, variances, profile, shrink, compared)
 
 
-def _wiener_stage(variances: torch.Tensor, profile: Profile) -> _Stage:
+def _wiener_stage(variances: torch.Tensor, profile: Profile, pilot: torch.Tensor) -> _Stage:
     first, other = profile.wiener
     noise = variances * variances.new_tensor([first] + [other] * (len(variances) - 1))
-    return _make_stage(1, dct_matrix(), variances, profile, partial(_wiener, noise))
+    compared = _telling(pilot, profile.compared[1], 0.0, profile.weak * float(variances[0]))
+    return _make_stage(1, dct_matrix(), variances, profile, partial(_wiener, noise), compared)
+
+
+def _telling(plane: torch.Tensor, count: int, noise: float, weak: float) -> torch.Tensor:
+    """The cosine coefficients by which patches of a plane (H, W) are told apart, as rising indices.
+
+    Those with the largest mean square over the plane, less the variance of the noise; of those below ``weak`` the ones
+    of lowest frequency. Fine regular texture has all its energy in coefficients of high frequency.
+    """
+    transform = torch.from_numpy(patch_matrix(dct_matrix())).to(plane)
+    energy, patches = torch.zeros(PATCH**2, dtype=torch.float64), 0
+    for top in range(0, len(plane) - PATCH + 1, _BAND):
+        band = plane[top : top + _BAND + PATCH - 1]
+        some = band.unfold(0, PATCH, _SAMPLED).unfold(1, PATCH, _SAMPLED).reshape(-1, PATCH**2)
+        energy += (some @ transform.T).square_().sum(0).cpu()
+        patches += len(some)
+    strength = (energy / patches - noise).clamp_(min=weak)
+    return strength.argsort(descending=True, stable=True)[:count].sort().values.to(plane.device)
 
 
 def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threads: int) -> torch.Tensor:
-    """Estimate planes (C, H, W) from the noisy ones, and in the second stage from the estimate of the first."""
-    total = torch.zeros_like(noisy)
+    """Estimate planes (C, H, W) from noisy ones, in the second stage with the first estimate and in their place."""
+    estimate = torch.empty_like(noisy) if pilot is None else noisy
     blocks = list(_blocks(noisy.shape[1] - PATCH + 1, noisy.shape[2] - PATCH + 1, stage.profile))
     spaces = threading.local()
 
@@ -286,19 +310,21 @@ def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threa
 
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         done = pool.map(work, blocks) if threads > 1 else map(work, blocks)
-        # Weights are kept for the rows of one row of blocks, from `start` on: no later block reaches above it.
+        # Sums of estimates and of weights are kept for one row of blocks, from `start` on: no later block adds to a
+        # pixel above it, or reads one.
         start, tallest = 0, max(block.bottom - block.top for block in blocks) + PATCH - 1
-        weight = total.new_zeros(len(total), tallest, total.shape[2])
-        for block, (part, share) in zip(blocks, done, strict=True):
+        sums = noisy.new_zeros(2, len(noisy), tallest, noisy.shape[2])
+        for block, parts in zip(blocks, done, strict=True):
             if block.top > start:
                 ready = block.top - start
-                total[:, start : block.top].div_(weight[:, :ready])
-                weight = torch.cat([weight[:, ready:], torch.zeros_like(weight[:, :ready])], dim=1)
+                estimate[:, start : block.top] = sums[0, :, :ready] / sums[1, :, :ready]
+                sums = torch.cat([sums[:, :, ready:], torch.zeros_like(sums[:, :, :ready])], dim=2)
                 start = block.top
-            block.pixels(total).add_(part)
-            weight[:, : share.shape[1], block.left : block.left + share.shape[2]].add_(share)
-        total[:, start:].div_(weight[:, : total.shape[1] - start])
-    return total
+            for one, part in zip(sums, parts, strict=True):
+                one[:, : part.shape[1], block.left : block.left + part.shape[2]].add_(part)
+        left = noisy.shape[1] - start
+        estimate[:, start:] = sums[0, :, :left] / sums[1, :, :left]
+    return estimate
 
 
 def _blocks(rows: int, columns: int, profile: Profile) -> Iterator[_Block]:
@@ -341,10 +367,10 @@ def _filter_block(
         if planes is not None
     ]
     if pilot is not None:
-        features = tables[1][:, 0, : stage.compared].view(down, right, -1)
+        features = tables[1][:, 0].index_select(1, stage.compared).view(down, right, -1)
     else:  # from the pixels of the last plane of the table, which is the first channel
-        lowest = torch.from_numpy(patch_matrix(dct_matrix())[: stage.compared]).to(noisy)
-        features = (space.get("patches", down * right, PATCH**2) @ lowest.T).view(down, right, -1)
+        cosines = torch.from_numpy(patch_matrix(dct_matrix())).to(noisy).index_select(0, stage.compared)
+        features = (space.get("patches", down * right, PATCH**2) @ cosines.T).view(down, right, -1)
     rows, columns = [y - block.top for y in block.rows], [x - block.left for x in block.columns]
     distances, indices = similar(features, rows, columns, stage.profile.radius, stage.group, stage.floor)
     total = space.get("total", *tables[0].shape).zero_()
