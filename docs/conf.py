@@ -33,7 +33,7 @@ autodoc_member_order = "bysource"
 highlight_language = "text"
 
 # A link to what lies outside this folder: on GitHub it works, in these pages there is nothing behind it.
-_OUTSIDE = re.compile(r"\[([^\]]+)\]\((\.\./[^)]+)\)")
+_OUTSIDE = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)]+)\)")
 
 
 def _only_documents(app: Sphinx, name: str, source: list[str]) -> None:

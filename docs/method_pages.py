@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import sys
 from pathlib import Path
 
-from denoisebench.commands.listing import bibtex_entry
 from denoisebench.plugins.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.plugins.registry import METHODS
+from denoisebench.reports.bibtex import bibtex_entry
 
+FIGURES = Path(__file__).parent / "figures" / "methods"
 _COSTS = (
     (LearnedMethod, "one training, then one or more passes through a network"),
     (PerImageMethod, "a fit to each image"),
@@ -43,7 +45,8 @@ def page(kind: type[Method]) -> str:
     cost = next((text for base, text in _COSTS if issubclass(kind, base)), "seconds to minutes per image")
     facts = [f"- Told: {told}.", f"- Cost: {cost}.", f"- Licence: {info.licence}."]
     facts = [f"- Paper: {info.paper}."] * bool(info.paper) + facts
-    parts = [f"# {info.label}", f"`--methods {kind.name}`. {title}", "\n".join(facts), rest.strip("\n")]
+    parts = [f"# {info.label}", f"`--methods {kind.name}`. {title}", "\n".join(facts)]
+    parts += [f"## How it works\n\n{rest}" if (rest := rest.strip("\n")) else "", _figure(kind)]
     fields = dataclasses.fields(kind)
     if fields:
         rows = [f"| `{field.name}` | {show_value(field.default)} | {_meaning(kind, field.name)} |" for field in fields]
@@ -51,11 +54,33 @@ def page(kind: type[Method]) -> str:
     entry = bibtex_entry(info.bibtex)
     if entry:
         parts += ["## Citation", f"```text\n{entry}```"]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _figure(kind: type[Method]) -> str:
+    """A piece of a photograph as the method leaves it, made by tools/method_figures.py, or why there is none."""
+    scores = json.loads((FIGURES / "scores.json").read_text(encoding="utf-8"))
+    if kind.name not in scores:
+        if kind.name == "identity":
+            return ""
+        fitted = issubclass(kind, PerImageMethod)
+        why = "a fit to each image takes minutes" if fitted else "no trained network of it is shipped"
+        return f"There is no picture of its results here: {why}."
+    noise, psnr = scores[kind.name]["noise"], scores[kind.name]["psnr"]
+    pictures = {f"noisy, {scores[noise]['psnr']:.2f} dB": noise, f"{kind.info.label}, {psnr:.2f} dB": kind.name}
+    heads = " | ".join([*pictures, "clean"])
+    cells = " | ".join(f"![{name}](../figures/methods/{name}.webp)" for name in [*pictures.values(), "clean"])
+    source = "192x192 pixels of chelsea.png of scikit-image, by Stéfan van der Walt, CC0"
+    network = "; its shipped network" if issubclass(kind, LearnedMethod) else ""
+    return f"## On an image\n\n| {heads} |\n|---|---|---|\n| {cells} |\n\n(`{noise}`{network}; {source}.)"
 
 
 def _meaning(kind: type[Method], name: str) -> str:
-    """What a setting is, from the section on parameters of the class's docstring."""
+    """What a setting is, from the section on parameters of the docstring of the class, or of one that it is made of."""
+    return next(filter(None, (_described(base, name) for base in kind.__mro__)), "")
+
+
+def _described(kind: type, name: str) -> str:
     lines = inspect.cleandoc(kind.__doc__ or "").splitlines()
     for place, line in enumerate(lines):
         names, colon, _ = line.partition(" : ")

@@ -18,6 +18,7 @@ import typer.main
 
 from denoisebench.cli import app
 from denoisebench.core.errors import UserError
+from denoisebench.plugins.registry import METHODS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -119,6 +120,21 @@ def test_every_document_is_in_the_list_of_pages() -> None:
     listed = re.findall(r"^[\w/-]+$", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     assert sorted(listed) == sorted([*pages, "methods/index"])
+
+
+def test_every_method_has_a_page_with_its_picture_or_why_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    pages = importlib.import_module("method_pages")
+    shown = 0
+    for name in METHODS.names():
+        if METHODS.origin(name) != "built in":
+            continue
+        text = pages.page(METHODS.get(name))
+        pictures = re.findall(r"\]\(\.\./(figures/\S+)\)", text)
+        assert all((ROOT / "docs" / picture).is_file() for picture in pictures), name
+        assert pictures or "There is no picture" in text or name == "identity"
+        shown += bool(pictures)
+    assert shown >= 10
 
 
 @pytest.fixture(scope="module")

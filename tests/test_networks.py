@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from denoisebench.core.errors import UserError
 from denoisebench.networks import NETWORKS, allow_network, build_network, check_network, forward_at
+from denoisebench.networks.dncnn import DnCNN
+from denoisebench.networks.fast import weights
 from denoisebench.networks.unet import UNet
 
 
@@ -296,3 +298,10 @@ def test_dncnn_is_a_residual_stack() -> None:
         out = F.relu(out) if number < 16 else out
     torch.testing.assert_close(network(x), x - out)
     assert build_network("dncnn", 3, 9)(x.float()).shape == (1, 9, 40, 36)
+
+
+def test_dncnn_starts_with_a_small_guess_of_the_noise() -> None:
+    torch.manual_seed(0)
+    network, he = DnCNN(3, 3), (2 / (9 * 64)) ** 0.5
+    assert float(weights(network.layers[-1])[0].detach().std()) == pytest.approx(0.1 * he, rel=0.05)
+    assert float(weights(network.layers[5])[0].detach().std()) == pytest.approx(he, rel=0.02)

@@ -76,6 +76,14 @@ def test_it_stops_after_as_many_steps_without_a_better_validation() -> None:
     torch.testing.assert_close(mean_of(network), torch.sigmoid(network(scaled)))
 
 
+def test_the_result_has_the_scale_of_the_image() -> None:
+    method, noisy = Noise2Fast(), 0.3 + 0.4 * torch.rand(1, 1, 8, 8)
+    network = method.build(noisy)
+    method.validate(network, normalised(noisy)[0])
+    result = method.denoise(network, noisy, KNOWN)
+    torch.testing.assert_close(result, noisy.min() + (noisy.max() - noisy.min()) * mean_of(network))
+
+
 def test_a_fit_ends_with_it_before_the_budget() -> None:
     noisy = np.random.default_rng(0).random((16, 16, 1), dtype=np.float32)
     _, steps = fit(Noise2Fast(patience=5), noisy, KNOWN, FitRecipe(Budget(2000, "steps")), ("test",))

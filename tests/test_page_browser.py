@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,21 @@ def test_the_leaderboard_is_sorted_by_psnr_and_by_what_is_pressed(show: Any, cel
     assert head.get_attribute("aria-sort") == "ascending"
     shown.view.locator("#leaderboard-table").get_by_role("button", name="Training", exact=True).click()
     assert shown.names()[0] == "B2U", "lines without a training come last"
+
+
+def test_what_was_not_measured_of_a_method_is_blank(show: Any, cells: list[StoredCell]) -> None:
+    measured = [
+        replace(cell, rows={key: replace(row, memory=577_000_000, multiply_adds=2e6) for key, row in cell.rows.items()})
+        if cell.about["text"] == "n2c"
+        else cell
+        for cell in cells
+    ]
+    shown = show(measured)
+    heads = shown.view.locator("#leaderboard-table thead th").all_inner_texts()
+    for head, value in (("Memory", "577MB"), ("MACs/pixel", "2M")):
+        place = next(number for number, text in enumerate(heads, 1) if head in text)
+        texts = [text.strip() for text in shown.column("leaderboard-table", place)]
+        assert texts == [value, "", "", "", ""], head
 
 
 def test_the_keyboard_sorts_and_keeps_its_place(show: Any, cells: list[StoredCell]) -> None:

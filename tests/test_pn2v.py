@@ -252,6 +252,24 @@ def test_a_gamma_prior_of_poisson_means_has_its_closed_form() -> None:
     assert torch.allclose(found, (2 + counts) / (8 + 30), atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("sigma", "count", "low", "high"), [(25, 128, 0, 0.05), (5, 128, 0.75, 0.85), (5, 800, 0, 0.15)]
+)
+def test_what_a_finite_number_of_samples_costs(sigma: int, count: int, low: float, high: float) -> None:
+    """In dB of the mean squared error, for a Laplace prior of width 0.1, by integrals over x and y."""
+    prior, x, y = stats.laplace(0.5, 0.1 / 2**0.5), np.linspace(-0.5, 1.5, 4001), np.linspace(-0.4, 1.4, 1024)
+    joint = stats.norm.pdf(y[:, None], x, sigma / 255) * prior.pdf(x)
+    density = joint.sum(1)
+    mean = (joint * x).sum(1) / density
+    variance = (joint * x**2).sum(1) / density - mean**2
+    network = with_samples(quantiles(prior, count))
+    noisy = torch.from_numpy(y).view(1, 1, 32, 32)
+    with torch.no_grad():
+        found = PN2V(samples=count).denoise(network, noisy, known("gauss", sigma / 255), torch.Generator())
+    more = np.average((found.numpy().ravel() - mean) ** 2, weights=density) / np.average(variance, weights=density)
+    assert low < 10 * np.log10(1 + more) < high
+
+
 def test_channels_have_samples_of_their_own() -> None:
     middle = torch.tensor([0.2, 0.5, 0.8]).double().view(1, 3, 1, 1)
     noisy = middle + 0.4 * (image(1, 3, 32, 32) - 0.5)

@@ -58,6 +58,10 @@ def test_the_loss_is_the_formula() -> None:
     residual = (F.mse_loss(d1, r2) + F.mse_loss(d2, r1)) / 2
     consistency = (F.mse_loss(r1, c1) + F.mse_loss(r2, c2)) / 2
     torch.testing.assert_close(loss(network, image), residual + consistency)
+    # Gradients flow through every term.
+    parameters = list(network.parameters())
+    found = torch.autograd.grad(loss(network, image), parameters)
+    torch.testing.assert_close(found, torch.autograd.grad(residual + consistency, parameters))
 
 
 @pytest.mark.slow

@@ -1,13 +1,14 @@
 """Everything in the repository that is made from stored rows: reports, pages, figures, tables in documents.
 
-Usage, in the root of the checkout: python tools/renew_results.py [reports] [tables] [figures]
+Usage, in the root of the checkout: python tools/renew_results.py [reports] [tables] [figures] [methods]
 
 Nothing is measured. After new rows or new weights have come into results/:
 
 - reports: score tables of every results folder, tables beside the paper's, the scores in the records of the shipped
   weights, and one page (report.html) of each folder of `PAGES`, without images, for those belong to others;
 - tables: in README.md and docs/, what stands between a comment ``<!-- table: COMMAND -->`` and ``<!-- end -->``;
-- figures: every ``denoisebench figure`` line of docs/gallery.md that writes to docs/figures, stored as WebP.
+- figures: every ``denoisebench figure`` line of docs/gallery.md that writes to docs/figures, stored as WebP;
+- methods: the figures of the pages of methods, see tools/method_figures.py (minutes).
 
 Numbers in running text are not touched. tests/test_documents.py says when a table in a document is not that of its
 rows.
@@ -130,9 +131,14 @@ def figures() -> None:
         print(name)
 
 
+def methods() -> None:
+    """The figures of the pages of methods."""
+    subprocess.run([sys.executable, str(ROOT / "tools" / "method_figures.py")], cwd=ROOT, check=True)
+
+
 def main() -> None:
     """Do all or some of it."""
-    parts = {"reports": reports, "tables": tables, "figures": figures}
+    parts = {"reports": reports, "tables": tables, "figures": figures, "methods": methods}
     asked = sys.argv[1:] or list(parts)
     if set(asked) - set(parts):
         raise SystemExit(f"Parts are {', '.join(parts)}.")

@@ -41,11 +41,11 @@ def passed(network: torch.nn.Module, image: FloatImage) -> FloatImage:
     return np.asarray(result[0].permute(1, 2, 0).numpy())
 
 
-def scaled(network: torch.nn.Module, noisy: FloatImage, sigma: int, shelf: Shelf) -> FloatImage:
-    """Denoised as `denoisebench denoise` does with the network for one level."""
+def chosen(name: str, network: torch.nn.Module, noisy: FloatImage, sigma: int, shelf: Shelf) -> FloatImage:
+    """Denoised as `denoisebench denoise` does with a network: scaled to its level, and lifted."""
     method = parse_method(METHOD)
     assert isinstance(method, LearnedMethod)
-    choice = choose(method, sigma / 255, 3, shelf, ONE)
+    choice = choose(method, sigma / 255, 3, shelf, name)
     factor, shift = np.float32(choice.factor), np.float32(choice.shift)
     return np.asarray((passed(network, factor * noisy + shift) - shift) / factor)
 
@@ -59,7 +59,8 @@ def main() -> None:
         for number, clean in enumerate(pieces):
             noisy = db.add_noise(clean, f"gauss{sigma}", seed=number)
             results = (
-                noisy, passed(one, noisy), scaled(one, noisy, sigma, shelf), passed(ranged, noisy),
+                noisy, passed(one, noisy), chosen(ONE, one, noisy, sigma, shelf),
+                chosen(RANGE, ranged, noisy, sigma, shelf),
                 db.denoise(noisy, "nlm[sigma=known]", noise=f"gauss{sigma}"),
             )  # fmt: skip
             scores.append([db.psnr(result, clean) for result in results])

@@ -22,7 +22,7 @@ from skimage import data
 GAIN, OFFSET, READ, COUNTS = 25.0, 400.0, 20.0, 30.0
 SIGMA, TIED, QUALITY = 18.0, 0.6, 92
 DOCS = Path(__file__).parents[1] / "docs"
-SIDE, LEFT, TOP = 200, 190, 230
+SIDE = 200
 
 
 def make() -> None:
@@ -42,6 +42,7 @@ def make() -> None:
 
 def draw() -> None:
     """Write what the commands of the tutorial made of them, beside what they got, as docs/tutorial-*.webp."""
+    corners = {"cells": (275, 311), "photographs": (190, 190)}
     pairs = {
         "cells": [tifffile.imread(path)[0] for path in ("cells.tif", "denoised/cells.tif")],
         "photographs": [
@@ -49,7 +50,8 @@ def draw() -> None:
         ],
     }  # fmt: skip
     for name, both in pairs.items():
-        parts = [image[TOP : TOP + SIDE, LEFT : LEFT + SIDE].astype(np.float64) for image in both]
+        top, left = corners[name]
+        parts = [image[top : top + SIDE, left : left + SIDE].astype(np.float64) for image in both]
         black, white = np.percentile(parts[0], (0.5, 99.5)) if name == "cells" else (0.0, 255.0)
         shown = [_shown(part, float(black), float(white)) for part in parts]
         space = np.full((SIDE, 6, *shown[0].shape[2:]), 255, np.uint8)

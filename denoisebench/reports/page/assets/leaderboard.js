@@ -130,7 +130,7 @@ function leaderboardColumns(column) {
         kind: "number",
         hint,
         value: (row) => of(row)[key],
-        cell: (row) => el("span", { title: of(row).machine }, text(of(row)[key])),
+        cell: (row) => el("span", { title: of(row).machine }, missing(of(row)[key]) ? "" : text(of(row)[key])),
       });
     }
   }
