@@ -8,9 +8,9 @@ import json
 import sys
 from pathlib import Path
 
-from denoisebench.commands.listing import bibtex_entry
 from denoisebench.plugins.method import LearnedMethod, Method, PerImageMethod, show_value
 from denoisebench.plugins.registry import METHODS
+from denoisebench.reports.bibtex import bibtex_entry
 
 FIGURES = Path(__file__).parent / "figures" / "methods"
 _COSTS = (
@@ -76,7 +76,11 @@ def _figure(kind: type[Method]) -> str:
 
 
 def _meaning(kind: type[Method], name: str) -> str:
-    """What a setting is, from the section on parameters of the class's docstring."""
+    """What a setting is, from the section on parameters of the docstring of the class, or of one that it is made of."""
+    return next(filter(None, (_described(base, name) for base in kind.__mro__)), "")
+
+
+def _described(kind: type, name: str) -> str:
     lines = inspect.cleandoc(kind.__doc__ or "").splitlines()
     for place, line in enumerate(lines):
         names, colon, _ = line.partition(" : ")

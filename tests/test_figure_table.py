@@ -42,7 +42,7 @@ def boxes(figure: Any) -> dict[str, Bbox]:
     with warnings.catch_warnings():  # a letter that the font lacks
         warnings.simplefilter("ignore", UserWarning)
         figure.canvas.draw()
-    return {f"{number} {text.get_text()}": text.get_window_extent() for number, text in enumerate(found)}
+        return {f"{number} {text.get_text()}": text.get_window_extent() for number, text in enumerate(found)}
 
 
 @pytest.mark.parametrize("width", [120.0, 237.0, 487.0])

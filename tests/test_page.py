@@ -140,6 +140,18 @@ def test_intervals_that_take_long_are_made_for_a_named_reference_alone(
     assert [d[8] for d in column["differences"]] == pytest.approx([d.p_holm for d in expected])
 
 
+def test_citations_have_a_line_for_each_field(stored_cell: Cell) -> None:
+    content = page_content("mine", [stored_cell(name, [30.0, 31.0]) for name in ("n2n", "n2v", "nlm")])
+    entries = [entry["bibtex"] for entry in content["citations"]]
+    assert len(entries) == 3
+    for entry in entries:
+        first, *fields, last = entry.splitlines()
+        assert first.startswith("@")
+        assert last == "}"
+        assert len(fields) >= 4
+        assert all(re.fullmatch(r"  \w+ = .+,", field) for field in fields), entry
+
+
 def test_few_images_are_said_to_be_few_and_nothing_is_called_alike(stored_cell: Cell) -> None:
     (column,) = page_content("mine", [stored_cell("a", [30, 31, 32]), stored_cell("b", [20, 21, 22])])["columns"]
     assert column["said"] == ["With 3 images no test can find a difference; 6 are needed."]

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from denoisebench.commands.listing import bibtex_entry, bibtex_of
+from denoisebench.commands.listing import bibtex_of
 from denoisebench.core.errors import UserError
 from denoisebench.protocol.draws import CounterDraws, StratifiedDraws
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.protocol.protocol import Protocol
+from denoisebench.reports.bibtex import bibtex_entry
 
 Command = Callable[..., Any]
 MakeFolder = Callable[..., Path]

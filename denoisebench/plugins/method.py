@@ -351,7 +351,13 @@ class PlainMethod(Method):
 
 @dataclass(frozen=True)
 class LearnedMethod(Method):
-    """A network trained on a set of images, one training for all images of a noise."""
+    """A network trained on a set of images, one training for all images of a noise.
+
+    Parameters
+    ----------
+    network : str
+        Network that is trained, by its name (``denoisebench list networks``) or as ``file.py:Class``.
+    """
 
     network: str = "unet"
 

@@ -15,6 +15,7 @@ from denoisebench.core.errors import UserError
 from denoisebench.core.text import plain
 from denoisebench.plugins.registry import METHODS
 from denoisebench.reports import render
+from denoisebench.reports.bibtex import bibtex_entry
 from denoisebench.reports.cost import cost_of
 from denoisebench.reports.layout import Layout, method_lines, title_of
 from denoisebench.reports.page.pictures import Album, packed_albums
@@ -342,5 +343,5 @@ def _citations(table: Table) -> list[dict[str, str]]:
             except UserError:  # a plugin that no longer imports
                 continue
             if info.bibtex:
-                found.setdefault(info.bibtex.strip(), plain(info.label))
+                found.setdefault(bibtex_entry(info.bibtex).strip(), plain(info.label))
     return [{"label": label, "bibtex": text} for text, label in found.items()]
