@@ -22,7 +22,7 @@ from denoisebench.training.weights import Shelf, Weights
 # this much. A gray image in three equal channels has its noise there.
 _GRAY_FACTOR = 1 / math.sqrt(3)
 #: Where networks see what is black. Photographs hold next to nothing below 0, so networks return 0 with noise as 0.02
-#: to 0.04, which is 2 to 4 dB on a microscope's dark ground; on held-out photographs 0.2 changes 0.1 dB at most.
+#: to 0.04, which is 2 to 4 dB on a microscope's dark ground; on four held-out photographs 0.2 changes 0.1 dB at most.
 DARK = 0.2
 # Networks for sigma 25 were tried down to sigma 5. Far below, the noise is not what they remove.
 _LARGEST_FACTOR = 8.0
