@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 # --- importing ---
 
 
+@pytest.mark.skipif("coverage" in sys.modules, reason="coverage has modules and costs of its own")
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, denoisebench as db; dir(db); print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -90,6 +90,7 @@ def test_a_block_that_replaces_a_shared_function_fails() -> None:
         pass
 
 
+@pytest.mark.skipif("coverage" in sys.modules, reason="coverage has modules and costs of its own")
 def test_it_costs_less_than_a_millisecond() -> None:
     took = []
     for _ in range(20):
