@@ -19,7 +19,7 @@ from skimage import data
 import denoisebench as db
 from denoisebench.plugins.method import PerImageMethod
 from denoisebench.plugins.registry import METHODS
-from denoisebench.protocol.images import AnyImage
+from denoisebench.protocol.images import AnyImage, to_uint8
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "figures" / "methods"
 TOP, LEFT, SIDE = 60, 110, 192
@@ -56,7 +56,7 @@ def main() -> None:
 
 def _keep(name: str, image: AnyImage) -> None:
     """Write an image, floats with white = 1.0."""
-    pixels = image if image.dtype == np.uint8 else np.clip(255 * image + 0.5, 0, 255).astype(np.uint8)
+    pixels = image if image.dtype == np.uint8 else to_uint8(image)
     Image.fromarray(pixels).save(FOLDER / f"{name}.webp", quality=93, method=6)
 
 

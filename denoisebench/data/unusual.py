@@ -98,12 +98,17 @@ def _eight_bits(image: Image, data: bytes) -> tuple[UIntImage, str]:
     if deep and image.mode == "RGB":
         return rounded(deep_colour(image, data)), "16 bits"
     if what:
-        found = np.asarray(image.convert("L" if image.mode in _GRAY else "RGB"))
-        return found if found.ndim == 3 else found[:, :, None], f"{what}, 16 bits" if deep else what
+        return gray_or_rgb(image), f"{what}, 16 bits" if deep else what
     if image.mode in ("L", "RGB") and "transparency" in image.info:
         found = np.asarray(image)
         return found if found.ndim == 3 else found[:, :, None], "a transparent colour"
     return np.zeros((0, 0, 1), np.uint8), ""
+
+
+def gray_or_rgb(image: Image) -> UIntImage:
+    """The colours of an image that is neither, in 8 bits: (H, W, 1) where they are gray, else (H, W, 3)."""
+    found = np.asarray(image.convert("L" if image.mode in _GRAY else "RGB"))
+    return found if found.ndim == 3 else found[:, :, None]
 
 
 def rounded(values: npt.NDArray[Any]) -> UIntImage:

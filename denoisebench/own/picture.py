@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denoisebench.core.errors import UserError
-from denoisebench.data.unusual import deep_colour
+from denoisebench.data.unusual import deep_colour, gray_or_rgb
 from denoisebench.own.stack import Array, Stack, check_axes
 from denoisebench.protocol.imagefiles import FORMATS, neutral_exif, upright
 from denoisebench.protocol.images import MOST_PIXELS, image_bytes
@@ -102,9 +102,7 @@ def _pixels(image: Image, data: bytes, path: Path, convert: bool) -> tuple[Array
             raise UserError(f"{path} is {what} of 16 bits, of which 8 would be lost; flatten it yourself.")
         notes.append(f"it was {what}, and was converted")
         if image.mode in _TO_CONVERT:
-            gray = image.mode in ("LA", "La", "1")
-            pixels = np.asarray(image.convert("L" if gray else "RGB"))
-            return pixels if pixels.ndim == 3 else pixels[:, :, None], notes
+            return gray_or_rgb(image), notes
     if deep and image.mode == "RGB":
         return deep_colour(image, data), notes
     if image.mode in _GRAY:

@@ -264,8 +264,12 @@ def widths_within(block: Block, width: float, size: Size, gap: float) -> list[fl
         max([need, *(size(line) for row in block.rows for line in row.cells[place])])
         for place, need in enumerate(needed)
     ]
-    over = sum(natural) - room
-    slack = sum(natural) - sum(needed)
+    return shared_out(natural, needed, room)
+
+
+def shared_out(natural: Sequence[float], needed: Sequence[float], room: float) -> list[float]:
+    """The widths of columns: what they take, or as much less as there is too little room, each by what it can spare."""
+    over, slack = sum(natural) - room, sum(natural) - sum(needed)
     share = min(1.0, over / slack) if over > 0 and slack > 0 else 0.0
     return [whole - share * (whole - part) for whole, part in zip(natural, needed, strict=True)]
 

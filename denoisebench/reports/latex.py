@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from math import ceil
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from denoisebench.reports.grid import (
     least,
     narrowest,
     plain_text,
+    shared_out,
 )
 from denoisebench.reports.markup import spaced, tex
 
@@ -84,7 +86,12 @@ def page_of(name: str) -> Page:
 
 def size(line: Line) -> float:
     """Points that a line of a cell takes, in 8 point type."""
-    return sum(_FACTORS[span.mark] * sum(map(_width, span.text)) for span in line)
+    return sum(_FACTORS[span.mark] * _text_width(span.text) for span in line)
+
+
+@lru_cache(maxsize=4096)
+def _text_width(text: str) -> float:
+    return sum(map(_width, text))
 
 
 def _width(letter: str) -> float:
@@ -220,12 +227,7 @@ def _points(blocks: Sequence[Block], width: float) -> list[float]:
     usual, needed = (_most(blocks, narrowest(size, letters)) for letters in (NARROWEST, 0))
     natural = _most(blocks, _whole)
     room = width - GAP * (len(natural) - 1)
-    if sum(natural) <= room:
-        return natural
-    smallest = usual if sum(usual) <= room else needed
-    slack = sum(natural) - sum(smallest)
-    share = min(1.0, (sum(natural) - room) / slack) if slack > 0 else 0.0
-    return [whole - share * (whole - part) for whole, part in zip(natural, smallest, strict=True)]
+    return shared_out(natural, usual if sum(usual) <= room else needed, room)
 
 
 def _most(blocks: Sequence[Block], narrow: Width) -> list[float]:
