@@ -98,6 +98,41 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return calls
 
 
+def grain(side: int = 96) -> FloatImage:
+    """Noise of variance 1 that neighbours of a row share, three channels."""
+    drawn = np.random.default_rng(0).normal(size=(side, side + 2, 3))
+    return np.asarray((drawn[:, :-2] + drawn[:, 1:-1] + drawn[:, 2:]) / 3**0.5, np.float32)
+
+
+def test_correlation_of_the_image_comes_with_its_level() -> None:
+    clean = face(3) / np.float32(255)
+    known = NoiseInfo("bm3d", frozenset({Need.FAMILY}), {Need.FAMILY: "real"})
+    scores = {}
+    for method in (BM3D(), BM3D(correlation="image"), BM3D(correlation="1x3", sigma=25.5)):
+        result = method.denoise(clean + np.float32(0.1) * grain(), known, RNG)
+        scores[method.text] = psnr(to_uint8(result), face(3))
+        if method.measures_noise:
+            assert known.noted == pytest.approx(0.1, rel=0.15)
+    white, measured, told = scores.values()
+    assert white + 2 < measured < told + 0.3
+
+
+def test_a_level_that_is_told_keeps_the_correlation_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    noisy, calls = 0.5 + np.float32(0.1) * grain(), list[Any]()
+
+    def record(image: Any, noise: Any, threads: int) -> Any:
+        calls.append(noise)
+        return image
+
+    monkeypatch.setattr(bm3d_filter, "bm3d", record)
+    denoise(BM3D(sigma="known", correlation="image"), noisy, "gauss", 0.2)
+    denoise(BM3D(sigma="known", correlation="1x3"), noisy, "gauss", 0.2)
+    measured, box = (np.diagonal(one.values, axis1=2, axis2=3) for one in calls)
+    assert [one.sigma for one in calls] == pytest.approx([0.2, 0.2])
+    np.testing.assert_allclose(measured[5, 3:8], box[2], atol=0.006)
+    assert not BM3D(sigma="known", correlation="image").measures_noise
+
+
 # --- how well it does ---
 
 
@@ -169,6 +204,19 @@ def test_settings() -> None:
     assert BM3D(engine="package").text == "bm3d[engine=package]"
     with pytest.raises(UserError, match="allowed values are torch, package"):
         BM3D.from_settings({"engine": "matlab"})
+    assert BM3D.from_settings({"correlation": "1x15"}).text == "bm3d[correlation=1x15]"
+    for bad in ("1x16", "0x3", "3", "gauss", "3x3x3"):
+        with pytest.raises(UserError, match=r"allowed are none, image, and rows x columns from 1x1 to 15x15"):
+            BM3D(correlation=bad)
+    with pytest.raises(UserError, match=r"drop engine=package"):
+        BM3D(correlation="image", engine="package")
+
+
+def test_results_that_were_stored_before_noise_could_be_correlated_keep_their_key() -> None:
+    assert BM3D().keyed_settings() == {"sigma": "estimate", "threads": 1, "engine": "torch"}
+    assert BM3D(correlation="image").keyed_settings() == {
+        "sigma": "estimate", "threads": 1, "engine": "torch", "correlation": "image",
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -7,17 +7,24 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.ndimage
 import torch
 
 from denoisebench.toolbox.bm3d_transforms import (
     PATCH,
     dct_matrix,
     haar_matrix,
-    overlap_table,
     overlap_variance,
+    overlaps,
     patch_matrix,
     wavelet_matrix,
 )
+
+NOISES = {
+    "white": np.ones((1, 1)),
+    "along one diagonal": np.array([[0.1, 0, -0.2], [0, 1, 0], [-0.2, 0, 0.1]]),
+    "along rows": np.outer([0, 0, 1, 0, 0], [0.2, 0.6, 1, 0.6, 0.2]),
+}
 
 
 def test_cosine_transform_is_that_of_scipy() -> None:
@@ -63,17 +70,31 @@ def test_coefficients_of_a_patch_rise_in_frequency(along: Callable[[], np.ndarra
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16, 32])
-def test_variance_of_overlapping_patches_is_that_of_the_sum_of_their_pixels(size: int) -> None:
+@pytest.mark.parametrize("correlations", [["white"], ["along one diagonal"], ["white", "along rows"]])
+def test_variance_of_patches_that_share_noise_is_that_of_the_sum_of_their_pixels(
+    size: int, correlations: list[str]
+) -> None:
     rng = np.random.default_rng(size)
-    rows, columns = rng.integers(0, 12, (2, size, 5))
+    rows, columns = rng.integers(0, 14, (2, size, 5))
     along = wavelet_matrix()
-    table = torch.from_numpy(overlap_table(along))
-    found = overlap_variance(torch.from_numpy(rows), torch.from_numpy(columns), table).numpy()
+    shared = overlaps(along, [NOISES[name] for name in correlations], torch.zeros(1, dtype=torch.float64))
+    found = overlap_variance(torch.from_numpy(rows), torch.from_numpy(columns), shared).numpy()
+    assert found.shape == (size, 5, len(correlations), PATCH**2)
     haar, patch = haar_matrix(size), patch_matrix(along).reshape(-1, PATCH, PATCH)
     for group in range(5):
-        # Each coefficient as a linear function of the pixels; white noise has the square of its length.
-        weights = np.zeros((size, PATCH**2, 20, 20))
+        # Each coefficient as a linear function of the pixels, whose noise is correlated.
+        weights = np.zeros((size, PATCH**2, 24, 24))
         for member in range(size):
             y, x = rows[member, group], columns[member, group]
             weights[:, :, y : y + PATCH, x : x + PATCH] += haar[:, member, None, None, None] * patch
-        np.testing.assert_allclose(found[:, group], np.sum(weights**2, axis=(2, 3)), atol=1e-9)
+        for number, name in enumerate(correlations):
+            spread = scipy.ndimage.convolve(weights, NOISES[name][None, None], mode="constant")
+            np.testing.assert_allclose(found[:, group, number], np.sum(weights * spread, axis=(2, 3)), atol=1e-9)
+
+
+def test_noise_of_one_patch() -> None:
+    shared = overlaps(dct_matrix(), list(NOISES.values()), torch.zeros(1, dtype=torch.float64))
+    np.testing.assert_allclose(shared.own[0], 1)
+    # The lowest coefficient of noise along rows: the sum of its autocovariance, but for pairs beyond the edges.
+    assert shared.own[2, 0] == pytest.approx(1 + 2 * (0.6 * 7 + 0.2 * 6) / 8)
+    assert shared.own[2].mean() == pytest.approx(1), "an orthonormal transform keeps the variance in the mean"

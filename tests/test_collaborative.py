@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from scipy.signal import convolve2d
 
 from denoisebench.core.errors import UserError
 from denoisebench.toolbox import collaborative
+from denoisebench.toolbox.autocovariance import Autocovariance, filtered, spectrum
 from denoisebench.toolbox.bm3d_filter import bm3d_filter
-from denoisebench.toolbox.bm3d_transforms import dct_matrix, haar_matrix, overlap_table, patch_matrix, wavelet_matrix
+from denoisebench.toolbox.bm3d_transforms import dct_matrix, haar_matrix, overlaps, patch_matrix, wavelet_matrix
 from denoisebench.toolbox.collaborative import GRAY, OPPONENT, FloatArray, bm3d
 
 
@@ -83,10 +85,27 @@ def test_compared_are_the_strongest_coefficients_and_of_the_weak_the_lowest() ->
     strengths = torch.zeros(64)
     strengths[[0, 40, 50]] = torch.tensor([9.0, 3.0, 0.1])
     plane = (strengths @ transform).view(8, 8)
-    found = collaborative._telling(plane, 4, 0.0, 0.5)
-    assert found.tolist() == [0, 1, 2, 40]
-    assert collaborative._telling(plane, 5, 0.0, 1e-6).tolist() == [0, 1, 2, 40, 50]
-    assert collaborative._telling(plane, 4, 10.0, 0.5).tolist() == [0, 1, 2, 3], "noise explains the ninth"
+    white = torch.ones(64, dtype=torch.float64)
+
+    def found(count: int, noise: torch.Tensor, weak: float, noisy: bool = True) -> list[int]:
+        return list(collaborative._telling(plane, count, noise, weak, noisy).indices.tolist())
+
+    assert found(4, white, 0.5, noisy=False) == [0, 1, 2, 40]
+    assert found(5, white, 1e-6, noisy=False) == [0, 1, 2, 40, 50]
+    assert found(4, white, 0.5) == [0, 1, 2, 40]
+    assert found(4, 10 * white, 0.05) == [0, 1, 2, 3], "noise explains the ninth"
+    low = white.clone()
+    low[40] = 9.0
+    assert found(4, low, 0.02) == [0, 1, 2, 3], "and what it explains of a coefficient depends on its spectrum"
+
+
+def test_what_is_compared_is_weighed_by_its_noise() -> None:
+    noise = torch.full((64,), 4.0, dtype=torch.float64)
+    noise[0] = 16.0
+    compared = collaborative._telling(torch.zeros(16, 16), 3, noise, 0.1, noisy=False)
+    assert compared.indices.tolist() == [0, 1, 2]
+    assert compared.noise == 8
+    np.testing.assert_allclose(compared.weights, [0.5**0.5, 2**0.5, 2**0.5])
 
 
 # --- what it must not depend on ---
@@ -172,6 +191,80 @@ def test_levels_of_colours_are_those_of_the_opponent_channels() -> None:
     np.testing.assert_allclose(OPPONENT @ OPPONENT.T, np.eye(3), atol=1e-12)
 
 
+def test_a_channel_without_noise_beside_one_with() -> None:
+    image = photograph(3, 40, 40)
+    image[:, :, 1] += 0.1 * noise((40, 40))
+    clean, result = photograph(3, 40, 40), bm3d(image, [0.0, 0.1, 0.0])
+    assert psnr(result, clean) > psnr(image, clean) + 3
+
+
+# --- correlated noise ---
+
+
+def correlated(kernel: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+    """Noise of variance 1, channels independent."""
+    tall, wide = (side + more - 1 for side, more in zip(shape, kernel.shape, strict=False))
+    planes = [convolve2d(noise((tall, wide), seed), kernel, "valid") for seed in range(shape[2])]
+    return np.stack(planes, axis=2) / float(np.sqrt(np.sum(kernel**2)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_white_spectrum_is_a_level(channels: int) -> None:
+    noisy = photograph(channels, 48, 48) + 0.1 * noise((48, 48, channels))
+    levels = [0.1, 0.08, 0.12, 0.2][:channels]
+    np.testing.assert_allclose(bm3d(noisy, filtered(np.ones((1, 1)), levels)), bm3d(noisy, levels), atol=1e-6)
+    wide = np.zeros((7, 7, channels, channels))
+    wide[3, 3] = np.diag(np.square(levels))
+    np.testing.assert_allclose(bm3d(noisy, Autocovariance(wide)), bm3d(noisy, levels), atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [np.ones((1, 5)), np.outer([1.0, 2, 1], [1, 2, 1]), np.outer([1.0, -1], [1, -1])])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_correlated_noise_is_removed_by_who_is_told(kernel: FloatArray, channels: int) -> None:
+    clean = photograph(channels)
+    noisy = clean + 0.1 * correlated(kernel, clean.shape)
+    told = bm3d(noisy, filtered(kernel, [0.1] * channels))
+    assert psnr(told, clean) > psnr(bm3d(noisy, 0.1), clean) + 1
+    assert psnr(told, clean) > psnr(noisy, clean) + 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", [np.ones((1, 5)), np.outer([1.0, 2, 1], [1, 2, 1]), np.outer([1.0, -1], [1, -1])])
+def test_as_good_as_the_package_that_is_told_the_spectrum(kernel: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("bm3d")
+    monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)  # bm4d 4.2 looks for it
+    clean = photograph(1)
+    noisy, told = clean + 0.1 * correlated(kernel, clean.shape), filtered(kernel, [0.1])
+    power = spectrum(told.values, *clean.shape[:2])[:, :, 0, 0].clip(min=0) * clean.size
+    theirs = package.bm3d(noisy[:, :, 0], power)[:, :, None]
+    assert psnr(bm3d(noisy, told), clean) > psnr(theirs, clean) - 0.1
+
+
+def test_noise_that_channels_share_is_told() -> None:
+    clean = photograph(3)
+    shared = np.repeat(correlated(np.ones((1, 3)), (96, 96, 1)), 3, axis=2)
+    told = filtered(np.ones((1, 3)), [0.1] * 3).values[:, :, :1, :1] * np.ones((3, 3))
+    noisy = clean + 0.1 * shared
+    result = bm3d(noisy, Autocovariance(told))
+    assert psnr(result, clean) > psnr(bm3d(noisy, filtered(np.ones((1, 3)), [0.1] * 3)), clean) + 0.3
+    # The differences of the colours have no noise, and are left as they are.
+    np.testing.assert_allclose(result[:, :, 0] - result[:, :, 1], clean[:, :, 0] - clean[:, :, 1], atol=0.01)
+
+
+def test_a_spectrum_that_is_negative_somewhere_gives_no_nonsense() -> None:
+    values = filtered(np.ones((1, 1)), [0.1]).values
+    values = np.pad(values, ((1, 1), (1, 1), (0, 0), (0, 0)))
+    values[1, 0] = values[1, 2] = 0.009
+    clean = photograph(1, 48, 48)
+    noisy = clean + 0.1 * correlated(np.ones((1, 2)), (48, 48, 1))
+    assert psnr(bm3d(noisy, Autocovariance(values)), clean) > psnr(noisy, clean) + 3
+
+
+def test_noise_of_other_channels_is_refused() -> None:
+    with pytest.raises(UserError, match="noise is of 1 channels, the image of 3"):
+        bm3d(photograph(3, 20, 20), filtered(np.ones((1, 3)), [0.1]))
+
+
 # --- odd images ---
 
 
@@ -238,10 +331,10 @@ def test_groups_are_shrunk_and_weighted_as_the_page_says(stage: str) -> None:
     variance = torch.tensor([0.3], dtype=torch.float64)
     haar = torch.from_numpy(haar_matrix(4))
     if stage == "threshold":
-        overlaps = torch.from_numpy(overlap_table(wavelet_matrix()))
-        shrunk, weight = collaborative._threshold(variance, overlaps, 2.0, members, rows, columns, [noisy])
+        shared = overlaps(wavelet_matrix(), [np.ones((1, 1))], variance)
+        shrunk, weight = collaborative._threshold(variance, shared, 2.0, members, rows, columns, [noisy])
     else:
-        shrunk, weight = collaborative._wiener(variance, members, rows, columns, [noisy, pilot])
+        shrunk, weight = collaborative._wiener(variance, None, members, rows, columns, [noisy, pilot])
     for group, those in enumerate(members.T):
         c, b = haar @ noisy[those, 0], haar @ pilot[those, 0]
         gain = (c.square() > 2.0 * 0.3).double() if stage == "threshold" else b.square() / (b.square() + 0.3)

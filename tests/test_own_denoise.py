@@ -285,6 +285,25 @@ def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path
         run([tmp_path / "g.npy"], tmp_path / "white", noise="camera", sigma=3.0)
 
 
+def test_correlated_noise_is_left_to_who_measures_it(tmp_path: Path) -> None:
+    """An estimate for white noise would find a part of it."""
+    wide = np.random.default_rng(0).normal(size=(128, 132))
+    shared = sum(wide[:, shift : shift + 128] for shift in range(5)) / 5**0.5
+    clean = 120.0 + 40 * (np.arange(128) > 64) + np.zeros((128, 1))
+    np.save(tmp_path / "grain.npy", clean + 15 * shared)
+
+    def error(method: str, **options: Any) -> float:
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        assert run([tmp_path / "grain.npy"], out, method, range="0..255", **options).done
+        return float(np.sqrt(np.mean((np.load(out / "grain.npy") - clean) ** 2)))
+
+    assert error("bm3d[correlation=image]") < 5
+    assert error("bm3d[correlation=1x5]", sigma=15.0) < 5
+    assert error("bm3d[correlation=image]", sigma=15.0) < 5
+    assert error("bm3d[correlation=image]", noise="camera") < 7
+    assert error("bm3d") > 9
+
+
 def test_a_network_is_trained_on_the_images_themselves(tmp_path: Path) -> None:
     for name in ("a", "b"):
         noisy = CLEAN[:, :, 1] + 0.1 * RNG.standard_normal(CLEAN.shape[:2])

@@ -418,7 +418,7 @@ class Experiment:
         plain = isinstance(method, PlainMethod)
         identity = {
             "method": method.name,
-            "settings": method.settings(),
+            "settings": method.keyed_settings(),
             "protocol": dict(described),
             "training": prepared.training,
             "code": {"protocol": PROTOCOL_VERSION, **code_of(method, dataset)},

@@ -370,12 +370,14 @@ def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
                 f"'structn2v[mask={mask}]' --train self."
             )
         if independent is False and not striped:
-            advice.append(
-                "apbsn learns from pixels 5 apart, for noise that does not reach so far: it wants many images."
-            )
+            advice += [
+                "bm3d[correlation=image] measures what belongs together up to 5 pixels apart, and needs no training: "
+                "denoise --method 'bm3d[correlation=image]'.",
+                "apbsn learns from pixels 5 apart, for noise that does not reach so far: it wants many images.",
+            ]
         advice.append(
-            f"Or take a filter that is told how much there is: nlm or bm3d with --sigma {sigma}, or a second capture "
-            "of the same view (n2n)."
+            f"Or take a filter that is told how much there is: nlm with --sigma {sigma}, or a second capture of the "
+            "same view (n2n)."
         )
     elif independent:
         advice.append("Self-supervised methods may be used: what they assume about pixels holds.")

@@ -172,10 +172,17 @@ class Method:
     info: ClassVar[Info]
     # Fields that change only how a trained network is used: one training serves all their values.
     inference_only: ClassVar[frozenset[str]] = frozenset()
+    # Fields that did not exist when results were stored: at their defaults nothing is keyed by them.
+    added_later: ClassVar[frozenset[str]] = frozenset()
 
     def told(self, family: str) -> frozenset[Need]:
         """What this method, with these settings, is told for a noise family; a subset of ``info.needs``."""
         return self.info.needs
+
+    @property
+    def measures_noise(self) -> bool:
+        """Whether it finds out more of the noise than its level, so that an estimate of the level does not serve it."""
+        return False
 
     def told_the_level(self) -> Self:
         """The method set to be told the noise level instead of estimating it; itself where nothing says which."""
@@ -214,6 +221,13 @@ class Method:
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if not (training_only and field.name in self.inference_only)
+        }
+
+    def keyed_settings(self) -> dict[str, Any]:
+        """All settings that results are keyed by."""
+        changed = self.changed()
+        return {
+            name: value for name, value in self.settings().items() if name in changed or name not in self.added_later
         }
 
     @classmethod

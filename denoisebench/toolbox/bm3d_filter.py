@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
 from denoisebench.plugins.method import Info
+from denoisebench.toolbox.autocovariance import Autocovariance
 from denoisebench.toolbox.collaborative import bm3d
 
 Engine = Literal["torch", "package"]
@@ -33,7 +34,7 @@ _SMALLEST_SIDE = 16
 
 
 def bm3d_filter(
-    image: npt.NDArray[np.float64], sigma: float, threads: int = 1, engine: Engine = "torch"
+    image: npt.NDArray[np.float64], noise: float | Autocovariance, threads: int = 1, engine: Engine = "torch"
 ) -> npt.NDArray[np.float64]:
     """BM3D; in colour CBM3D.
 
@@ -41,8 +42,9 @@ def bm3d_filter(
     ----------
     image : npt.NDArray[np.float64]
         (H, W, C) of roughly 0..1.
-    sigma : float
-        Standard deviation of its white Gaussian noise on the same scale, above 0.
+    noise : float or Autocovariance
+        Standard deviation of its white Gaussian noise on the same scale, above 0; or how correlated noise is, which the
+        package is not told.
     threads : int
         Processor threads, 0: all cores. With more than one the sums of the package run in varying order: other bits,
         the same PSNR to 1e-4 dB. The other engine repeats to the last bit.
@@ -57,11 +59,13 @@ def bm3d_filter(
     Raises
     ------
     UserError
-        The package is asked for and not installed, or has no binary for this platform.
+        The package is asked for and not installed, or has no binary for this platform, or is given correlated noise.
     """
-    if engine == "package":
-        return _by_package(image, sigma, threads)
-    return bm3d(image, sigma, threads or os.cpu_count() or 1)
+    if engine == "torch":
+        return bm3d(image, noise, threads or os.cpu_count() or 1)
+    if isinstance(noise, Autocovariance):
+        raise UserError("BM3D with engine=package filters white noise here; leave correlation or engine=package out.")
+    return _by_package(image, noise, threads)
 
 
 def info_of(info: Info, engine: Engine) -> Info:

@@ -6,7 +6,9 @@ each coefficient. The rows of T are in the order of rising frequency.
 
 Overlapping patches share noise. With b the basis function of a coefficient, the covariance of that coefficient in two
 patches d pixels apart is s^2 R(d), R(d) = sum_x b(x) b(x - d), which is 0 from 8 pixels on; `overlap_variance` sums it
-up to the variance of each coefficient of a group.
+up to the variance of each coefficient of a group. Noise that is correlated over L pixels, with the autocovariance
+s^2 A(d), is shared by patches up to 7 + L pixels apart, R(d) = sum_xy b(x) b(y) A(d + x - y); R(0) is the variance of
+the coefficient in one patch, 1 if A is white.
 
 Sources: Dabov, Foi, Katkovnik, Egiazarian, IEEE TIP 2007, doi:10.1109/TIP.2007.901238; Makinen, Azzari, Foi,
 Collaborative Filtering of Correlated Noise: Exact Transform-Domain Variance for Improved Shrinkage and Patch Matching,
@@ -16,6 +18,8 @@ Wavelets, CPAM 1992, doi:10.1002/cpa.3160450502.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -80,11 +84,58 @@ def patch_matrix(along: _Matrix) -> _Matrix:
     return np.asarray(np.kron(along, along)[_order()])
 
 
-def overlap_table(along: _Matrix) -> _Matrix:
-    """R(d) of each coefficient: (65, 64), row 8 |dy| + |dx|, and a last row of 0 for patches that do not overlap."""
-    shifted = [np.sum(along[:, d:] * along[:, : PATCH - d], axis=1) for d in range(PATCH)]
-    table = np.stack([np.kron(down, right)[_order()] for down in shifted for right in shifted])
-    return np.concatenate([table, np.zeros((1, PATCH**2))])
+@dataclass(frozen=True)
+class Overlaps:
+    """What the noise of patches has in common, by how far apart they lie.
+
+    Parameters
+    ----------
+    table : torch.Tensor
+        ((reach + 1) (2 reach + 1) + 1, K, 64): R(dy, dx) of each coefficient under each of K noises in the row
+        (2 reach + 1) dy + dx + reach, dy not below 0, and a last row of 0 for patches that lie farther apart.
+    reach : int
+        Farthest that noise is shared, in pixels along an axis.
+    """
+
+    table: torch.Tensor
+    reach: int
+
+    @property
+    def own(self) -> torch.Tensor:
+        """R(0), the variance of each coefficient of one patch: (K, 64)."""
+        return self.table[self.reach]
+
+
+def overlaps(along: _Matrix, correlations: Sequence[_Matrix], like: torch.Tensor) -> Overlaps:
+    """R(d) of the coefficients of a transform.
+
+    Parameters
+    ----------
+    along : ndarray
+        (8, 8), the transform along the axes of a patch.
+    correlations : sequence of ndarray
+        For each noise the autocovariance (2 L + 1, 2 L + 1), displacement 0 in its middle; [[1]] is white.
+    like : torch.Tensor
+        Of the type and on the device of the result.
+    """
+    beyond = max(len(one) // 2 for one in correlations)
+    reach = PATCH - 1 + beyond
+    tables = [_shared(along, np.pad(one, beyond - len(one) // 2)) for one in correlations]
+    table = np.stack(tables, axis=2)[reach:].reshape(-1, len(tables), PATCH**2)
+    table = np.concatenate([table, np.zeros_like(table[:1])])
+    return Overlaps(torch.from_numpy(np.ascontiguousarray(table)).to(like), reach)
+
+
+def _shared(along: _Matrix, correlation: _Matrix) -> _Matrix:
+    """R(d) (2 reach + 1, 2 reach + 1, 64): the noise's autocovariance convolved with that of each basis function."""
+    own = np.stack([np.correlate(row, row, "full") for row in along])
+    wide = len(correlation)
+    # Along one axis: from lag of the noise to distance of the patches.
+    spread = np.zeros((PATCH, own.shape[1] + wide - 1, wide))
+    for lag in range(wide):
+        spread[:, lag : lag + own.shape[1], lag] = own
+    shared = np.einsum("uyk,kl,vxl->yxuv", spread, correlation, spread, optimize=True)
+    return np.asarray(shared.reshape(*shared.shape[:2], -1)[:, :, _order()])
 
 
 def _order() -> npt.NDArray[np.int64]:
@@ -105,8 +156,8 @@ def _combination(size: int) -> _Matrix:
     return matrix
 
 
-def overlap_variance(rows: torch.Tensor, columns: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Variance of each coefficient of groups of patches that overlap, for white noise of variance 1.
+def overlap_variance(rows: torch.Tensor, columns: torch.Tensor, shared: Overlaps) -> torch.Tensor:
+    """Variance of each coefficient of groups of patches whose noise is shared.
 
     Of a group of n members, the Haar coefficient h over them of the patch coefficient u has the variance
     sum_ij h_i h_j R_u(p_i - p_j). Each pair of members meets in one node of the Haar tree, so sums over pairs of each
@@ -116,29 +167,33 @@ def overlap_variance(rows: torch.Tensor, columns: torch.Tensor, table: torch.Ten
     ----------
     rows, columns : torch.Tensor
         (n, groups) int64, positions of the members; n is a power of 2.
-    table : torch.Tensor
-        (65, 64), see `overlap_table`.
+    shared : Overlaps
+        Of the noises.
 
     Returns
     -------
     torch.Tensor
-        (n, groups, 64).
+        (n, groups, K, 64) for K noises.
     """
     size, groups = rows.shape
     if size == 1:
-        return table.new_ones(1, groups, PATCH**2)
-    sums = []
+        return shared.own.expand(1, groups, -1, -1).clone()
+    table, reach = shared.table.flatten(1), shared.reach
+    width, sums = 2 * reach + 1, []
     for half in (2**level for level in range(size.bit_length() - 1)):
         down, right = (_apart(places, half) for places in (rows, columns))
-        bins = torch.where((down < PATCH) & (right < PATCH), PATCH * down + right, PATCH**2)
+        # R(-d) = R(d).
+        place = (width * down + right).abs_()
+        near = (down.abs_() <= reach) & (right.abs_() <= reach)
+        bins = torch.where(near, place + reach, len(table) - 1)
         bins = bins.permute(0, 3, 1, 2).reshape(-1, half**2)
         sums.append(torch.nn.functional.embedding_bag(bins, table, mode="sum"))
     covariances = torch.cat(sums).view(size - 1, -1)
     combination = torch.from_numpy(_combination(size)).to(table)
-    return (combination @ covariances).add_(1).view(size, groups, PATCH**2)
+    return (combination @ covariances).view(size, groups, *shared.own.shape).add_(shared.own)
 
 
 def _apart(places: torch.Tensor, half: int) -> torch.Tensor:
-    """Distances along an axis between the halves of the nodes of a level: (nodes, half, half, groups)."""
+    """Displacements along an axis between the halves of the nodes of a level: (nodes, half, half, groups)."""
     halves = places.view(-1, 2, half, places.shape[1])
-    return (halves[:, 0, :, None] - halves[:, 1, None]).abs_()
+    return halves[:, 0, :, None] - halves[:, 1, None]

@@ -9,8 +9,10 @@ patch and group, shrinks, transforms back and averages overlapping estimates wit
 Patches whose distance noise alone explains are equally similar: the nearest of them would be those with the same noise,
 which a group then keeps. Which of them a group takes is in no order (`Profile.alike`).
 
-c: coefficient of the noisy group, b: of the first estimate, s: standard deviation of the noise, v: variance that white
-noise of variance 1 has in the coefficient, 1 unless patches overlap (Makinen et al. 2020). The mean of a group is kept.
+c: coefficient of the noisy group, b: of the first estimate, s: standard deviation of the noise, v: variance that noise
+of variance 1 has in the coefficient (Makinen et al. 2020): of white noise 1 unless patches overlap, of correlated noise
+what its autocovariance says, in the second stage too, mu s^2 v. The mean of a group is kept. What is compared of
+patches is divided by the standard deviation of its noise.
 
 Colour: an orthonormal opponent transform; groups are found on its first channel, luminance, and used for all.
 
@@ -37,13 +39,15 @@ import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
+from denoisebench.toolbox.autocovariance import Autocovariance, spectrum
 from denoisebench.toolbox.block_matching import reference_grid, similar
 from denoisebench.toolbox.bm3d_transforms import (
     PATCH,
+    Overlaps,
     dct_matrix,
     haar_matrix,
-    overlap_table,
     overlap_variance,
+    overlaps,
     patch_matrix,
     wavelet_matrix,
 )
@@ -57,6 +61,10 @@ OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6
 _STRONGEST = 100.0
 # References of a block along each side, at most, and patches that are shrunk at once.
 _BLOCK, _AT_ONCE = (96, 64), 2048
+# Least level of a channel, over that of the noisiest, and least power of correlated noise, over its mean: nothing is
+# divided by 0, and no weight is out of all proportion.
+# Least variance of a coefficient that is compared, over the mean. Correlation that counts as none.
+_FAINTEST, _LEAST_POWER, _LEAST_COMPARED, _NONE = 1e-4, 1e-3, 0.02, 1e-9
 # Rows of an image in double precision at once; and pixels between the patches whose coefficients are looked at.
 _BAND, _SAMPLED = 256, 3
 
@@ -104,16 +112,20 @@ COLOUR = Profile(groups=(16, 16), wiener=(0.65, 0.9), similar=((3000.0, 4.8), (1
 
 
 def bm3d(
-    image: FloatArray, sigma: float | Sequence[float], threads: int = 1, profile: Profile | None = None
+    image: FloatArray,
+    noise: float | Sequence[float] | Autocovariance,
+    threads: int = 1,
+    profile: Profile | None = None,
 ) -> FloatArray:
-    """Remove white Gaussian noise from an image by BM3D, of three channels by CBM3D.
+    """Remove Gaussian noise from an image by BM3D, of three channels by CBM3D.
 
     Parameters
     ----------
     image : FloatArray
         (H, W, C) of about 0..1. Channels of an image that has not three are filtered one by one.
-    sigma : float or sequence of float
-        Standard deviation of the noise on the same scale, one for all channels or one each. 0: no noise.
+    noise : float, sequence of float or Autocovariance
+        Standard deviation of white noise on the same scale, one for all channels or one each, 0: no noise. Or the
+        autocovariance of correlated noise.
     threads : int
         Processor threads; the result is the same to the last bit.
     profile : Profile, optional
@@ -127,38 +139,78 @@ def bm3d(
     Raises
     ------
     UserError
-        The image or the level is not finite, or the level is negative.
+        The image or the level is not finite, the level is negative, or the autocovariance is of other channels.
     """
-    levels = np.broadcast_to(np.asarray(sigma, dtype=np.float64), image.shape[2:])
+    channels = image.shape[2]
     if not np.isfinite(image).all():
         raise UserError("BM3D: the image holds values that are NaN or infinite; replace them first.")
+    if channels == 3:
+        found = _noise_in(noise, OPPONENT)
+        return _filter(image, OPPONENT, found, threads, profile or COLOUR) if found.levels.any() else image
+    parts = []
+    for channel, own in enumerate(np.eye(channels)[:, None]):
+        plane, found = image[:, :, [channel]], _noise_in(noise, own)
+        parts.append(_filter(plane, np.eye(1), found, threads, profile or GRAY) if found.levels.any() else plane)
+    return np.concatenate(parts, axis=2)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """Noise of the channels that are filtered: their levels (C,), and correlations of 1 at displacement 0, one or C."""
+
+    levels: FloatArray
+    correlations: Sequence[FloatArray]
+
+
+def _noise_in(noise: float | Sequence[float] | Autocovariance, basis: FloatArray) -> _Noise:
+    """The noise in combinations (K, C) of channels."""
+    if isinstance(noise, Autocovariance):
+        if noise.values.shape[2] != basis.shape[1]:
+            raise UserError(f"BM3D: the noise is of {noise.values.shape[2]} channels, the image of {basis.shape[1]}.")
+        return _correlated(noise.of_combinations(basis))
+    levels = np.broadcast_to(np.asarray(noise, dtype=np.float64), basis.shape[1:])
     if not (np.isfinite(levels).all() and (levels >= 0).all()):
-        raise UserError(f"BM3D: the noise level {sigma} must be finite and 0 or more.")
-    if image.shape[2] == 3 and levels.any():
-        return _opponent(image, levels, threads, profile or COLOUR)
-    channels = range(image.shape[2])
-    return np.concatenate([_gray(image[:, :, [c]], levels[[c]], threads, profile) for c in channels], axis=2)
+        raise UserError(f"BM3D: the noise level {noise} must be finite and 0 or more.")
+    levels = np.sqrt(basis**2 @ levels**2)
+    return _Noise(np.maximum(levels, _FAINTEST * levels.max()), [np.ones((1, 1))])
 
 
-def _gray(image: FloatArray, level: FloatArray, threads: int, profile: Profile | None) -> FloatArray:
-    return _filter(image, np.eye(1), level, threads, profile or GRAY) if level[0] else image
+def _correlated(covariances: Sequence[FloatArray]) -> _Noise:
+    reach = len(covariances[0]) // 2
+    powers = np.array([one[reach, reach] for one in covariances])
+    least = _FAINTEST**2 * powers.max()
+    correlations = []
+    for power, one in zip(powers, covariances, strict=True):
+        own = one / power if power > least else np.zeros_like(one)
+        own[reach, reach] = 1
+        # Where the spectrum is 0, or below, as one that was measured may be, a little white noise is added.
+        lift = max(0.0, _LEAST_POWER - float(spectrum(own).min()))
+        own[reach, reach] += lift
+        correlations.append(_cropped(own / (1 + lift)))
+    first = correlations[0]
+    alike = all(one.shape == first.shape and np.allclose(one, first, rtol=0, atol=_NONE) for one in correlations)
+    return _Noise(np.sqrt(np.maximum(powers, least)), correlations[:1] if alike else correlations)
 
 
-def _opponent(image: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
-    return _filter(image, OPPONENT, np.sqrt(OPPONENT**2 @ levels**2), threads, profile)
+def _cropped(correlation: FloatArray) -> FloatArray:
+    """Without the margin of zeros; white noise is [[1]]."""
+    reach = len(correlation) // 2
+    apart = np.abs(np.argwhere(np.abs(correlation) > _NONE) - reach).max()
+    return correlation[reach - apart : reach + apart + 1, reach - apart : reach + apart + 1]
 
 
-def _filter(image: FloatArray, basis: FloatArray, levels: FloatArray, threads: int, profile: Profile) -> FloatArray:
+def _filter(image: FloatArray, basis: FloatArray, noise: _Noise, threads: int, profile: Profile) -> FloatArray:
     """Filter an image in the channels of an orthonormal basis (C, C), with groups that are found on the first."""
-    scale = min(255.0, _STRONGEST / float(levels.max()))
+    scale = min(255.0, _STRONGEST / float(noise.levels.max()))
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # blocks are shared out instead, and no sum depends on how
     try:
         with torch.inference_mode():
             noisy = _planes(image, scale, basis)
-            variances = torch.from_numpy((scale * levels) ** 2).to(noisy)
-            first = _stage(_threshold_stage(variances, profile, noisy[0]), noisy, None, threads)
-            second = _stage(_wiener_stage(variances, profile, first[0]), noisy, first, threads)
+            variances = torch.from_numpy((scale * noise.levels) ** 2).to(noisy)
+            found = variances, noise.correlations
+            first = _stage(_threshold_stage(*found, profile, noisy[0]), noisy, None, threads)
+            second = _stage(_wiener_stage(*found, profile, first[0]), noisy, first, threads)
             del noisy, first
             result = np.empty_like(image, order="C")
             for top in range(0, len(image), _BAND):
@@ -187,6 +239,25 @@ def _planes(image: FloatArray, scale: float, basis: FloatArray) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
+class _Compared:
+    """What is compared of patches of the first channel.
+
+    Parameters
+    ----------
+    indices : torch.Tensor
+        Of the cosine coefficients, rising.
+    weights : torch.Tensor
+        Of each, so that all have the mean variance of the noise.
+    noise : float
+        That variance.
+    """
+
+    indices: torch.Tensor
+    weights: torch.Tensor
+    noise: float
+
+
+@dataclass(frozen=True)
 class _Stage:
     """What a stage needs beside the images.
 
@@ -194,8 +265,8 @@ class _Stage:
     ----------
     forward, backward : torch.Tensor
         (64, 64), transform of a patch, and its inverse times the Kaiser window.
-    compared : torch.Tensor
-        Cosine coefficients that are compared, rising indices; those of the pilot if there is one.
+    compared : _Compared
+        What is compared of patches; of the pilot if there is one.
     limit : float
         Largest squared difference of the compared within a group.
     floor : torch.Tensor
@@ -209,7 +280,7 @@ class _Stage:
 
     forward: torch.Tensor
     backward: torch.Tensor
-    compared: torch.Tensor
+    compared: _Compared
     limit: float
     floor: torch.Tensor
     group: int
@@ -236,22 +307,22 @@ class _Block:
 def _make_stage(
     number: int,
     along: FloatArray,
-    variances: torch.Tensor,
+    compared: _Compared,
     profile: Profile,
     shrink: Callable[..., tuple[torch.Tensor, torch.Tensor]],
-    compared: torch.Tensor,
+    like: torch.Tensor,
 ) -> _Stage:
     forward = patch_matrix(along)
     kaiser = np.kaiser(PATCH, profile.kaiser)
     backward = np.outer(kaiser, kaiser).reshape(-1, 1) * np.linalg.inv(forward)
     constant, slope = profile.similar[number]
-    alike = PATCH**2 * profile.alike[number] * float(variances[0])
+    alike = PATCH**2 * profile.alike[number] * compared.noise
     return _Stage(
-        forward=torch.from_numpy(forward).to(variances),
-        backward=torch.from_numpy(backward).to(variances),
+        forward=torch.from_numpy(forward).to(like),
+        backward=torch.from_numpy(backward).to(like),
         compared=compared,
-        limit=PATCH**2 * (constant + slope * float(variances[0])),
-        floor=torch.from_numpy(alike * _shuffled(2 * profile.radius + 1)).to(variances),
+        limit=PATCH**2 * (constant + slope * compared.noise),
+        floor=torch.from_numpy(alike * _shuffled(2 * profile.radius + 1)).to(like),
         group=profile.groups[number],
         profile=profile,
         shrink=shrink,
@@ -264,26 +335,39 @@ def _shuffled(window: int) -> FloatArray:
     return np.asarray(1 + 0.003 * order / window**2).reshape(window, window)
 
 
-def _threshold_stage(variances: torch.Tensor, profile: Profile, plane: torch.Tensor) -> _Stage:
-    along, noise = wavelet_matrix(), float(variances[0])
-    table = torch.from_numpy(overlap_table(along)).to(variances)
-    shrink = partial(_threshold, variances, table, profile.threshold**2)
-    compared = _telling(plane, profile.compared[0], noise, profile.weak * noise)
-    return _make_stage(0, along, variances, profile, shrink, compared)
+def _threshold_stage(
+    variances: torch.Tensor, correlations: Sequence[FloatArray], profile: Profile, plane: torch.Tensor
+) -> _Stage:
+    along, noise = wavelet_matrix(), _of_cosines(variances, correlations)
+    shared = overlaps(along, correlations, variances)
+    shrink = partial(_threshold, variances, shared, profile.threshold**2)
+    compared = _telling(plane, profile.compared[0], noise, profile.weak, noisy=True)
+    return _make_stage(0, along, compared, profile, shrink, variances)
 
 
-def _wiener_stage(variances: torch.Tensor, profile: Profile, pilot: torch.Tensor) -> _Stage:
+def _wiener_stage(
+    variances: torch.Tensor, correlations: Sequence[FloatArray], profile: Profile, pilot: torch.Tensor
+) -> _Stage:
     first, other = profile.wiener
-    noise = variances * variances.new_tensor([first] + [other] * (len(variances) - 1))
-    compared = _telling(pilot, profile.compared[1], 0.0, profile.weak * float(variances[0]))
-    return _make_stage(1, dct_matrix(), variances, profile, partial(_wiener, noise), compared)
+    factors = variances.new_tensor([first] + [other] * (len(variances) - 1))
+    # Patches that overlap share white noise too, but to count it loses 0.02 dB here.
+    is_white = all(len(one) == 1 for one in correlations)
+    shared = None if is_white else overlaps(dct_matrix(), correlations, variances)
+    compared = _telling(pilot, profile.compared[1], _of_cosines(variances, correlations), profile.weak, noisy=False)
+    return _make_stage(1, dct_matrix(), compared, profile, partial(_wiener, variances * factors, shared), variances)
 
 
-def _telling(plane: torch.Tensor, count: int, noise: float, weak: float) -> torch.Tensor:
-    """The cosine coefficients by which patches of a plane (H, W) are told apart, as rising indices.
+def _of_cosines(variances: torch.Tensor, correlations: Sequence[FloatArray]) -> torch.Tensor:
+    """Variance (64,) of the noise of the first channel in each cosine coefficient of a patch."""
+    return variances[0].double() * overlaps(dct_matrix(), correlations[:1], variances).own[0].double()
 
-    Those with the largest mean square over the plane, less the variance of the noise; of those below ``weak`` the ones
-    of lowest frequency. Fine regular texture has all its energy in coefficients of high frequency.
+
+def _telling(plane: torch.Tensor, count: int, noise: torch.Tensor, weak: float, noisy: bool) -> _Compared:
+    """The cosine coefficients by which patches of a plane (H, W) are told apart.
+
+    Those with the largest mean square over the plane, less the variance of the noise if it is ``noisy``; of those that
+    hold less than a share ``weak`` of the mean variance the ones of lowest frequency. Fine regular texture has all its
+    energy in coefficients of high frequency.
     """
     transform = torch.from_numpy(patch_matrix(dct_matrix())).to(plane)
     energy, patches = torch.zeros(PATCH**2, dtype=torch.float64), 0
@@ -292,8 +376,12 @@ def _telling(plane: torch.Tensor, count: int, noise: float, weak: float) -> torc
         some = band.unfold(0, PATCH, _SAMPLED).unfold(1, PATCH, _SAMPLED).reshape(-1, PATCH**2)
         energy += (some @ transform.T).square_().sum(0).cpu()
         patches += len(some)
-    strength = (energy / patches - noise).clamp_(min=weak)
-    return strength.argsort(descending=True, stable=True)[:count].sort().values.to(plane.device)
+    noise = noise.cpu()
+    strength = (energy / patches - (noise if noisy else 0.0)).clamp_(min=weak * float(noise.mean()))
+    chosen = strength.argsort(descending=True, stable=True)[:count].sort().values
+    mean = float(noise[chosen].mean())
+    weights = (mean / noise[chosen].clamp(min=_LEAST_COMPARED * mean)).sqrt()
+    return _Compared(chosen.to(plane.device), weights.to(plane), mean)
 
 
 def _stage(stage: _Stage, noisy: torch.Tensor, pilot: torch.Tensor | None, threads: int) -> torch.Tensor:
@@ -366,10 +454,12 @@ def _filter_block(
         for planes, name in ((noisy, "noisy"), (pilot, "pilot"))
         if planes is not None
     ]
+    compared = stage.compared
     if pilot is not None:
-        features = tables[1][:, 0].index_select(1, stage.compared).view(down, right, -1)
+        features = tables[1][:, 0].index_select(1, compared.indices).mul_(compared.weights).view(down, right, -1)
     else:  # from the pixels of the last plane of the table, which is the first channel
-        cosines = torch.from_numpy(patch_matrix(dct_matrix())).to(noisy).index_select(0, stage.compared)
+        cosines = torch.from_numpy(patch_matrix(dct_matrix())).to(noisy).index_select(0, compared.indices)
+        cosines.mul_(compared.weights[:, None])
         features = (space.get("patches", down * right, PATCH**2) @ cosines.T).view(down, right, -1)
     rows, columns = [y - block.top for y in block.rows], [x - block.left for x in block.columns]
     distances, indices = similar(features, rows, columns, stage.profile.radius, stage.group, stage.floor)
@@ -411,7 +501,7 @@ def _groups(distances: torch.Tensor, indices: torch.Tensor, limit: float) -> Ite
 
 def _threshold(
     variances: torch.Tensor,
-    table: torch.Tensor,
+    shared: Overlaps,
     factor: float,
     members: torch.Tensor,
     rows: torch.Tensor,
@@ -419,9 +509,9 @@ def _threshold(
     tables: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     size, groups = members.shape
-    haar = torch.from_numpy(haar_matrix(size)).to(table)
+    haar = torch.from_numpy(haar_matrix(size)).to(variances)
     coefficients = _transformed(haar, tables[0], members).view(size, groups, len(variances), -1)
-    noise = overlap_variance(rows, columns, table)[:, :, None] * variances[:, None]
+    noise = overlap_variance(rows, columns, shared) * variances[:, None]
     kept = (coefficients.square() > factor * noise).to(noise)
     kept[0, :, :, 0] = 1
     coefficients *= kept
@@ -430,16 +520,18 @@ def _threshold(
 
 
 def _wiener(
-    noise: torch.Tensor,
+    variances: torch.Tensor,
+    shared: Overlaps | None,
     members: torch.Tensor,
     rows: torch.Tensor,
     columns: torch.Tensor,
     tables: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     size, groups = members.shape
-    haar = torch.from_numpy(haar_matrix(size)).to(noise)
-    power = _transformed(haar, tables[1], members).square_().view(size, groups, len(noise), -1)
-    gain = power.div_(power + noise[:, None])
+    haar = torch.from_numpy(haar_matrix(size)).to(variances)
+    noise = variances[:, None] if shared is None else overlap_variance(rows, columns, shared) * variances[:, None]
+    power = _transformed(haar, tables[1], members).square_().view(size, groups, len(variances), -1)
+    gain = power.div_(power + noise)
     gain[0, :, :, 0] = 1
     coefficients = _transformed(haar, tables[0], members).view(gain.shape).mul_(gain)
     share = gain.square_().sum((0, 3)).reciprocal_()
