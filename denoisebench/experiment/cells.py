@@ -345,7 +345,7 @@ class Experiment:
     ) -> TrainingJob:
         """The training a learned method needs for a noise and a channel count, the first one or a later one."""
         data = self.training_set(channels, noise, test)
-        recipe = replace(self.recipe, seed=self.recipe.seed + number)
+        recipe = replace(self.recipe, seed=self.recipe.seed + number) if number else self.recipe
         start = self.start.of(method, channels) if self.start else None
         return training_job(method, noise, recipe, data, channels, self.device, start)
 
