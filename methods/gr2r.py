@@ -51,7 +51,7 @@ class GR2R(LearnedMethod):
         "CVPR 2025",
         bibtex=(
             "@inproceedings{monroy2025generalized, title={Generalized Recorrupted-to-Recorrupted: Self-Supervised "
-            "Learning Beyond {Gaussian} Noise}, author={Monroy, Brayan and Bacca, Jorge and Tachella, Juli{\\'a}n}, "
+            "Learning Beyond {Gaussian} Noise}, author={Monroy, B. and Bacca, J. and Tachella, J.}, "
             "booktitle={CVPR}, year={2025}}"
         ),
         licence="written from the paper",
