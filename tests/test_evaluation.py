@@ -123,7 +123,7 @@ def rows_of(method: Method, dataset: AnyFolder, wanted: list[tuple[str, int]], *
 
 
 def same(row: Row) -> Row:
-    return replace(row, seconds=0.0)
+    return row._replace(seconds=0.0)
 
 
 ALL = [("im0", 0), ("im1", 0), ("im2", 0), ("im0", 1), ("im1", 1), ("im2", 1)]

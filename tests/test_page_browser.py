@@ -136,7 +136,7 @@ def test_the_leaderboard_is_sorted_by_psnr_and_by_what_is_pressed(show: Any, cel
 
 def test_what_was_not_measured_of_a_method_is_blank(show: Any, cells: list[StoredCell]) -> None:
     measured = [
-        replace(cell, rows={key: replace(row, memory=577_000_000, multiply_adds=2e6) for key, row in cell.rows.items()})
+        replace(cell, rows={key: row._replace(memory=577_000_000, multiply_adds=2e6) for key, row in cell.rows.items()})
         if cell.about["text"] == "n2c"
         else cell
         for cell in cells

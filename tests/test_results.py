@@ -7,7 +7,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ ABOUT = {
 
 
 def cell(**identity: object) -> StoredCell:
-    rows = [ROW, replace(ROW, image="im1", psnr=1 / 3), replace(ROW, repeat=1, ssim=math.pi / 4)]
+    rows = [ROW, ROW._replace(image="im1", psnr=1 / 3), ROW._replace(repeat=1, ssim=math.pi / 4)]
     return StoredCell({**IDENTITY, **identity}, dict(ABOUT), {(row.image, row.repeat): row for row in rows})
 
 
@@ -54,7 +53,7 @@ def test_a_cell_that_was_never_written_is_empty(tmp_path: Path) -> None:
 
 def test_a_perfect_score_survives_and_the_file_is_plain_json(tmp_path: Path) -> None:
     store, perfect = Store(tmp_path), cell()
-    perfect.rows["im0", 0] = replace(ROW, psnr=math.inf)
+    perfect.rows["im0", 0] = ROW._replace(psnr=math.inf)
     store.write(perfect)
     assert store.read(perfect.identity).rows["im0", 0].psnr == math.inf
 
@@ -85,7 +84,7 @@ def test_more_rows_go_into_the_same_file(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(cell())
     again = store.read(cell().identity)
-    again.rows["im9", 3] = replace(ROW, image="im9", repeat=3)
+    again.rows["im9", 3] = ROW._replace(image="im9", repeat=3)
     store.write(again)
     assert len(list(store.cells.iterdir())) == 1
     assert list(store.read(cell().identity).rows) == [("im0", 0), ("im1", 0), ("im0", 1), ("im9", 3)]
@@ -119,7 +118,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "open", crash)
     more = cell()
-    more.rows["im9", 0] = replace(ROW, image="im9")
+    more.rows["im9", 0] = ROW._replace(image="im9")
     with pytest.raises(CannotWrite, match=r"No space left on device.*intact"):
         store.write(more)
     assert store.read(cell().identity) == cell()

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -134,7 +133,7 @@ def test_two_trainings_in_one_column_stay_two_lines() -> None:
 
 def test_seconds_of_a_joined_line_are_the_mean_over_its_images() -> None:
     slow = stored("nlm", "poisson30", told=["noise level"])
-    slow.rows.update({place: replace(row, seconds=1.5) for place, row in slow.rows.items()})
+    slow.rows.update({place: row._replace(seconds=1.5) for place, row in slow.rows.items()})
     rows = rows_of(render.markdown(build_table([stored("nlm"), slow])))
     assert [row[-1] for row in rows] == ["s/image", "1.00"]
 

@@ -9,7 +9,6 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -378,8 +377,8 @@ def test_weights_are_readable_whatever_was_scored(
     command("run", *method, "--datasets", folder, "--weights", out, "--out", results)
     for cell in Store(results).all():
         for pair in list(cell.rows)[:perfect]:
-            cell.rows[pair] = replace(cell.rows[pair], psnr=math.inf)
-        cell.rows = {pair: row if row.psnr == math.inf else replace(row, psnr=21.5) for pair, row in cell.rows.items()}
+            cell.rows[pair] = cell.rows[pair]._replace(psnr=math.inf)
+        cell.rows = {pair: row if row.psnr == math.inf else row._replace(psnr=21.5) for pair, row in cell.rows.items()}
         Store(results).write(cell)
     ran = command("weights", "score", results, "--out", out)
     assert ran.code == 0, ran.err

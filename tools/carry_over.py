@@ -21,7 +21,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ def computed_again(cell: StoredCell, row: Row) -> Row:
 
 def numbers(row: Row) -> dict[str, Any]:
     """Of a row what must not change."""
-    return {name: value for name, value in asdict(row).items() if name != "seconds"}
+    return {name: value for name, value in row._asdict().items() if name != "seconds"}
 
 
 def old_cells(folder: Path) -> Iterator[StoredCell]:

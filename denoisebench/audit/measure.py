@@ -418,7 +418,7 @@ def _effect(
     else:
         same = _untouched(subject, toggle, pairs)
         rows = bench.rows(subject, toggle.setup, [SUITE], [p for p in pairs if p not in same], toggle.job)[SUITE.id]
-        rows = {pair: replace(suite[pair], seconds=0.0) if pair in same else rows[pair] for pair in pairs}
+        rows = {pair: suite[pair]._replace(seconds=0.0) if pair in same else rows[pair] for pair in pairs}
         how = "re-trained" if toggle.job else "re-denoised"
     changed = [pair for pair in pairs if rows[pair].psnr != suite[pair].psnr or rows[pair].ssim != suite[pair].ssim]
     psnr = [_minus(rows[p].psnr, suite[p].psnr) for p in pairs]

@@ -22,4 +22,5 @@ def is_system_file(name: str) -> bool:
 
 def own_entries(folder: Path, pattern: str = "*") -> Iterator[Path]:
     """What lies in a folder under names that match, sorted, without what `is_system_file` names."""
-    return (path for path in sorted(folder.glob(pattern)) if not is_system_file(path.name))
+    found = sorted(folder.glob(pattern), key=lambda path: path.name)
+    return (path for path in found if not is_system_file(path.name))

@@ -30,13 +30,14 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import Damaged, read_text
 from denoisebench.core.places import package_places
+from denoisebench.core.provenance import full_digest
 from denoisebench.data.captures import PairSet
 from denoisebench.data.dataset import Archive, DataSet, FolderSet
 from denoisebench.data.fmdd import FMDDLeaveOneOut, FMDDTest, FMDDTrain
@@ -82,6 +83,11 @@ class Definition:
 
     path: Path
     deciding: Mapping[str, Any]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what decides pixels and ids."""
+        return full_digest(self.deciding)
 
 
 def _empty(value: Any) -> str:

@@ -135,7 +135,7 @@ def _data_digest(kind: type[DataSet]) -> str | None:
     found = definition_of(kind)
     if found is None:
         return None if _shipped(kind) else plugin_digest(kind)
-    digest, unit = full_digest(found.deciding), f"{_DATA}{kind.name}"
+    digest, unit = found.digest, f"{_DATA}{kind.name}"
     if not is_built_in(found.path):
         return digest
     return None if _in_version_1(unit, digest) else _first_recorded(unit, digest)
@@ -235,7 +235,7 @@ def digests_of(units: Iterable[str] = (), code: Code | None = None) -> dict[str,
 def _digest_of_file(path: Path) -> str:
     found = definition_of(define(path))
     assert found is not None
-    return full_digest(found.deciding)
+    return found.digest
 
 
 def _digest_of_method(code: Code, module: str, shared: Collection[str]) -> str:

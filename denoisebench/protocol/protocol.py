@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from denoisebench.core.provenance import fingerprint
 from denoisebench.protocol.metrics import UINT8
@@ -51,8 +51,7 @@ class Protocol:
         return {name: value for name, value in asdict(self).items() if name != "limit" or value is not None}
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The score of one (image, repeat): PSNR in dB, SSIM, seconds of denoising, level (None: unknown), fit's steps.
 
     ``tile`` is the side of the tiles that the network was given, 0 for the whole image at once; ``estimate`` is the

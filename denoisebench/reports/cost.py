@@ -46,13 +46,11 @@ class Cost:
 def cost_of(cells: Sequence[StoredCell]) -> Cost:
     """The cost of one cell, or the mean over the trainings of a line."""
     records = [cell.about.get("training_record") or {} for cell in cells]
-    parameters, images, seconds = (
-        _mean(records, name) for name in ("parameters", "images_seen", "seconds")
-    )  # fmt: skip
+    images, seconds = (_mean(records, name) for name in ("images_seen", "seconds"))
     rows = [row for cell in cells for row in cell.rows.values()]
     adds = [row.multiply_adds for row in rows if row.multiply_adds is not None]
     return Cost(
-        None if parameters is None else round(parameters),
+        parameters_of(cells),
         None if images is None else round(images),
         seconds,
         fmean(row.seconds for row in rows),
@@ -61,6 +59,12 @@ def cost_of(cells: Sequence[StoredCell]) -> Cost:
         ", ".join(dict.fromkeys(device_of(cell) for cell in cells)),
         ", ".join(dict.fromkeys(machine_of(cell) for cell in cells)),
     )
+
+
+def parameters_of(cells: Sequence[StoredCell]) -> int | None:
+    """Parameters of the network of one cell, or their mean over the trainings of a line."""
+    mean = _mean([cell.about.get("training_record") or {} for cell in cells], "parameters")
+    return None if mean is None else round(mean)
 
 
 def _mean(records: Sequence[dict[str, Any]], name: str) -> float | None:

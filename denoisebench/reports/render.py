@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from denoisebench.reports import writers
-from denoisebench.reports.cost import cost_of
+from denoisebench.reports.cost import cost_of, parameters_of
 from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
 from denoisebench.reports.layout import NARROW, WIDE, Layout, grid_of, title_of
 from denoisebench.reports.markup import csv_text
@@ -144,21 +144,22 @@ def scores_csv(cells: Sequence[StoredCell], quoted: bool = True) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(SCORE_COLUMNS)
     for cell in cells:
-        about, protocol, key = cell.about, cell.identity["protocol"], cell.key
-        told = "; ".join(about["told"])
-        training_noise = about.get("training_record", {}).get("draws", "")
-        parameters = cost_of([cell]).parameters
+        about, protocol = cell.about, cell.identity["protocol"]
+        parameters = parameters_of([cell])
+        place = (show(about["text"]), show(protocol["noise"]), show(protocol["dataset"]))
+        origin = (
+            show("; ".join(about["told"])), show(about["training"]),
+            show(about.get("training_record", {}).get("draws", "")), column_of(cell).protocol, cell.key,
+            "" if parameters is None else parameters,
+        )  # fmt: skip
         for row in cell.rows.values():
             writer.writerow(
                 (
-                    show(about["text"]), show(protocol["noise"]), show(protocol["dataset"]), show(row.image),
-                    row.repeat,
+                    *place, show(row.image), row.repeat,
                     f"{row.psnr:.6f}", f"{row.ssim:.8f}", f"{row.seconds:.4f}",
                     "" if row.level is None else f"{row.level:.8g}",
                     "" if row.estimate is None else f"{row.estimate:.8g}",
-                    row.steps or "", show(told), show(about["training"]), show(training_noise),
-                    column_of(cell).protocol, key,
-                    "" if parameters is None else parameters,
+                    row.steps or "", *origin,
                     "" if row.multiply_adds is None else f"{row.multiply_adds:.2f}",
                     "" if row.memory is None else row.memory,
                 )

@@ -141,24 +141,24 @@ def _separate_protocols(table: Table) -> None:
 
 def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     protocols = {column_of(cell): cell.identity["protocol"] for cell in cells}
-    scores: dict[Column, list[Score]] = {column: [] for column in table.columns}
-    for (_, column), score in table.scores.items():
-        scores[column].append(score)
+    scores: dict[Column, dict[Line, Score]] = {column: {} for column in table.columns}
+    for (line, column), score in table.scores.items():
+        scores[column][line] = score
     notes = []
     ways = {column: _way(protocols[column]) for column in table.columns}
     alike = len(set(ways.values())) == 1 and len(ways) > 1
     for column in table.columns:
-        counts = sorted({score.rows for score in scores[column]})
+        counts = sorted({score.rows for score in scores[column].values()})
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
         way = "" if alike else f"{ways[column]}; "
         notes.append(f"{table.titles[column]}: mean of {evaluations} scored images; {way}protocol {column.protocol}.")
-        several = sorted({score.trainings for score in scores[column]} - {1})
+        several = sorted({score.trainings for score in scores[column].values()} - {1})
         if several:
             notes.append(
                 f"{table.titles[column]}: ± is the standard deviation over {' or '.join(map(str, several))} trainings "
                 "that differ in their seed."
             )
-        lines = {line: score for (line, place), score in table.scores.items() if place == column}
+        lines = scores[column]
         notes += filter(None, (perfect_note(f"{x.label} on {table.titles[column]}", s) for x, s in lines.items()))
         if over_different_images(lines.values()):
             notes.append(

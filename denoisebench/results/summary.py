@@ -9,7 +9,6 @@ from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.provenance import full_digest
 from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
@@ -210,9 +209,7 @@ def lines_named(lines: Sequence[Line], name: str) -> list[Line]:
 
 def column_of(cell: StoredCell) -> Column:
     """The column a cell belongs to."""
-    protocol = cell.identity["protocol"]
-    # Of what was stored, not the fingerprint that was stored beside it.
-    digest = full_digest(protocol)
+    protocol, digest = cell.identity["protocol"], cell.protocol_digest
     return Column(protocol["noise"], protocol["dataset"], digest[:12], digest)
 
 

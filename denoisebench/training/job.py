@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from denoisebench.core.lazy import torch
@@ -56,7 +56,7 @@ class TrainingJob:
             "method": self.method.name,
             "settings": self.method.settings(training_only=True),
             "noise": self.noise.id,
-            "recipe": asdict(self.recipe),
+            "recipe": dict(self.recipe.described),
             "channels": self.channels,
             "data": dict(self.data),
             "code": dict(self.code),

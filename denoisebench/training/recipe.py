@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -103,6 +105,11 @@ class Recipe:
     optimiser: str = "adam"
     schedule: str = "halving"
     average: float = 0.0
+
+    @cached_property
+    def described(self) -> Mapping[str, Any]:
+        """Its fields as they are stored."""
+        return MappingProxyType(asdict(self))
 
     @property
     def text(self) -> str:

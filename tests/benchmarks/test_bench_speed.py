@@ -23,12 +23,14 @@ from denoisebench.core.memory import keep_freed_memory
 from denoisebench.networks import placed
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import Batch, LearnedMethod, Need, NoiseInfo, PerImageMethod
+from denoisebench.training.recipe import usual_precision
 
 DEVICE = os.environ.get("DENOISEBENCH_DEVICE", "cpu")
-PRECISIONS = ("float32", *(("bfloat16",) if DEVICE == "cuda" else ()))
+PRECISIONS = tuple(dict.fromkeys(("float32", usual_precision(DEVICE))))
 STEPS = {
-    "B2U step, cell 4, 4x128²": "b2u[stride=4]",
-    "B2U step, cell 2, 4x128²": "b2u",
+    "B2U step, cell 4, all masks, 4x128²": "b2u[masks=none]",
+    "B2U step, cell 4, one mask, 4x128²": "b2u",
+    "B2U step, cell 2, all masks, 4x128²": "b2u[stride=2,masks=none]",
     "N2C step, 4x128²": "n2c",
     "NBR2NBR step, 4x128²": "nbr2nbr",
 }
@@ -74,15 +76,15 @@ def timed(benchmark: BenchmarkFixture, work: Callable[[], object], rounds: int) 
     benchmark.pedantic(whole, rounds=rounds, warmup_rounds=1)
 
 
-def share_of_peak(benchmark: BenchmarkFixture, counter: FlopCounterMode) -> float:
+def share_of_peak(benchmark: BenchmarkFixture, counter: FlopCounterMode, precision: str = "float32") -> float:
     """The operations of one round in its shortest time, as a share of the machine's rate now."""
     assert benchmark.stats is not None
-    return float(counter.get_total_flops() / benchmark.stats.stats.min / peak())
+    return float(counter.get_total_flops() / benchmark.stats.stats.min / peak(precision))
 
 
-def peak() -> float:
-    """The machine's float32 matrix product rate now, in FLOP/s; the best of several."""
-    matrix = torch.rand(2048, 2048, device=DEVICE)
+def peak(precision: str) -> float:
+    """The machine's rate of matrix products of this precision now, in FLOP/s; the best of several."""
+    matrix = torch.rand(2048, 2048, device=DEVICE, dtype=getattr(torch, precision))
     best = float("inf")
     for _ in range(8):
         start = time.perf_counter()
@@ -122,7 +124,7 @@ def test_step(benchmark: BenchmarkFixture, group: str, precision: str) -> None:
     with FlopCounterMode(display=False) as counter:
         step()
     timed(benchmark, step, 3)
-    benchmark.extra_info["share_of_peak"] = share_of_peak(benchmark, counter)
+    benchmark.extra_info["share_of_peak"] = share_of_peak(benchmark, counter, precision)
 
 
 @pytest.mark.parametrize("output", ["exp", "mid"])
