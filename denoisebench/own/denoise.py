@@ -523,7 +523,7 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
     given = None if request.sigma is None else request.sigma / (scale.white - scale.black)
     if request.method.measures_noise and given is None:
         # Its correlation hides a part of it from any estimate for white noise, and with it how it grows.
-        camera = _camera(request, _samples(stack, layout, scale)) if request.noise == "camera" else None
+        camera = _camera(request, stack, _samples(stack, layout, scale), scale) if request.noise == "camera" else None
         return _Told(request.method, REAL, None, "" if camera is None else "fitted", camera)
     guess = _gauss(given or 0.1)
     wanted = isinstance(method, LearnedMethod) or Need.LEVEL in method.told(guess.family)
