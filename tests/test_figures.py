@@ -135,6 +135,25 @@ def test_other_noise_is_another_panel_and_seeds_share_a_look(tmp_path: Path) -> 
     assert len({line.get_color() for axes in figure.axes for line in axes.lines}) == 1
 
 
+def test_a_training_that_went_on_from_another_is_one_line_with_it(tmp_path: Path) -> None:
+    def stage(first: int, steps: int, psnr: float, start: int = 0, noise: str = "gauss25") -> dict[str, Any]:
+        points = [point(start + 1, psnr=psnr), point(start + steps, psnr=psnr + 1)]
+        begun = {"weights": "w", "noise": noise, "images_seen": 4 * first, "seconds": 2.0 * first + 0.04}
+        made = record("n2c", [{**found, "step": found["step"] - start} for found in points])
+        return made | ({"start": begun} if first else {})
+
+    # The last one is read first.
+    (tmp_path / "a.json").write_text(json.dumps(stage(30, 5, 24.0, start=30)), encoding="utf-8")
+    (tmp_path / "b.json").write_text(json.dumps(stage(10, 20, 22.0, start=10)), encoding="utf-8")
+    (tmp_path / "c.json").write_text(json.dumps(stage(0, 10, 20.0)), encoding="utf-8")
+    (tmp_path / "d.json").write_text(json.dumps(stage(10, 7, 21.5, start=10)), encoding="utf-8")
+    (tmp_path / "e.json").write_text(json.dumps(stage(10, 3, 27.0, start=10, noise="gauss50")), encoding="utf-8")
+    found, _ = curves.read_curves([tmp_path])
+    assert [curve.psnr for curve in found] == [[20, 21, 22, 23, 24, 25], [20, 21, 21.5, 22.5], [27, 28]]
+    assert found[0].values("step") == [1, 10, 11, 30, 31, 35]
+    assert found[0].values("images") == [4, 40, 44, 120, 124, 140]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
-from denoisebench.own import batch
+from denoisebench.own import batch, model
 from denoisebench.own import denoise as own
 from denoisebench.own.network import DARK, choose
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod
+from denoisebench.toolbox.poisson_gaussian import PoissonGaussian
 from denoisebench.training.weights import Shelf, weights_folders
 
 RNG = np.random.default_rng(0)
@@ -266,8 +268,6 @@ def test_a_photograph_of_8_bits_comes_back_as_one(tmp_path: Path) -> None:
 
 
 def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path) -> None:
-    from scipy.ndimage import gaussian_filter
-
     signal = 60.0 * gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1] / 255, 2) ** 2
     counts = 40 * RNG.poisson(signal) + 300 + 20 * RNG.standard_normal(signal.shape)
     tifffile.imwrite(tmp_path / "c.tif", np.round(counts).astype(np.uint16))
@@ -283,6 +283,81 @@ def test_noise_that_grows_with_the_signal_is_made_one_level_first(tmp_path: Path
         run([tmp_path / "g.npy"], tmp_path / "white", noise="poisson")
     with pytest.raises(UserError, match="drop one"):
         run([tmp_path / "g.npy"], tmp_path / "white", noise="camera", sigma=3.0)
+
+
+def counted(gain: float, read_noise: float, zero: float) -> tuple[np.ndarray, np.ndarray]:
+    """A signal, and counts of it, in 16 bits."""
+    signal = gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1], 2) * 20
+    rng = np.random.default_rng(5)
+    noisy = gain * rng.poisson(signal / gain) + zero + read_noise * rng.standard_normal(signal.shape)
+    return signal + zero, np.round(noisy).astype(np.uint16)
+
+
+def test_a_gain_that_is_given_is_not_estimated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signal, noisy = counted(40, 20, 300)
+    tifffile.imwrite(tmp_path / "c.tif", noisy)
+    monkeypatch.setattr(model, "noise_growth", None)
+    detector = model.Detector(40, 20, 300)
+    (row,) = run([tmp_path / "c.tif"], tmp_path / "out", detector=detector).done
+    assert (row.sigma, row.sigma_source, row.notes) == ("variance = 40 x value - 11600", "given", "")
+    error = np.sqrt(np.mean((tifffile.imread(tmp_path / "out" / "c.tif") - signal) ** 2))
+    assert error < 0.3 * np.sqrt(np.mean((noisy - signal) ** 2))
+    # A method that is told no level gets noise of one level too, and one that transforms by itself is refused.
+    tiny = run([tmp_path / "c.tif"], tmp_path / "tiny", "zsn2n", detector=detector, image_budget="1steps")
+    assert tiny.done[0].sigma_source == "given"
+    refused = run([tmp_path / "c.tif"], tmp_path / "bm3d", "anscombe_bm3d", detector=detector)
+    assert "--gain makes its noise Gaussian" in refused.problems[0].reason
+    assert "use bm3d" in refused.problems[0].reason
+    own_network = run(
+        [tmp_path / "c.tif"], tmp_path / "self", "n2v", detector=detector, train=True, budget="1steps"
+    ).done[0]
+    assert own_network.sigma_source == "given"
+
+
+@pytest.mark.parametrize("counts", [0.5, 5.0, 50.0])
+@pytest.mark.parametrize(("wrong", "seen"), [(1.0, ""), (16.0, "0.2"), (1 / 16, "4")])
+def test_a_gain_that_cannot_be_is_doubted(tmp_path: Path, counts: float, wrong: float, seen: str) -> None:
+    noisy = 40 * np.random.default_rng(3).poisson(np.linspace(0.5, 1.5, 128)[:, None] * np.full((1, 128), counts))
+    tifffile.imwrite(tmp_path / "c.tif", (noisy + 7).astype(np.uint16))
+    (row,) = run([tmp_path / "c.tif"], tmp_path / "out", detector=model.Detector(40 * wrong, zero=7.0)).done
+    assert row.notes.startswith(f"the noise that is seen has {seen}" if seen else "")
+    assert bool(row.notes) == bool(seen)
+
+
+def test_the_line_of_a_detector_is_that_of_its_file(tmp_path: Path) -> None:
+    assert model.Detector(2.0, 3.0, 100.0).line(None) == PoissonGaussian(2.0, 9.0 - 200.0)
+    assert model.Detector(2.0).line(None) == PoissonGaussian(2.0, 0.0)
+    assert model.Detector(2.0).line((512.0, 4095.0)) == PoissonGaussian(2.0, -1024.0)
+    assert model.Detector(2.0, zero=0.0).line((512.0, 4095.0)) == PoissonGaussian(2.0, 0.0)
+    samples = [np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64, 1)]
+    (one,) = model.camera_from(PoissonGaussian(2.0, -191.0), samples, 100.0, 1100.0).channels
+    # At black, 100, the variance is 9; at white, 1100, it is 2009; in units of 1000.
+    assert one.offset * 1e6 == pytest.approx(9)
+    assert (one.gain + one.offset) * 1e6 == pytest.approx(2009)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--gain", "0"), "--gain 0"), (("--gain", "nan"), "--gain nan"), (("--gain", "-2"), "above 0"),
+        (("--gain", "2", "--read-noise", "-1"), "--read-noise -1"), (("--gain", "2", "--zero", "inf"), "--zero inf"),
+        (("--zero", "100"), "Give --gain with --zero"), (("--gain", "2", "--sigma", "3"), "drop one"),
+        (("--gain", "2", "--noise", "gauss"), "--noise gauss"), (("--gain", "2", "--zero", "900"), "--zero"),
+    ],
+)  # fmt: skip
+def test_a_wrong_gain_is_refused_in_one_sentence(
+    options: tuple[str, ...], words: str, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", counted(2, 3, 100)[1].astype(np.float32)[:96, :96] / 10)
+    for name in ("denoise", "rank", "diagnose"):
+        if name == "diagnose" and ({"--sigma", "--noise"} & set(options) or "900" in options):
+            continue
+        more: tuple[Any, ...] = ("--methods", "nlm") if name == "rank" else ()
+        more += ("--method", "nlm", "--out", tmp_path / "out") if name == "denoise" else ()
+        told = command(name, tmp_path / "a.npy", *more, *options)
+        assert told.code == 2, told.out
+        assert words in told.err
+        assert "Traceback" not in told.err
 
 
 def test_a_network_is_trained_on_the_images_themselves(tmp_path: Path) -> None:

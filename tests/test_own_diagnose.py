@@ -17,7 +17,7 @@ from skimage.data import astronaut, chelsea
 
 from denoisebench.core.errors import UserError
 from denoisebench.own.diagnose import Diagnosis, diagnose, mask_of
-from denoisebench.own.model import camera_of
+from denoisebench.own.model import Detector, camera_of
 from denoisebench.own.stack import Stack, layout_of
 
 CLEAN = np.asarray(chelsea(), np.float64)
@@ -152,6 +152,18 @@ def test_a_camera_s_noise_has_one_level_after_the_transform(gain: float) -> None
     counts = gain * RNG.poisson(flat / gain) + 0.02 * RNG.standard_normal(flat.shape)
     mean = camera.forward(counts.astype(np.float32)).mean(axis=(0, 1), keepdims=True)
     np.testing.assert_allclose(camera.inverse(mean), 0.3, rtol=0.02)
+
+
+@pytest.mark.parametrize(("gain", "ratio"), [(12.0, 1.0), (3.0, 2.0), (48.0, 0.5)])
+def test_a_gain_that_is_given_is_compared_with_the_noise_and_not_fitted(gain: float, ratio: float) -> None:
+    signal = gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1], 1.5) * 10
+    counts = 12 * np.random.default_rng(7).poisson(signal / 12) + 100
+    stack = Stack(Path("a.npy"), counts.astype(np.uint16), "YX", lambda path, result: None, ".npy")
+    found = diagnose(stack, layout_of(stack, "auto"), Detector(gain, zero=100.0))
+    assert found.ratio == pytest.approx(ratio, rel=0.05)
+    assert f"as given: variance = {gain:g} x value - {100 * gain:g}" in said(found)
+    assert ("Look at what was given" in said(found)) == (ratio != 1)
+    assert "--noise camera" not in said(found)
 
 
 def test_the_command_prints_and_counts_what_failed(command: Callable[..., Any], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from skimage.data import astronaut
 from denoisebench.commands.making import load_plugins
 from denoisebench.core.errors import UserError
 from denoisebench.own.denoise import Request
+from denoisebench.own.model import Detector
 from denoisebench.own.rank import rank_file, ranking_table
 from denoisebench.own.residual import MOVED
 from denoisebench.own.stack import Stack
@@ -92,6 +93,14 @@ def test_counts_are_scored_as_counts(tmp_path: Path) -> None:
     noisy_input = next(row.estimate for row in told.methods if row.text == "noisy input")
     assert noisy_input is not None
     assert noisy_input.mse == pytest.approx(float(np.mean(np.square(counts - smooth[:, :, 0]))), rel=0.06)
+    given = rank_file(stack_of(counts, "YX"), methods, replace(asked, detector=Detector(gain)), None, "auto", 256)
+    same = next(row.estimate for row in given.methods if row.text == "noisy input")
+    assert same is not None
+    assert (given.by, given.noise) == ("pure", f"variance = {gain} x value + 0")
+    assert same.mse == pytest.approx(float(np.mean(np.square(counts - smooth[:, :, 0]))), rel=0.02)
+    assert not [text for text in given.doubts if "--gain" in text]
+    wrong = rank_file(stack_of(counts, "YX"), methods, replace(asked, detector=Detector(9 * gain)), None, "auto", 256)
+    assert [text for text in wrong.doubts if "--gain" in text]
     assert "Local means moved" in ranking_table(told)
     assert "Resolution" not in ranking_table(told)
     with pytest.raises(UserError, match=r"grows with the signal.*--by pure"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from denoisebench.own.batch import Outcome
     from denoisebench.own.denoise import Request
     from denoisebench.own.diagnose import Diagnosis
+    from denoisebench.own.model import Detector
     from denoisebench.own.rank import Ranking
     from denoisebench.own.stack import Stack
 
@@ -95,6 +96,24 @@ class DenoisingOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class DetectorOptions(OptionGroup):
+    """What is known of the camera or microscope."""
+
+    panel: ClassVar[str] = "Camera or microscope, where its noise is known"
+
+    gain: Annotated[
+        float | None,
+        typer.Option(help="Values of the files per count (photon, electron); the noise is not estimated then."),
+    ] = None
+    read_noise: Annotated[
+        float | None, typer.Option(help="With --gain: standard deviation without light, in values; 0 if not given.")
+    ] = None
+    zero: Annotated[
+        float | None, typer.Option(help="With --gain: value without light; what a camera raw file says, else 0.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ResultOptions(OptionGroup):
     """Where results go."""
 
@@ -120,6 +139,7 @@ def denoise(
     images: Images,
     reading: ReadingOptions,
     denoising: SharedDenoising,
+    detector: DetectorOptions,
     results: ResultOptions,
     plugins: PluginOptions,
 ) -> None:
@@ -139,7 +159,7 @@ def denoise(
     load_plugins(plugins.plugin)
     mistakes = Mistakes()
     found = mistakes.read(None, find_files, images)
-    request = _request(reading, denoising, results, mistakes)
+    request = _request(reading, denoising, detector, results, mistakes)
     if request is not None:
         mistakes.read(None, check_range, request)
     mistakes.check()
@@ -153,7 +173,7 @@ def denoise(
 
 
 @grouped
-def diagnose(images: Images, reading: ReadingOptions) -> None:
+def diagnose(images: Images, reading: ReadingOptions, detector: DetectorOptions) -> None:
     """Say what noise your images have, and what removes it.
 
     Nothing is written.
@@ -166,12 +186,13 @@ def diagnose(images: Images, reading: ReadingOptions) -> None:
     mistakes = Mistakes()
     _check_channels(reading, mistakes)
     found = mistakes.read(None, find_files, images)
+    known = mistakes.read(None, _detector, detector)
     mistakes.check()
     assert found is not None
 
     def diagnosed(path: Path) -> Callable[[], None]:
         stack = finite(read_stack(path, reading.axes, reading.convert), reading.nan)[0]
-        told = diagnose_one(stack, layout_of(stack, reading.channels))  # type: ignore[arg-type]
+        told = diagnose_one(stack, layout_of(stack, reading.channels), known)  # type: ignore[arg-type]
         return partial(_show_diagnosis, path, stack, told)
 
     _show_each([path for path, _ in found.files], diagnosed, "Not diagnosed")
@@ -252,6 +273,7 @@ def rank(
     ranking: RankingOptions,
     reading: ReadingOptions,
     denoising: RankedDenoising,
+    detector: DetectorOptions,
     plugins: PluginOptions,
 ) -> None:
     """Rank methods on your own images, without clean ones.
@@ -260,6 +282,7 @@ def rank(
 
     `compare` is for methods of a results folder, whose images had clean copies.
     """
+    from denoisebench.own.denoise import check_range
     from denoisebench.own.rank import rank_file
     from denoisebench.own.reading import find_files, read_view
     from denoisebench.own.risk import ESTIMATES
@@ -276,7 +299,9 @@ def rank(
         mistakes.note(UserError(f"--html {ranking.html}: give the page a name that ends in .html."))
     if ranking.opened and ranking.html is None:
         mistakes.note(UserError("--open is about the page that --html makes: give --html as well."))
-    request = _request(reading, denoising, ResultOptions(), mistakes)
+    request = _request(reading, denoising, detector, ResultOptions(), mistakes)
+    if request is not None:
+        mistakes.read(None, check_range, request)
     mistakes.check()
     assert found is not None
     assert request is not None
@@ -317,8 +342,24 @@ def _show_ranking(path: Path, told: "Ranking") -> None:
         line(f"  Doubt: {text}")
 
 
+def _detector(options: DetectorOptions) -> "Detector | None":
+    from denoisebench.own.model import Detector
+
+    if options.gain is None:
+        others = {"--read-noise": options.read_noise, "--zero": options.zero}
+        given = [name for name, value in others.items() if value is not None]
+        if given:
+            raise UserError(f"Give --gain with {' and '.join(given)}: alone they do not say how the noise grows.")
+        return None
+    return Detector(options.gain, options.read_noise or 0.0, options.zero)
+
+
 def _request(
-    reading: ReadingOptions, denoising: DenoisingOptions, results: ResultOptions, mistakes: Mistakes
+    reading: ReadingOptions,
+    denoising: DenoisingOptions,
+    detector: DetectorOptions,
+    results: ResultOptions,
+    mistakes: Mistakes,
 ) -> "Request | None":
     from denoisebench.core.limits import parse_time_limit
     from denoisebench.experiment.options import parse_tile
@@ -334,6 +375,7 @@ def _request(
     limit = denoising.time_limit
     values: dict[str, Any] = {
         "sigma": denoising.sigma, "noise": denoising.noise, "range": reading.range, "axes": reading.axes,
+        "detector": mistakes.read(None, _detector, detector),
         "channels": reading.channels,
         "nan": reading.nan, "convert": reading.convert, "overwrite": results.overwrite, "network": denoising.network,
         "train": denoising.train is not None, "budget": denoising.budget,
@@ -349,7 +391,7 @@ def _show(outcome: "Outcome", out: Path) -> None:
     from denoisebench.own.record import FILE
 
     for entry in outcome.done:
-        word = "" if entry.sigma_source == "fitted" else "sigma "
+        word = "" if entry.sigma.startswith("variance") else "sigma "
         sigma = f", {word}{entry.sigma} ({entry.sigma_source})" if entry.sigma else ""
         notes = f"; {entry.notes}" if entry.notes else ""
         line(f"{entry.output}: {entry.shape} {entry.dtype}{sigma}, {entry.seconds:.1f} s{notes}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Progress, duration
 from denoisebench.data.dataset import OwnFolder
 from denoisebench.execution.cellprogress import CellProgress, TrainingProgress
@@ -14,7 +15,7 @@ from denoisebench.execution.forecast import Cost
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.execution.scheduler import Scheduler
 from denoisebench.execution.whole import foretold, in_all
-from denoisebench.experiment.cells import Experiment
+from denoisebench.experiment.cells import Experiment, reason_to_skip
 from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.results.store import Store, StoredCell, report_flaw
@@ -149,16 +150,29 @@ def train_only(
     Returns
     -------
     tuple[dict[str, str], list[tuple[str, str]]]
-        Weights file by title, and (title, reason) of those that failed or ran out of time at ``until``.
+        Weights file by title, and (title, reason) of those that failed or ran out of time at ``until``. A method that
+        cannot do a noise is not among them, and said to be left out.
+
+    Raises
+    ------
+    UserError
+        None of the methods can do any of the noises.
     """
     if experiment.train_data is not None and experiment.train_data.real:
         channels = experiment.train_data.channels
-    jobs = {
-        f"{method.text} on {noise.id}": experiment.job(method, noise, channels)
+    wanted = [
+        (f"{method.text} on {noise.id}", method, noise)
         for noise in experiment.noises
         for method in experiment.methods
         if isinstance(method, LearnedMethod)
-    }
+    ]
+    reasons = {title: reason_to_skip(method, noise, channels) for title, method, noise in wanted}
+    skipped = [f"{title}: it {reason}" for title, reason in reasons.items() if reason]
+    if skipped and len(skipped) == len(wanted):
+        raise UserError(f"Nothing to train: {'; '.join(skipped)}.")
+    for text in skipped:
+        progress.say(f"Not trained: {text}.")
+    jobs = {title: experiment.job(method, noise, channels) for title, method, noise in wanted if not reasons[title]}
     if isinstance(experiment.train_data, OwnFolder) and experiment.train_data.note:
         progress.say(f"WARNING: {experiment.train_data.note}")
     if all(record_of(job, store.models, progress.say) for job in jobs.values()):

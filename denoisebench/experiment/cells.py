@@ -362,7 +362,7 @@ class Experiment:
 
     def _prepared(self, method: Method, noise: Noise, dataset: DataSet) -> list[_Prepared]:
         """What a method needs, once for each of its trainings."""
-        skip = _reason_to_skip(method, noise, dataset.channels)
+        skip = reason_to_skip(method, noise, dataset.channels)
         try:
             first = self._preparation(method, noise, dataset, skip)
         except _Unsuited as error:
@@ -499,7 +499,8 @@ def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = Tru
     return ""
 
 
-def _reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
+def reason_to_skip(method: Method, noise: Noise, channels: int) -> str:
+    """Why a method cannot do a noise or a number of channels, or ''."""
     try:
         return method.unsuitable(noise, channels) or ""
     except Exception as error:  # a plugin may raise anything, and must not cost the others their results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from denoisebench.core.resumable import resumable_array
 from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
-from denoisebench.own.model import MODELS, Camera, camera_of
+from denoisebench.own.model import MODELS, Camera, Detector, camera_from, camera_of
 from denoisebench.own.network import DARK, Choice, choose
 from denoisebench.own.reading import read_stack, read_view
 from denoisebench.own.record import Entry, is_done
@@ -59,6 +59,8 @@ class Request:
         Standard deviation of the noise in the values of the files; None to estimate it in each.
     noise : str
         One of `denoisebench.own.model.MODELS`; 'auto' is 'camera' where noise clearly grows with the signal.
+    detector : Detector or None
+        A camera's noise where it is known; nothing is estimated then.
     range : str
         See `denoisebench.own.scale.parse_range`.
     axes : str or None
@@ -94,6 +96,7 @@ class Request:
     shelf: Shelf
     sigma: float | None = None
     noise: str = "auto"
+    detector: Detector | None = None
     range: str = "auto"
     axes: str | None = None
     channels: Channels = "auto"
@@ -113,8 +116,11 @@ class Request:
     def key(self, source_sha256: str, output: str) -> str:
         """Digest of all that decides a result but the network, which is chosen by these."""
         method, kind = self.method, type(self.method)
+        # Absent where it is not given, so that results of before stay what they are.
+        known = {} if self.detector is None else {"detector": asdict(self.detector)}
         return full_digest(
             {
+                **known,
                 "source": source_sha256, "output": output, "method": method.name, "settings": method.settings(),
                 "code": [PROTOCOL_VERSION, plugin_digest(kind), __version__], "sigma": self.sigma, "range": self.range,
                 "noise": self.noise,
@@ -191,12 +197,15 @@ class NoiseModel:
         The same in words.
     uncertainty : float
         Standard error of the variance at the mean of the image, as a share of it; 0 where it was given.
+    doubt : str
+        What speaks against what was given.
     """
 
     gain: FloatArray
     offset: FloatArray
     text: str
     uncertainty: float = 0.0
+    doubt: str = ""
 
     @property
     def grows(self) -> bool:
@@ -211,10 +220,10 @@ class NoiseModel:
 def noise_model(stack: Stack, layout: Layout, scale: Scale, request: Request) -> NoiseModel:
     """The noise of a file: as the request says, or as it is found in some planes."""
     samples = _samples(stack, layout, scale)
-    camera = _camera(request, samples) if request.sigma is None else None
+    camera = _camera(request, stack, samples, scale) if request.sigma is None else None
     if camera is not None:
         lines = np.array([(one.gain, one.offset) for one in camera.channels]).T
-        return NoiseModel(lines[0], lines[1], camera.text, camera.uncertainty)
+        return NoiseModel(lines[0], lines[1], camera.text, camera.uncertainty, camera.doubt)
     white = scale.white - scale.black
     found = request.sigma / white if request.sigma else float(np.median([estimate_level(one).sigma for one in samples]))
     none = np.zeros(layout.channels)
@@ -263,6 +272,9 @@ def check_range(request: Request, several: bool = False) -> None:
         raise UserError(f"--noise {request.noise!r}: allowed are {', '.join(MODELS)}.")
     if request.sigma is not None and request.noise == "camera":
         raise UserError("--sigma is of noise of one level, and --noise camera of noise that grows; drop one.")
+    if request.detector is not None and (request.sigma is not None or request.noise == "gauss"):
+        one = "--sigma" if request.sigma is not None else "--noise gauss"
+        raise UserError(f"{one} is of noise of one level, and --gain of noise that grows; drop one.")
     if request.sigma is not None and not 0 < request.sigma < float("inf"):
         raise UserError(f"--sigma {request.sigma:g}: the standard deviation of noise is above 0.")
 
@@ -299,7 +311,9 @@ def _open(stack: Stack, request: Request) -> _Opened:
         raise UserError(f"it is constant (every value is {clean.data.flat[0]:g}); there is nothing to denoise.")
     layout = layout_of(stack, request.channels)
     scale = scale_of(clean, parse_range(request.range))
-    return _Opened(stack, clean, notes, layout, scale, _told(request, clean, layout, scale))
+    told = _told(request, clean, layout, scale)
+    notes += [told.camera.doubt] if told.camera is not None and told.camera.doubt else []
+    return _Opened(stack, clean, notes, layout, scale, told)
 
 
 class Runner:
@@ -503,8 +517,11 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
         reason = request.method.unsuitable(REAL, channels)
         if reason:
             raise UserError(f"method {method.text!r} cannot denoise it: it {reason}.")
-        camera = _camera(request, _samples(stack, layout, scale))
-        return _Told(request.method, REAL, None, "" if camera is None else "fitted", camera)
+        camera = _camera(request, stack, _samples(stack, layout, scale), scale)
+        source = "" if camera is None else "fitted" if request.detector is None else "given"
+        return _Told(request.method, REAL, None, source, camera)
+    if request.detector is not None:
+        return _told_by_detector(request, stack, layout, scale)
     given = None if request.sigma is None else request.sigma / (scale.white - scale.black)
     guess = _gauss(given or 0.1)
     wanted = isinstance(method, LearnedMethod) or Need.LEVEL in method.told(guess.family)
@@ -518,7 +535,7 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
     if given is not None:
         return _Told(method, guess, given, "given")
     samples = _samples(stack, layout, scale)
-    camera = _camera(request, samples)
+    camera = _camera(request, stack, samples, scale)
     if camera is not None:
         return _Told(method, _gauss(camera.level), camera.level, "fitted", camera)
     found = [estimate_level(sample) for sample in samples]
@@ -529,8 +546,22 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
     return _Told(method, _gauss(level), level, source)
 
 
-def _camera(request: Request, samples: Sequence[FloatImage]) -> Camera | None:
-    """The camera's noise in some planes, where the request allows for it and it is found."""
+def _told_by_detector(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told:
+    """Gaussian noise of one level, made of a camera's that is known: for methods that take no level, too."""
+    method = request.method.told_the_level()
+    camera = _camera(request, stack, _samples(stack, layout, scale), scale)
+    assert camera is not None
+    noise = _gauss(camera.level)
+    reason = method.unsuitable(noise, layout.channels)
+    if reason:
+        raise UserError(f"--gain makes its noise Gaussian, so method {method.text!r} cannot denoise it: it {reason}.")
+    return _Told(method, noise, camera.level, "given", camera)
+
+
+def _camera(request: Request, stack: Stack, samples: Sequence[FloatImage], scale: Scale) -> Camera | None:
+    """The camera's noise in some planes: as it was given, or found where the request allows for it."""
+    if request.detector is not None:
+        return camera_from(request.detector.line(stack.levels), samples, scale.black, scale.white)
     return None if request.noise == "gauss" else camera_of(samples, request.noise == "camera")
 
 

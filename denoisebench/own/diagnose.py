@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.own.model import Detector, disagreement, line_text
 from denoisebench.own.stack import Array, Layout, Stack
 from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.estimation import Level, estimate_level
-from denoisebench.toolbox.flat import REACH, Growth, noise_correlation, noise_growth
+from denoisebench.toolbox.flat import REACH, Growth, noise_correlation, noise_growth, noise_over_line
+from denoisebench.toolbox.poisson_gaussian import PoissonGaussian
 
 # Pieces of a large image that are looked at: as many, of that side.
 _PIECES, _SIDE = 4, 512
@@ -84,6 +86,10 @@ class Diagnosis:
         Sentences.
     independent : bool or None
         Whether noise differs from pixel to pixel by chance alone; None if that cannot be told.
+    given : PoissonGaussian or None
+        How its variance grows with the signal, where that is known and not measured.
+    ratio : float
+        Standard deviation of the noise that is seen over what ``given`` says; 1 without, nan if that cannot be told.
     """
 
     level: Level
@@ -93,9 +99,11 @@ class Diagnosis:
     facts: Sequence[str] = field(default_factory=tuple)
     advice: Sequence[str] = field(default_factory=tuple)
     independent: bool | None = None
+    given: PoissonGaussian | None = None
+    ratio: float = 1.0
 
 
-def diagnose(stack: Stack, layout: Layout) -> Diagnosis:
+def diagnose(stack: Stack, layout: Layout, detector: Detector | None = None) -> Diagnosis:
     """Look at the noise of a file.
 
     Parameters
@@ -104,6 +112,8 @@ def diagnose(stack: Stack, layout: Layout) -> Diagnosis:
         The file, its values finite.
     layout : Layout
         Its planes; of a stack the first, the middle and the last are looked at.
+    detector : Detector or None
+        How its noise grows with the signal, where that is known: it is compared with the file and not fitted.
 
     Raises
     ------
@@ -125,9 +135,13 @@ def diagnose(stack: Stack, layout: Layout) -> Diagnosis:
     names = ["red", "green", "blue"] if count == 3 else [f"channel {number}" for number in range(count)]
     channels = [_channel(names[c], [piece[:, :, c] for piece in pieces]) for c in range(count)]
     bare = Diagnosis(level, channels, _step(stack.data), _compressed(pieces) if stack.data.dtype == np.uint8 else 0.0)
+    if detector is not None:
+        given = detector.line(stack.levels)
+        ratio = noise_over_line([piece[:, :, c] for piece in pieces for c in range(count)], given.gain, given.offset)
+        bare = replace(bare, given=given, ratio=ratio)
     independent = _independent(bare)
-    facts = _facts(bare, independent, stack, count)
-    return Diagnosis(level, channels, bare.step, bare.compressed, facts, _advice(bare, independent), independent)
+    facts, advice = _facts(bare, independent, stack, count), _advice(bare, independent)
+    return replace(bare, facts=facts, advice=advice, independent=independent)
 
 
 def _pieces(plane: Array, planes: int) -> list[FloatImage]:
@@ -266,7 +280,11 @@ def _facts(found: Diagnosis, independent: bool | None, stack: Stack, count: int)
     facts = [f"Standard deviation of the noise: {about}{level.sigma:.3g} (in the values of the file)."]
     if not level.settled:
         facts.append("Its estimate still changes with the distance between pixels, so take it as a guess.")
-    if independent is False and not _striped(found):
+    if found.given is not None:
+        text = line_text(found.given.gain, found.given.offset)
+        seen = f"; what is seen has {found.ratio:.2f} times that standard deviation" if found.ratio > 0 else ""
+        facts.append(f"noise grows with the signal as given: {text}{seen}.")
+    elif independent is False and not _striped(found):
         facts.append("How noise grows with the signal is not told from noise that is correlated.")
     else:
         facts += [_named(channel, count) + _growth_fact(channel.growth) for channel in found.channels]
@@ -362,7 +380,6 @@ def _together(values: Sequence[float], error: float) -> int:
 def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
     advice = []
     striped = _striped(found)
-    grows = independent is not False and any(channel.growth.grows for channel in found.channels)
     sigma = f"{found.level.sigma:.3g}"
     if independent is False or striped:
         advice.append(
@@ -390,15 +407,28 @@ def _advice(found: Diagnosis, independent: bool | None) -> list[str]:
         advice.append("Compare what methods leave (image minus result): structure in it is signal that was lost.")
         if mask_of(found):
             advice.append(f"If it is noise that agrees, not texture, structn2v[mask={mask_of(found)}] can remove it.")
-    if grows:
-        advice.append(
-            "The noise is not of one level: --noise camera makes it so (generalised Anscombe transform) before any "
-            "method for Gaussian noise; anscombe_bm3d does so itself."
-        )
-    elif independent:
-        advice.append(f"Networks and filters for Gaussian noise fit; the estimate to give them is --sigma {sigma}.")
+    advice += _level_advice(found, independent)
     if any(max(channel.low, channel.high) > _CLIPPED for channel in found.channels):
         advice.append("Where pixels are clipped, means are biased: record with an offset and a shorter exposure.")
     if found.step and found.level.sigma and found.step > _COARSE * found.level.sigma:
         advice.append("Use the original bit depth if you have it.")
     return advice
+
+
+def _level_advice(found: Diagnosis, independent: bool | None) -> list[str]:
+    """What to give to methods that are told how much noise there is."""
+    if found.given is not None:
+        doubt = disagreement(found.ratio)
+        return [f"Look at what was given: {doubt}."] * bool(doubt) + [
+            "With the same options, denoise and rank make the noise one level (generalised Anscombe transform) before "
+            "any method for Gaussian noise."
+        ]
+    if independent is not False and any(channel.growth.grows for channel in found.channels):
+        return [
+            "The noise is not of one level: --noise camera makes it so (generalised Anscombe transform) before any "
+            "method for Gaussian noise; anscombe_bm3d does so itself."
+        ]
+    if independent:
+        sigma = f"{found.level.sigma:.3g}"
+        return [f"Networks and filters for Gaussian noise fit; the estimate to give them is --sigma {sigma}."]
+    return []

@@ -211,6 +211,7 @@ class Scene:
         """Scores of methods on it, the best first."""
         ordered = sorted(rows, key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
         told = doubts(self.by, self.independent, ordered, self.noise.uncertainty)
+        told += [f"Perhaps {self.noise.doubt}."] if self.noise.doubt else []
         first = self.planes[0]
         deviation = math.sqrt(max(float(np.mean(self.noise.variance(first))), 0.0))
         return Ranking(self.by, self.noise.text, ordered, told, first, deviation)

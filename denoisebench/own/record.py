@@ -35,7 +35,7 @@ class Entry:
         Standard deviation of the noise in the values of the file, or how its variance grows with the signal; '' where
         the method takes the noise as it finds it.
     sigma_source : str
-        'given', 'estimated', 'fitted' (noise that grows), or 'guessed': an estimate that did not settle.
+        'given', 'estimated', 'fitted' (noise that grows, not given), or 'guessed': an estimate that did not settle.
     planes, steps, tile : int
         Images in the file, steps of a fit to each, side of the tiles.
     seconds : float

@@ -218,6 +218,28 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     return growth
 
 
+def noise_over_line(planes: Sequence[npt.NDArray[np.floating[Any]]], gain: float, offset: float) -> float:
+    """How many times the standard deviation that a line says white noise has, in the flattest tenth of the blocks.
+
+    Parameters
+    ----------
+    planes : sequence of (H, W) float
+        Of one camera, any scale; at least 8 pixels on each side.
+    gain, offset : float
+        Variance of the noise is said to be gain * signal + offset.
+
+    Returns
+    -------
+    float
+        1 where the line is right, a little more where fine texture is everywhere; nan where there are too few blocks,
+        or the line says that there is no noise.
+    """
+    blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*map(_measured, planes), strict=True)))
+    levels = _levels(blocks, _FLATTEST)
+    said = float(np.sum(levels.weight * np.maximum(gain * levels.signal + offset, 0.0)))
+    return float(np.sqrt(np.sum(levels.weight * levels.variance) / said)) if said > 0 else float("nan")
+
+
 def _line(levels: _Levels) -> Growth:
     """Weighted least squares, weights from the line itself; points far from it count less (Huber)."""
     signal, variance = levels.signal, levels.variance

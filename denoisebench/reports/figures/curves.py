@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class Curve:
         Of the training.
     points : Sequence[Mapping[str, float]]
         As recorded.
+    begun : tuple[int, float] | None
+        Crops and seconds of the training with the same noise that it went on from; None where it began anew.
     """
 
     label: str
@@ -50,6 +52,16 @@ class Curve:
     training: str
     seed: int
     points: Sequence[Mapping[str, float]]
+    begun: tuple[int, float] | None = None
+
+    def goes_on_from(self, other: Curve) -> bool:
+        """Whether it began with the network that the other one ended with, by its crops and seconds."""
+        mine = (self.label, self.output, self.panel, self.seed)
+        if self.begun is None or mine != (other.label, other.output, other.panel, other.seed):
+            return False
+        last = other.points[-1]
+        # The seconds of a point are rounded to tenths.
+        return last["images"] == self.begun[0] and abs(last["seconds"] - self.begun[1]) < 0.1
 
     def values(self, name: str) -> list[float]:
         """One column of the points."""
@@ -104,7 +116,21 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
         raise UserError(
             " ".join(["No training here was measured on held-out images.", *said, "Train anew to get them."])
         )
-    return curves, said
+    return joined(curves), said
+
+
+def joined(curves: Sequence[Curve]) -> list[Curve]:
+    """One curve for a training and the one that it went on from, where both are there."""
+    found, used = list(curves), set()
+    for place in range(len(found)):
+        # What it went on from may have gone on from another one.
+        while (origin := next((i for i, one in enumerate(curves) if found[place].goes_on_from(one)), None)) is not None:
+            first = curves[origin]
+            before = first.points[-1]["step"]
+            points = [*first.points, *({**point, "step": before + point["step"]} for point in found[place].points)]
+            found[place] = replace(found[place], points=points, begun=first.begun)
+            used.add(origin)
+    return [curve for place, curve in enumerate(found) if place not in used]
 
 
 def curves_of(path: Path, every_output: bool = False) -> list[Curve]:
@@ -128,12 +154,14 @@ def curves_of(path: Path, every_output: bool = False) -> list[Curve]:
         recipe = record.get("recipe", {})
         panel = (str(record["noise"]), int(record["channels"]), str(record["heldout"]["data"]["sha256"]))
         seed = int(recipe.get("seed", 0))
+        start = record.get("start") or {}
+        begun = (int(start["images_seen"]), float(start["seconds"])) if start.get("noise") == panel[0] else None
     except (KeyError, TypeError, AttributeError, ValueError, IndexError):
         raise Damaged(f"{path} is damaged: its scores on held-out images are not what a training writes.") from None
     training = str(record.get("summary") or record.get("budget") or "")
     outputs = [name for name in points[0] if name not in _PLACES]
     chosen = outputs if every_output else [output]
-    return [Curve(label, name if len(outputs) > 1 else "", panel, training, seed, points) for name in chosen]
+    return [Curve(label, name if len(outputs) > 1 else "", panel, training, seed, points, begun) for name in chosen]
 
 
 def _sound(points: Any) -> bool:
