@@ -645,9 +645,12 @@ def list_datasets() -> list[str]:
 
 def _texts(given: object, name: str) -> str:
     """One text of what is a text, a path, or a list of these."""
-    parts = [given] if isinstance(given, str | Path) else given
-    if not isinstance(parts, Sequence) or not all(isinstance(part, str | Path) for part in parts):
-        raise UserError(f"{name} {given!r}: give one text, or a list of texts.")
+    parts = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    for part in parts:
+        if not isinstance(part, str | Path):
+            raise UserError(f"{name}: give one text, or a list of texts; {type(part).__name__} is none.")
+    if not parts:
+        raise UserError(f"{name} is empty; name one at least, or leave it out for the default.")
     return ",".join(map(str, parts))
 
 

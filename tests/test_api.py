@@ -163,8 +163,9 @@ def test_tables_have_three_forms(image_folder: MakeFolder, tmp_path: Path) -> No
     ("options", "words"),
     [
         ({"methods": "nbr2nb"}, "Did you mean 'nbr2nbr'"),
-        ({"methods": [3]}, "a list of texts"),
-        ({"methods": []}, "empty entry"),
+        ({"methods": [3]}, "^methods: .*; int is none"),
+        ({"methods": []}, "methods is empty"),
+        ({"datasets": np.zeros((9, 9))}, "^datasets: give one text, or a list of texts; ndarray is none.$"),
         ({"noise": ["gauss-1"]}, "cannot be read"),
         ({"datasets": "nowhere"}, "Unknown data set 'nowhere'"),
         ({"budgets": "3steps"}, "option of run 'budgets'.*'budget'"),

@@ -37,6 +37,11 @@ def test_options_are_texts_by_parameter_name(tmp_path: Path) -> None:
     assert (found.paper.table, found.paper.variants) == (8, {"eta=0": "b2u[eta=0]"})
 
 
+def test_the_mark_that_windows_puts_before_a_text_is_no_part_of_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufeffmethods = 'n2v'")
+    assert read_experiment(path, ALLOWED).options == {"methods": "n2v"}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

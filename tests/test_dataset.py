@@ -244,7 +244,7 @@ def test_a_damaged_manifest_is_refused(
 
 
 def test_a_lost_manifest_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"m\.tsv does not exist; reinstall"):
+    with pytest.raises(UserError, match=r"m\.tsv does not exist; put it back"):
         read_manifest(tmp_path / "m.tsv")
 
 

@@ -53,6 +53,23 @@ def test_the_files_describe_the_folder(pictures: Path) -> None:
         define(written.path)([]).verify()
 
 
+def test_files_that_an_editor_of_windows_saved_are_the_same_set(pictures: Path) -> None:
+    written = write_dataset(pictures, "zoo")
+    before = define(written.path)([]).data_hash
+    for path in (written.path, written.manifest):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    dataset = define(written.path)([])
+    dataset.verify()
+    assert dataset.data_hash == before
+
+
+def test_a_set_of_unknown_source_is_asked_for_in_a_whole_sentence(pictures: Path) -> None:
+    written = write_dataset(pictures, "zoo")
+    pictures.rename(pictures.with_name("elsewhere"))
+    with pytest.raises(UserError, match=r"Get it from its makers \(not stated\) and put the files into"):
+        define(written.path)([]).verify()
+
+
 def test_the_name_is_that_of_the_folder_if_none_is_given(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pictures)
     assert write_dataset(Path(".")).path == pictures.parent / "pictures.toml"

@@ -82,6 +82,14 @@ def test_the_mask_that_is_named_covers_noise_that_belongs_together(shape: tuple[
     assert mask_of(of(CLEAN[:, :, 1] + 20 * white)) == ""
 
 
+def test_a_small_image_shows_a_mosaic_only_beyond_chance() -> None:
+    rng = np.random.default_rng(1)
+    white = [100 + 20 * rng.standard_normal((64, 64)) for _ in range(12)]
+    assert not [found for found in map(of, white) if "colour mosaic" in said(found)]
+    level = np.where(np.indices((64, 64)).sum(0) % 2, 40, 10)
+    assert "colour mosaic" in said(of(100 + level * rng.standard_normal((64, 64))))
+
+
 def test_clipping_steps_mosaic_and_jpeg() -> None:
     noisy = CLEAN + 20 * RNG.standard_normal(CLEAN.shape)
     clipped = of(np.clip(noisy * 1.5, 0, 255).astype(np.uint8))

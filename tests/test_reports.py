@@ -20,7 +20,7 @@ from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
 from denoisebench.reports.paper.published import Key, beside, published, published_folder
-from denoisebench.reports.ranking import RULE, told_apart
+from denoisebench.reports.ranking import OF_ONE_IMAGE, RULE, told_apart
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, StoredCell
@@ -165,6 +165,13 @@ def test_repeats_of_one_image_are_one_image_and_no_common_image_is_no_order() ->
     c = cell("c", [29.0])
     c.rows = {("other", 0): next(iter(c.rows.values()))}
     assert not told_apart([a], [c], "psnr")
+
+
+def test_marks_of_a_single_image_are_said_to_have_no_interval() -> None:
+    alone = markdown(build_table([cell("a", 31.0), cell("b", 30.0)]))
+    assert f"{RULE}{OF_ONE_IMAGE}." in alone
+    for several in ([cell("a", [31.0, 31.1]), cell("b", [30.0, 30.2])], [cell("a", 31.0)]):
+        assert f"{RULE}." in markdown(build_table(several))
 
 
 def test_ssim_is_ranked_with_three_digits_and_psnr_with_two() -> None:
@@ -351,7 +358,7 @@ def test_markdown_marks_and_escapes() -> None:
     assert rows[2][3] == "**31.50**/**0.800**"
     assert rows[3][3] == "33.00/0.800"
     assert text.endswith("\n")
-    assert f"**Best** and <u>second</u> {RULE}." in text
+    assert f"**Best** and <u>second</u> {RULE}{OF_ONE_IMAGE}." in text
 
 
 def test_latex_is_well_formed() -> None:

@@ -249,6 +249,14 @@ def test_options_of_training_override_weights(
     assert command(*arguments, "--weights", tmp_path).code == 2
 
 
+def test_a_folder_without_weights_is_named_by_every_command(command: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "cells").mkdir()
+    for words in (("score", tmp_path, "--out", tmp_path), ("verify", "--weights", tmp_path)):
+        told = command("weights", *words)
+        assert told.code == 2
+        assert f"Folder {tmp_path} holds no weights (no SHA256SUMS in it)" in told.err.replace("\n", " ")
+
+
 def test_train_list_verify_score(
     tmp_path: Path, command: Callable[..., Any], image_folder: Callable[..., Path]
 ) -> None:

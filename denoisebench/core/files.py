@@ -177,9 +177,9 @@ def read_bytes(path: Path, most: int = LARGEST_TENSORS) -> bytes:
 
 
 def read_text(path: Path, most: int = LARGEST_TEXT) -> str:
-    """A UTF-8 file of at most so many bytes, whatever its line ends; raises `Damaged`."""
+    """A UTF-8 file of at most so many bytes, whatever its line ends and with or without a mark; raises `Damaged`."""
     try:
-        return read_bytes(path, most).decode().replace("\r\n", "\n")
+        return read_bytes(path, most).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise Damaged(f"{path} is damaged: {error}.") from None
 

@@ -41,7 +41,9 @@ def read_manifest(path: Path) -> list[Entry]:
     """
     columns = ", ".join(MANIFEST_COLUMNS)
     if not path.is_file():
-        raise UserError(f"Manifest {path} does not exist; reinstall denoisebench.")
+        raise UserError(
+            f"Manifest {path} does not exist; put it back beside what names it, or make it anew with data manifest."
+        )
     try:
         lines = read_text(path).splitlines()
     except UserError as error:

@@ -347,7 +347,9 @@ class Runner:
             if is_done(request.out, output, key):
                 return Result(present=output)
             if path.resolve() == source.resolve():
-                raise UserError(f"its result would replace it; give another folder to --out than {request.out}.")
+                raise UserError(
+                    f"its result would replace it; --out must be another folder than {request.out.resolve()}."
+                )
             if not request.overwrite:
                 raise UserError(f"{path} is there already; give --overwrite to replace it, or another --out.")
         file = _open(stack, request)

@@ -6,6 +6,7 @@ captures of cameras and microscopes (tests/test_own_diagnose.py). What cannot be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,8 @@ CORRELATED, _STRIPED = 0.1, 0.04
 _CLIPPED = 0.002
 # Ratio of noise variances on the four places of a 2x2 cell: a colour mosaic, or what interpolation left of it.
 _MOSAIC = 1.25
+# Six standard errors of the logarithm of that ratio, over the root of the pixels of a place (measured on white noise).
+_MOSAIC_CHANCE = 21.0
 # How much DCT coefficients of 8x8 blocks lie on steps: 0.1 to 0.2 if not compressed, 0.6 to 1 up to quality 90.
 _COMPRESSED = 0.4
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -184,7 +187,10 @@ def _at_end(values: Array, end: float) -> float:
 
 
 def _mosaic(plane: Array) -> float:
-    """Largest over smallest noise on the four places of a 2x2 cell, seen against neighbours or against their like."""
+    """Largest over smallest noise on the four places of a 2x2 cell, seen against neighbours or against their like.
+
+    1 where so few pixels differ as much by chance.
+    """
     return max(_of_places(_second_differences(plane.astype(np.float64), step)) for step in (1, 2))
 
 
@@ -199,7 +205,8 @@ def _of_places(high: Array) -> float:
     squares = np.square(high)
     # The median is of the noise: edges are few.
     places = [float(np.median(squares[row::2, column::2])) for row in (0, 1) for column in (0, 1)]
-    return max(places) / min(places) if min(places) > 0 else 1.0
+    chance = math.exp(_MOSAIC_CHANCE / math.sqrt(squares[::2, ::2].size))
+    return max(places) / min(places) if max(places) > chance * min(places) > 0 else 1.0
 
 
 def _step(data: Array) -> float:

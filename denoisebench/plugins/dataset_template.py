@@ -67,7 +67,7 @@ def write_dataset(folder: Path, name: str | None = None, out: Path | None = None
         **facts,
         "folders": list(dict.fromkeys([folder.name, name])),
         "manifest": manifest.relative_to(path.parent).as_posix(),
-        "source": "not stated",
+        "source": "its makers (not stated)",
         "licence": "not stated",
     }
     # JSON's texts, numbers and lists of them are TOML's too.

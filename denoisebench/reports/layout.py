@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.reports.cost import Cost, cost_of
 from denoisebench.reports.grid import Block, Cell, Grid, Head, Row, Span, cell_of, footnote_letter, marked_legend
-from denoisebench.reports.ranking import RULE
 from denoisebench.reports.table import Table
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import FLAGS, Column, Line, Score, column_of, flag_symbol
@@ -165,7 +164,7 @@ def grid_of(table: Table, layout: Layout, usual: Sequence[str] = WIDE) -> Grid:
     said = [cell_of(text) for name in _TEXTS for text in [common.get(name, "")] if text]
     legend = marked_legend(
         f"{_METRIC_TITLES[layout.metric]}. ",
-        f" {RULE}.",
+        f" {table.rule}.",
     )
     footnotes, remarks = split_notes(table.notes)
     return Grid(

@@ -23,6 +23,8 @@ RULE = (
     "among methods that saw neither a clean image nor a second noisy copy, where the 95 % interval of the difference "
     "to every lower one excludes zero; none between networks of different trainings"
 )
+#: Follows `RULE` where a marked score is of one image, which has no interval.
+OF_ONE_IMAGE = "; the order of a single image is that of this image alone, without an interval"
 #: Who is told one of these does not compete, as in the caption of the Blind2Unblind paper's Table 1.
 SUPERVISED = frozenset({Need.CLEAN.value, Need.SECOND.value})
 SHIPPED = " (shipped)"
@@ -55,6 +57,19 @@ def ranked(scores: Mapping[Line, Score], trainings: Mapping[Line, Sequence[Store
     for line, mark in {} if unlike else _marks("psnr", present, scores, trainings).items():
         found[line] = replace(found[line], psnr_mark=mark)
     return found
+
+
+def rule(scores: Iterable[tuple[Score, Sequence[StoredCell]]]) -> str:
+    """What the marks of a table say.
+
+    Parameters
+    ----------
+    scores : Iterable[tuple[Score, Sequence[StoredCell]]]
+        Of the table, each with the trainings behind it.
+    """
+    marked = (cells for score, cells in scores if score.psnr_mark or score.ssim_mark)
+    alone = any(len({image for cell in cells for image, _ in cell.rows}) == 1 for cells in marked)
+    return RULE + OF_ONE_IMAGE * alone
 
 
 def over_different_images(scores: Iterable[Score]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from denoisebench.plugins.identity import is_registered_cell
 from denoisebench.plugins.method import show_value
 from denoisebench.reports.cost import machine_notes
-from denoisebench.reports.ranking import over_different_images, ranked
+from denoisebench.reports.ranking import over_different_images, ranked, rule
 from denoisebench.reports.stale import stale_notes
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import (
@@ -72,6 +72,11 @@ class Table:
     seconds: dict[Line, float] = field(default_factory=dict)
     registered: set[Column] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def rule(self) -> str:
+        """What the marks of best and second say."""
+        return rule((score, self.cells[place]) for place, score in self.scores.items())
 
 
 def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods: Sequence[str] | None = None) -> Table:

@@ -102,10 +102,14 @@ def weights_folders(explicit: Sequence[Path] = ()) -> list[Path]:
     variable = os.environ.get(WEIGHTS_VARIABLE)
     folders = [*explicit, *([Path(variable)] if variable else [])]
     for folder in folders:
-        if not (folder / SUMS).is_file():
-            raise UserError(f"Folder {folder} holds no weights (no {SUMS} in it). `weights train --out` makes one.")
+        _refuse_other(folder)
     shipped = shipped_folder()
     return [*folders, *([shipped] if shipped else [])]
+
+
+def _refuse_other(folder: Path) -> None:
+    if not (folder / SUMS).is_file():
+        raise UserError(f"Folder {folder} holds no weights (no {SUMS} in it). `weights train --out` makes one.")
 
 
 def settings_text(weights: Weights) -> str:
@@ -187,6 +191,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def read_sums(folder: Path) -> dict[str, str]:
     """Hash by file name, from ``SHA256SUMS``."""
+    _refuse_other(folder)
     sums = {}
     text = read_text(folder / SUMS, LARGEST_LIST)
     for number, line in enumerate(text.splitlines(), 1):

@@ -16,7 +16,6 @@ from denoisebench.reports.page.content import LONGEST, page_content
 from denoisebench.reports.page.learning import learning_curves
 from denoisebench.reports.page.pictures import Album
 from denoisebench.reports.page.shell import asset, policy, template
-from denoisebench.reports.ranking import RULE
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell, collection_paused
 from denoisebench.results.summary import Column
@@ -71,7 +70,7 @@ def page(content: Mapping[str, Any], without_script: str = "") -> str:
     script = asset("vendor/uPlot.iife.min.js") + f'(() => {{\n"use strict";\n{parts}}})();\n'
     return template("page.html.j2").render(
         title=content["title"],
-        rule=RULE,
+        rule=content["rule"],
         policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),

@@ -93,6 +93,7 @@ def page_content(
         "folder": plain(folder),
         "title": plain(layout.caption or folder),
         "version": __version__,
+        "rule": table.rule,
         "lines": _lines(table, titles),
         "rows": [[lines[line] for line in row] for row in rows],
         "columns": columns,
