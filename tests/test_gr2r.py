@@ -125,6 +125,7 @@ def test_denoising_averages_the_outputs_on_so_many_thinned_inputs(passes: int) -
 
 
 def test_passes_need_no_new_training_and_alpha_does() -> None:
+    assert GR2R() == GR2R(alpha=0.2, passes=5)
     assert GR2R(passes=1).settings(training_only=True) == GR2R().settings(training_only=True)
     assert GR2R(alpha=0.5).settings(training_only=True) != GR2R().settings(training_only=True)
 
