@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, chelsea, coffee
 
-from denoisebench.toolbox.flat import LAGS, Growth, noise_correlation, noise_growth
+from denoisebench.toolbox.flat import LAGS, Growth, noise_correlation, noise_growth, noise_over_line
 
 PHOTOGRAPHS = [image()[:, :, 1] / 255.0 for image in (astronaut, chelsea, coffee)]  # type: ignore[no-untyped-call]
 
@@ -80,3 +80,13 @@ def test_correlated_noise_is_found_in_its_direction() -> None:
     rows = noise_correlation(plane + 0.1 * noise + 0.05 * rng.standard_normal((plane.shape[0], 1)))
     assert min(rows[0, k][0] for k in (5, 6, 7)) > 0.08
     assert max(abs(rows[k, 0][0]) for k in (5, 6, 7)) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 7), (1, 500), (500, 7)])
+def test_nothing_is_told_from_an_image_without_a_block(shape: tuple[int, int]) -> None:
+    small = np.random.default_rng(0).standard_normal(shape)
+    growth = noise_growth([small])
+    assert (growth.gain, growth.grows, growth.offset_error) == (0.0, False, np.inf)
+    assert np.isnan(noise_over_line([small], 1.0, 1.0))
+    plane = 100 + np.random.default_rng(1).standard_normal((200, 200))
+    assert noise_growth([plane, small]) == noise_growth([plane])

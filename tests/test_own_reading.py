@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,21 @@ def test_several_images_in_one_tiff_are_refused_and_small_copies_left_out(tmp_pa
         writer.write(STACK[0], metadata=None)
         writer.write(STACK[0, ::2, ::2], metadata=None, subfiletype=1)
     assert read_stack(tmp_path / "copy.tif").data.shape == (20, 24)
+
+
+def test_a_stack_that_unpacks_to_more_than_the_disk_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("denoisebench.own.tiff._LARGE", 0)
+    data = np.arange(5 * 20 * 30, dtype=np.uint16).reshape(5, 20, 30)
+    for compression in (None, "zlib"):
+        tifffile.imwrite(tmp_path / f"{compression}.tif", data, compression=compression)
+        assert (read_stack(tmp_path / f"{compression}.tif").data == data).all()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=100))
+    assert (read_stack(tmp_path / "None.tif").data == data).all(), "read where it lies"
+    with pytest.raises(UserError, match=r"has room for .*; name another folder in TMPDIR"):
+        read_stack(tmp_path / "zlib.tif")
 
 
 def test_scales(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from denoisebench.own.reading import read_view
 from denoisebench.own.training import OwnPlanes, check_trainable
 from denoisebench.own.unreferenced import noisy_folder, run_unreferenced
 from denoisebench.plugins.lookup import parse_method, parse_methods
+from denoisebench.results.store import Store
 from denoisebench.training.weights import Shelf
 
 SIDE, SIGMA = 96, 900.0
@@ -102,6 +103,13 @@ def test_captures_are_scored_against_each_other_and_the_same_call_computes_nothi
     (ranking,) = found.rankings
     assert (found.failed, [method for method, _ in found.skipped], ranking.by) == ([], ["n2c"], "captures")
     assert {row.text for row in ranking.methods} == {"noisy input", "nlm", "n2n[network=dncnn]"}
+    # One sentence for both views, with the number of the table.
+    worst = next(row.checks for row in ranking.methods if row.text.startswith("n2n"))
+    assert worst is not None
+    assert [text.partition(": do")[0] for text in ranking.doubts if text.startswith("n2n")] == [
+        f"n2n[network=dncnn] changed the means of 16x16 pixels by {worst.moved:.1f} times what noise explains"
+    ]
+    assert sum("What n2n[network=dncnn] removed is correlated" in text for text in ranking.doubts) == 1
     noisy = next(row.estimate for row in ranking.methods if row.text == "noisy input")
     # Black and white are near the ends of what each view holds.
     white = float(np.mean([np.ptp(np.percentile(np.roll(CLEAN, 30 * k, 0), (0.1, 99.9))) for k in range(2)]))
@@ -117,6 +125,12 @@ def test_captures_are_scored_against_each_other_and_the_same_call_computes_nothi
     again = run_unreferenced(folder, methods, request, 512, Quiet())
     assert [row.text for row in again.rankings[0].methods] == [row.text for row in ranking.methods]
     assert again.rankings[0].verdict == ranking.verdict
+
+
+def test_estimates_alone_are_no_results_but_are_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "reference-free.md").write_text("", encoding="utf-8")
+    with pytest.raises(UserError, match=r"no cells/ in it\)\. Estimates without clean images are in .*free\.md\."):
+        Store(tmp_path, create=False)
 
 
 def test_captures_of_different_things_are_not_scored(tmp_path: Path) -> None:

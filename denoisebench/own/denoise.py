@@ -472,11 +472,11 @@ class Runner:
         try:
             if not results.exists():
                 states.unlink(missing_ok=True)
-            result = resumable_array(results, file.stack.data.shape, file.kind)
-            # Seconds, steps, tile of every plane that is done.
-            state = resumable_array(states, (len(planes), 3), np.dtype(np.float64))
         except OSError as error:
-            raise CannotWrite(f"Cannot write beside {partial.parent} ({error.strerror or error}).") from None
+            raise CannotWrite(f"Cannot write in {partial.parent} ({error.strerror or error}).") from None
+        result = resumable_array(results, file.stack.data.shape, file.kind)
+        # Seconds, steps, tile of every plane that is done.
+        state = resumable_array(states, (len(planes), 3), np.dtype(np.float64))
         start = int(np.count_nonzero(~np.isnan(state[:, 0])))
         for number in range(start, len(planes)):
             name = layout.name(planes[number])

@@ -72,6 +72,10 @@ class Ranking:
         The first plane that was scored, where it was just read.
     deviation : float
         Root mean square of its noise.
+    independent : bool or None
+        Whether noise is, as in `Diagnosis`.
+    uncertainty : float
+        Of the variance of the noise, as a share of it.
     """
 
     by: str
@@ -80,6 +84,8 @@ class Ranking:
     doubts: Sequence[str]
     noisy: FloatImage | None = None
     deviation: float = math.nan
+    independent: bool | None = True
+    uncertainty: float = 0.0
 
     @property
     def verdict(self) -> str:

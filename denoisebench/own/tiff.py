@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +58,17 @@ def read_tiff(path: Path, axes: str | None, convert: bool) -> Stack:
         raise UserError(f"{path} cannot be read as TIFF ({text or type(error).__name__}).{hint}") from None
 
 
+def _check_room(size: int, path: Path) -> None:
+    """Refuse to unpack into a temporary file that does not fit: writing to it would end the process."""
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise UserError(
+            f"{path} takes {size / 2**30:.2g} GiB unpacked, and {place} has room for {free / 2**30:.2g}; name another "
+            "folder in TMPDIR."
+        )
+
+
 def _read(tif: tifffile.TiffFile, path: Path, axes: str | None, convert: bool) -> Stack:
     series = [one for one in tif.series if not getattr(one.keyframe, "is_reduced", False)]
     if len(series) != 1:
@@ -69,6 +82,8 @@ def _read(tif: tifffile.TiffFile, path: Path, axes: str | None, convert: bool) -
     if one.nbytes > _LIMIT:
         raise UserError(f"{path} says that it has {one.nbytes:,} bytes of pixels; that is refused.")
     _check_whole(tif, path)
+    if one.nbytes > _LARGE and not (one.dataoffset is not None and one.keyframe.is_memmappable):
+        _check_room(one.nbytes, path)
     data = one.asarray(out="memmap" if one.nbytes > _LARGE else None)
     named = one.axes if axes is None else check_axes(axes, data.shape, path)
     if not {"Y", "X"} <= set(named) or len(set(named)) < len(named):

@@ -272,7 +272,8 @@ def _score(view: View, request: Request, scorers: Mapping[str, _Scorer], side: i
     rows.sort(key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
     first = kept[0]
     told = doubts(first["by"], first["independent"], rows, first["uncertainty"])
-    outcome.scores.append((view.name, Ranking(first["by"], first["noise"], rows, told)))
+    about = {"independent": first["independent"], "uncertainty": first["uncertainty"]}
+    outcome.scores.append((view.name, Ranking(first["by"], first["noise"], rows, told, **about)))
 
 
 def _scene(view: View, request: Request, side: int) -> Scene:
@@ -334,7 +335,8 @@ def _over_views(rankings: Sequence[Ranking], trained: bool) -> list[Ranking]:
             checks = worst([row.checks for row in mine if row.checks is not None])
             rows.append(Ranked(text, combined(scored) if whole else None, checks, "" if whole else problem))
         rows.sort(key=lambda row: row.estimate.mse if row.estimate is not None else math.inf)
-        told = list(dict.fromkeys(text for ranking in same for text in ranking.doubts if "What " not in text))
+        unclear = any(ranking.independent is None for ranking in same)
+        told = doubts(kind, None if unclear else True, rows, max(ranking.uncertainty for ranking in same))
         if trained:
             told.append("Networks were trained on the very images they are scored on, which may flatter them a little.")
         noise = same[0].noise if len(same) == 1 else f"of {len(same)} views, each by itself"

@@ -6,6 +6,7 @@ import keyword
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.files import write_text
 from denoisebench.plugins.registry import METHODS
 
 _PLAIN = '''"""{NAME}: say here what it does: formula, shapes, units, errors, source."""
@@ -135,8 +136,5 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
     class_name = "".join(part.capitalize() for part in name.split("_"))
     if not class_name.isidentifier() or keyword.iskeyword(class_name):
         class_name = f"Method{class_name}"
-    try:
-        path.write_text(templates[kind].format(NAME=name, CLASS=class_name), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write {path} ({error.strerror}).") from None
+    write_text(path, templates[kind].format(NAME=name, CLASS=class_name))
     return path

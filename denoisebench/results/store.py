@@ -101,7 +101,9 @@ class Store:
         self.damaged: list[str] = []
         if not create:
             if not self.cells.is_dir():
-                raise UserError(f"Folder {folder} holds no results (no cells/ in it).")
+                other = folder / "reference-free.md"
+                there = f" Estimates without clean images are in {other}." if other.is_file() else ""
+                raise UserError(f"Folder {folder} holds no results (no cells/ in it).{there}")
             return
         try:
             self.cells.mkdir(parents=True, exist_ok=True)

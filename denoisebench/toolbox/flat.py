@@ -37,6 +37,8 @@ def _frequencies(side: int) -> npt.NDArray[np.intp]:
 
 
 def _blocks(plane: npt.NDArray[np.floating[Any]], side: int, step: int) -> FloatArray:
+    if min(plane.shape) < side:
+        return np.empty((0, side, side))
     windows = np.lib.stride_tricks.sliding_window_view(plane.astype(np.float64), (side, side))
     return windows[::step, ::step].reshape(-1, side, side)
 
@@ -196,7 +198,7 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     Parameters
     ----------
     planes : sequence of (H, W) float
-        Of one camera, any scale; at least 8 pixels on each side.
+        Of one camera, any scale.
 
     Returns
     -------
@@ -206,7 +208,7 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     measured = [_measured(plane) for plane in planes]
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*measured, strict=True)))
     growth = _line(_levels(blocks, _FLATTEST))
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if len(blocks.mean) else 0):
         expected = growth.gain * blocks.mean + growth.offset
         expected = np.maximum(expected, _LEAST * float(expected.max()))
         noise_alone = (blocks.middle <= expected) & (blocks.low <= _GENTLE * expected)
@@ -224,7 +226,7 @@ def noise_over_line(planes: Sequence[npt.NDArray[np.floating[Any]]], gain: float
     Parameters
     ----------
     planes : sequence of (H, W) float
-        Of one camera, any scale; at least 8 pixels on each side.
+        Of one camera, any scale.
     gain, offset : float
         Variance of the noise is said to be gain * signal + offset.
 

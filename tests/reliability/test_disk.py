@@ -120,3 +120,10 @@ def test_a_read_only_folder_is_refused_before_any_work(
     one_sentence(command("report", small_disk / "o"), "Read-only file system")
     one_sentence(command("run", "--out", small_disk / "new"), "Read-only file system")
     assert content(small_disk) == before
+
+
+def test_a_method_that_cannot_be_written_leaves_no_half_of_it(command: Command, tmp_path: Path) -> None:
+    with files_no_larger_than(100):
+        one_sentence(command("new-method", "mine", "--folder", tmp_path), "File too large")
+    assert content(tmp_path) == {}
+    assert command("new-method", "mine", "--folder", tmp_path).code == 0
