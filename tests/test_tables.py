@@ -157,6 +157,21 @@ def test_columns_methods_metric_labels_and_caption() -> None:
     assert rows_of(render.markdown(build_table(chosen_cells(many(), one)), one))[1][1] == "0.800"
 
 
+def test_noises_and_data_sets_come_in_the_order_in_which_columns_name_them() -> None:
+    cells = [stored("b2u", noise, dataset) for noise in ("poisson30", "gauss25") for dataset in ("set14", "kodak")]
+
+    def heads(*columns: str) -> list[str]:
+        layout = Layout([*columns, "told"]) if columns else Layout()
+        return rows_of(render.markdown(build_table(chosen_cells(cells, layout)), layout))[0][2:]
+
+    two = ["Poisson λ=30", "Gaussian σ=25"]
+    assert heads("gauss25", "kodak", "poisson30", "set14") == [
+        f"{d}, {n}" for n in two[::-1] for d in ("KODAK", "SET14")
+    ]
+    assert heads("kodak", "set14") == [f"{d}, {n}" for n in two for d in ("KODAK", "SET14")]
+    assert heads("kodak", "gauss25") == ["KODAK, Gaussian σ=25"]
+
+
 def test_a_label_replaces_the_settings_only_where_it_was_given_with_them() -> None:
     assert split_label("b2u[stride=2,eta=0]=Ours = best") == ("b2u[stride=2,eta=0]", "Ours = best")
     for text in ("b2u", "b2u=", "=x", "b2u[a=1]"):

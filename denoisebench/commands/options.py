@@ -307,7 +307,7 @@ class TableOptions(OptionGroup):
         str | None,
         typer.Option(
             help="Only these: told, training, seconds, images, parameters, multiply-adds, memory, "
-            "training-images, training-seconds, device, and test sets or noises by name."
+            "training-images, training-seconds, device, and test sets or noises by name, in that order."
         ),
     ] = None
     metric: Annotated[str, typer.Option(help="psnr, ssim or both.")] = "both"

@@ -136,7 +136,7 @@ def grid_of(table: Table, layout: Layout, usual: Sequence[str] = WIDE) -> Grid:
         The layout names a method that is not in the table.
     """
     info = list(usual) if layout.columns is None else [name for name in layout.columns if name in INFO]
-    columns = _in_groups(table.columns)
+    columns = _in_groups(table.columns, layout.columns or ())
     lines = [line for line in method_lines(table) if any(column in line.places for column in columns)]
     for name in layout.labels:
         known = {text for line in table.lines for text in (line.method, line.name)}
@@ -206,10 +206,11 @@ def chosen_cells(cells: Sequence[StoredCell], layout: Layout) -> list[StoredCell
     return [cell for cell, place in zip(cells, places, strict=True) if place[0] in wanted[0] and place[1] in wanted[1]]
 
 
-def _in_groups(columns: Sequence[Column]) -> list[Column]:
-    """Columns of one noise, or of one data set where there is but one noise, beside each other."""
-    noises = list(dict.fromkeys(column.noise for column in columns))
-    return sorted(columns, key=lambda column: noises.index(column.noise))
+def _in_groups(columns: Sequence[Column], named: Sequence[str]) -> list[Column]:
+    """Columns of one noise beside each other; noises and data sets that are named come in that order."""
+    noises = list(dict.fromkeys([*named, *(column.noise for column in columns)]))
+    datasets = list(dict.fromkeys([*named, *(column.dataset for column in columns)]))
+    return sorted(columns, key=lambda column: (noises.index(column.noise), datasets.index(column.dataset)))
 
 
 def _heads(table: Table, columns: Sequence[Column]) -> list[Head]:
