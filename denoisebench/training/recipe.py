@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -109,7 +108,7 @@ class Recipe:
     @cached_property
     def described(self) -> Mapping[str, Any]:
         """Its fields as they are stored."""
-        return MappingProxyType(asdict(self))
+        return asdict(self)
 
     @property
     def text(self) -> str:
