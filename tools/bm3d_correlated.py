@@ -31,6 +31,7 @@ from scipy.signal import convolve2d
 from tabulate import tabulate
 
 from denoisebench.plugins.lookup import find_dataset
+from denoisebench.protocol.metrics import psnr
 from denoisebench.toolbox.autocovariance import filtered, measured, spectrum
 from denoisebench.toolbox.collaborative import bm3d
 
@@ -96,9 +97,8 @@ def measure(options: argparse.Namespace, known: set[tuple[str, ...]]) -> Iterato
                     values = (options.dataset, kernel, sigma, str(clean.shape[2]), str(options.side), name, label)
                     if values in known or (label == "package" and options.no_package):
                         continue
-                    error = np.clip(through(noisy, level, KERNELS[kernel]), 0, 1) - clean
-                    score = f"{-10 * np.log10(np.mean(error**2)):.4f}"
-                    yield dict(zip(COLUMNS, (*values, score), strict=True))
+                    result = np.clip(through(noisy, level, KERNELS[kernel]), 0, 1)
+                    yield dict(zip(COLUMNS, (*values, f"{psnr(result, clean, 1.0):.4f}"), strict=True))
 
 
 def table(lines: list[Mapping[str, str]]) -> str:

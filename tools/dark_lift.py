@@ -25,6 +25,7 @@ from denoisebench.own.scale import Scale
 from denoisebench.own.stack import Stack, layout_of
 from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.protocol.images import FloatImage, to_float
+from denoisebench.protocol.metrics import psnr
 from denoisebench.training.weights import Shelf, weights_folders
 
 METHODS = ("nbr2nbr", "b2u", "n2v")
@@ -57,22 +58,18 @@ def pairs() -> Iterator[Pair]:
             yield Pair(f"{COUNT} photographs, {COUNTS} counts at white{also}", noisy, clean)
 
 
-def psnr(result: FloatImage, clean: FloatImage) -> float:
-    """In dB, of the brightest value of the clean image."""
-    return float(-10 * np.log10(np.mean(np.square(result - clean)) / clean.max() ** 2))
-
-
 def scores(pair: Pair, shelf: Shelf) -> list[float]:
     """PSNR of the noisy image, and of each method without and with the lift."""
     axes, data = ("YXS", pair.noisy) if pair.noisy.shape[2] == 3 else ("YX", pair.noisy[:, :, 0])
     stack = Stack(Path("pair"), data, axes, lambda path, result: None, ".npy")
-    layout, found = layout_of(stack, "auto"), [psnr(pair.noisy, pair.clean)]
+    brightest = float(pair.clean.max())
+    layout, found = layout_of(stack, "auto"), [psnr(pair.noisy, pair.clean, brightest)]
     for method in METHODS:
         request = Request(method=parse_method(method), out=Path(), shelf=shelf)
         apply: Filter = Runner(request, [], Quiet()).filter(stack, layout, Scale(0.0, 1.0, "given"))
         for lift in LIFTS:
             network.DARK = lift
-            found.append(psnr(apply(pair.noisy.copy()), pair.clean))
+            found.append(psnr(apply(pair.noisy.copy()), pair.clean, brightest))
     return found
 
 

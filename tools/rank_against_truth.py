@@ -22,6 +22,7 @@ from denoisebench.own.scale import Scale
 from denoisebench.own.stack import Stack, layout_of
 from denoisebench.plugins.lookup import find_dataset, parse_methods
 from denoisebench.protocol.images import FloatImage, to_float
+from denoisebench.protocol.metrics import psnr
 from denoisebench.training.weights import Shelf, weights_folders
 
 METHODS = "nlm,nlm[strength=0.3],nlm[strength=1.2],nbr2nbr,n2v,b2u"
@@ -76,7 +77,7 @@ def scores(scene: Scene) -> tuple[np.ndarray, list[str]]:
         noise = noise_model(stack, layout, scale, request)
         variance = noise.variance(noisy)
         results = [apply(capture.copy()) for capture in scene.captures[:2]]
-        truth = -10 * np.log10(np.mean(np.square(results[0] - scene.clean)))
+        truth = psnr(results[0], scene.clean, 1.0)
         rng = np.random.default_rng(0)
         rows.append([
             truth,

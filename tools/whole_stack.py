@@ -21,6 +21,7 @@ import tifffile
 from denoisebench.data.dataset import data_roots
 from denoisebench.own.risk import FloatArray
 from denoisebench.plugins.lookup import find_dataset
+from denoisebench.protocol.metrics import psnr
 
 PLANES, METHOD = 100, "nbr2nbr"
 GAIN, READ, ZERO, BRIGHTNESS, BLEACHED = 40, 10, 200, 20, 0.003
@@ -42,11 +43,6 @@ def write(path: Path, planes: int) -> None:
     tifffile.imwrite(path, np.stack(made), imagej=True, metadata={"axes": "ZYX"})
 
 
-def psnr(image: FloatArray, signal: FloatArray) -> float:
-    """In dB, of the brightest value."""
-    return float(-10 * np.log10(np.mean(np.square(image - signal)) / (signal.max() - ZERO) ** 2))
-
-
 def main(folder: Path, planes: int) -> None:
     """Make it, denoise it, print."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +56,8 @@ def main(folder: Path, planes: int) -> None:
     print(f"{took:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of the processor, {used.ru_maxrss / 1e6:.2f} GB")
     noisy, result = tifffile.imread(source), tifffile.imread(out / source.name)
     for number in sorted({0, planes // 2, planes - 1}):
-        values = [psnr(stack[number].astype(np.float64), clean(number)) for stack in (noisy, result)]
+        signal = clean(number)
+        values = [psnr(stack[number], signal, signal.max() - ZERO) for stack in (noisy, result)]
         print(f"plane {number}: {values[0]:.2f} dB, denoised {values[1]:.2f} dB")
 
 

@@ -118,7 +118,6 @@ def _alternatives(options: tuple[Any, ...]) -> _Check:
     if options == SCALAR:
         return _scalar
     checks = [_check_of(option) for option in options]
-    kinds = {type(option) for option in options}
 
     def check(value: Any) -> _Found:
         # What is nearest to being right says what is wrong: the alternative of the same kind.
@@ -127,7 +126,7 @@ def _alternatives(options: tuple[Any, ...]) -> _Check:
             found = one(value)
             if found is None:
                 return None
-            if nearest is None and type(value) in kinds and type(option) is type(value):
+            if nearest is None and type(option) is type(value):
                 nearest = found
         return nearest or ("is of no allowed kind",)
 
