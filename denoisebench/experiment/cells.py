@@ -221,6 +221,9 @@ class Experiment:
         mistakes.check()
 
     def _check_legacy(self) -> None:
+        for noise in self.noises:
+            if not noise.real:  # of which there are captures, and no draws
+                LegacyDraws.check(noise)
         for dataset in self.datasets:
             if not has_legacy_draws(dataset):
                 own = f"the folder {dataset.name!r}" if dataset.name in LEGACY_ORDER else repr(dataset.name)
