@@ -290,9 +290,7 @@ def test_a_recipe_can_be_named_and_changed() -> None:
         ("laptop[schedule=step]", "Unknown schedule of a recipe.*cosine, halving"),
         ("paper[average=1]", "average must be a number from 0"),
         ("paper[average=x]", "average must be a number from 0"),
-        ("laptop[begin=1]", "begin must be a number from 0"),
-        ("laptop[begin=-0.1]", "begin must be a number from 0"),
-        ("paper[lr=1]", "Unknown part of a recipe 'lr'.*average, begin, optimiser, schedule"),
+        ("paper[lr=1]", "Unknown part of a recipe 'lr'.*average, optimiser, schedule"),
     ],
 )
 def test_a_recipe_that_does_not_parse_names_what_is_allowed(text: str, message: str) -> None:
@@ -302,28 +300,9 @@ def test_a_recipe_that_does_not_parse_names_what_is_allowed(text: str, message: 
 
 def test_records_of_before_are_the_recipe_they_were_trained_by() -> None:
     values = asdict(PAPER)
-    for new in ("optimiser", "schedule", "average", "begin"):
+    for new in ("optimiser", "schedule", "average"):
         del values[new]
     assert Recipe.from_record(values) == PAPER
-
-
-def test_a_schedule_from_its_beginning_leaves_keys_of_before_as_they_are() -> None:
-    assert "begin" not in PAPER.described
-    later = replace(PAPER, begin=0.5)
-    assert later.described["begin"] == 0.5
-    assert Recipe.from_record(later.described) == later
-    assert "schedule from 50 %" in later.text
-
-
-def test_a_schedule_can_be_entered_in_its_middle(tmp_path: Path) -> None:
-    """Rate and what the method is told of the progress, step by step."""
-    method = Tiny()
-    trained = run(tmp_path, method, budget="4steps", begin=0.5, schedule="cosine")
-    positions = [step.progress for step in method.steps]
-    assert positions == [0.625, 0.75, 0.875, 1.0]
-    rates = [point["lr"] for point in trained.record["curve"]]
-    assert rates == [1e-3 * learning_rate_factor(position, "cosine") for position in positions]
-    assert [point["progress"] for point in trained.record["curve"]] == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_the_cosine_falls_from_one_to_zero() -> None:
@@ -403,9 +382,7 @@ def test_a_training_does_not_depend_on_the_global_generators(tmp_path: Path) -> 
     assert torch.equal(state, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"noise": "gauss30"}, {"lr": 2e-3}, {"draws": "fixed"}, {"begin": 0.3}]
-)
+@pytest.mark.parametrize("change", [{"seed": 1}, {"noise": "gauss30"}, {"lr": 2e-3}, {"draws": "fixed"}])
 def test_what_is_in_the_recipe_changes_the_outcome_and_the_key(tmp_path: Path, change: dict[str, Any]) -> None:
     assert not same_weights(run(tmp_path / "a", Tiny()), run(tmp_path / "b", Tiny(), **change))
     assert job_of(Tiny()).key != job_of(Tiny(), **change).key

@@ -152,7 +152,7 @@ class TrainingOptions(OptionGroup):
     start: str | None = None
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,begin=0.5]."),
+        typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
     ] = None
     devices: Annotated[
         int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")

@@ -159,15 +159,14 @@ class _Run:
         start = time.monotonic()
         after = (self._done + 1) / self._steps if self._steps else max(self.progress, 1e-6)
         recipe = self.job.recipe
-        position = recipe.position(after)
-        rate = recipe.lr * learning_rate_factor(position, recipe.schedule)
+        rate = recipe.lr * learning_rate_factor(after, recipe.schedule)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         batch = self._batch()
         self._optimiser.zero_grad(set_to_none=True)
         kind, mixed = torch.device(self.device).type, recipe.precision == "bfloat16"
         with torch.autocast(kind, torch.bfloat16, enabled=mixed):
-            loss, monitors = self.job.method.backward(self.network, batch, position)
+            loss, monitors = self.job.method.backward(self.network, batch, after)
         self._team.average([p.grad for p in self.network.parameters() if p.grad is not None])
         self._team.average([loss, *monitors.values()])
         if self.job.method.gradient_norm is not None:
@@ -353,7 +352,7 @@ def learning_rate_factor(progress: float, schedule: str = "halving") -> float:
     Parameters
     ----------
     progress : float
-        Position in the schedule, in (0, 1]: (step + 1) / steps unless the recipe leaves out its beginning.
+        (step + 1) / steps, in (0, 1].
     schedule : str
         'halving', the paper's: when 20, 40, 60 and 80 % of the training are reached (by the released scripts one epoch
         earlier); or 'cosine', down to zero.

@@ -91,9 +91,6 @@ class Recipe:
         Of the learning rate: 'halving' at 20, 40, 60 and 80 % of the training, or 'cosine' down to zero.
     average : float
         Decay of the moving average of the weights that is kept as the network; 0 keeps the weights of the last step.
-    begin : float
-        Part of the schedule that is left out at its beginning: of the learning rate, and of what a method raises in
-        the course of a training. 0.5 for one that goes on with a trained network.
     """
 
     budget: Budget
@@ -107,27 +104,21 @@ class Recipe:
     optimiser: str = "adam"
     schedule: str = "halving"
     average: float = 0.0
-    begin: float = 0.0
 
     @cached_property
     def described(self) -> Mapping[str, Any]:
-        """Its fields as they are stored; ``begin`` only where it is not 0, for keys of before it are still valid."""
-        return {name: value for name, value in asdict(self).items() if name != "begin" or value}
+        """Its fields as they are stored."""
+        return asdict(self)
 
     @property
     def text(self) -> str:
         """One phrase for a table."""
         parts = [self.budget.text, f"{self.batch}x{self.crop}²"]
         parts += [self.optimiser.capitalize()] if self.optimiser != "adam" else []
-        parts += [f"schedule from {100 * self.begin:g} %"] if self.begin else []
         parts += ["fixed noise"] if self.draws == "fixed" else []
         parts += [self.precision] if self.precision != "float32" else []
         parts += [f"{self.devices} devices"] if self.devices > 1 else []
         return ", ".join(parts)
-
-    def position(self, progress: float) -> float:
-        """Where in the schedule a training is of which ``progress``, in (0, 1], is done."""
-        return self.begin + (1 - self.begin) * progress if self.begin else progress
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Recipe:
@@ -172,15 +163,15 @@ def parse_recipe(text: str) -> Recipe:
             if value not in choices[name]:
                 raise unknown(f"{name} of a recipe", value, choices[name])
             changes[name] = value
-        elif name in ("average", "begin"):
+        elif name == "average":
             try:
                 changes[name] = float(value)
             except ValueError:
                 changes[name] = math.nan
             if not 0 <= changes[name] < 1:
-                raise UserError(f"Recipe {text!r}: {name} must be a number from 0 (none) to below 1, not {value!r}.")
+                raise UserError(f"Recipe {text!r}: average must be a number from 0 (none) to below 1, not {value!r}.")
         else:
-            raise unknown("part of a recipe", name, (*choices, "average", "begin"), "The rest has options of its own.")
+            raise unknown("part of a recipe", name, (*choices, "average"), "The rest has options of its own.")
     return replace(RECIPES[match[1]], **changes)
 
 
