@@ -16,6 +16,7 @@ import numpy as np
 
 from denoisebench.core.errors import ContractError, Mistakes, TrainingFailed, UserError, unknown
 from denoisebench.core.lazy import torch
+from denoisebench.core.text import counted
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.plugins.registry import DATASETS, METHODS
@@ -150,7 +151,7 @@ class Results:
 
     def __repr__(self) -> str:
         rows = sum(len(cell.rows) for cell in self._cells)
-        return f"Results({str(self.folder)!r}: {len(self._cells)} cells, {rows} scores)"
+        return f"Results({str(self.folder)!r}: {counted(len(self._cells), 'cell')}, {counted(rows, 'score')})"
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per method, noise, data set, image and repeat.
