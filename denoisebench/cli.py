@@ -7,9 +7,10 @@ import contextlib
 import io
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from denoisebench import __version__
 from denoisebench.commands import audit, compare, data, figures, methods, own, run, tables, train, weights
@@ -17,7 +18,20 @@ from denoisebench.commands.grouping import GroupedCommand
 from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.printing import line, lost_output, message, prepare_streams
 
+
+class _Root(TyperGroup):
+    """The commands; one that is stopped by Ctrl-C says so, where typer ends without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            message("Stopped.")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Root,
     help="Compare self-supervised image denoisers on identical noisy images under one declared protocol.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -84,9 +98,6 @@ def main() -> None:
         for mistake in error.errors if isinstance(error, UserErrors) else (error,):
             message(f"Error: {mistake}")
         code = 2
-    except typer.Abort:
-        message("Stopped. The same command goes on where it was.")
-        code = 130
     except Exception as error:
         # A mistake on the command line, of a class that typer carries under names that change.
         show = getattr(error, "show", None)

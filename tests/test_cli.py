@@ -214,6 +214,21 @@ def test_training_without_a_learned_method_is_refused(command: Command, tmp_path
 # --- interruptions and failures ---
 
 
+@pytest.mark.parametrize("arguments", [("list", "noises"), ("data", "status")])
+def test_any_command_says_that_it_was_stopped(
+    arguments: tuple[str, ...], command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from denoisebench.commands import listing
+
+    def stopped(*_: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listing, "text_of", stopped)
+    monkeypatch.setattr(listing, "data_status", stopped)
+    ran = command(*arguments)
+    assert (ran.code, ran.out, ran.err) == (130, "", "Stopped.\n")
+
+
 def test_an_interrupted_run_keeps_its_rows_and_goes_on(
     command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
 ) -> None:

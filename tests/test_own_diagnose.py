@@ -174,3 +174,27 @@ def test_the_command_prints_and_counts_what_failed(command: Callable[..., Any], 
     assert "Standard deviation of the noise: " in done.out
     assert "b.npy has the shape 3x4x5x6" in done.err
     assert command("diagnose", tmp_path / "b.npy").code == 2
+
+
+def test_a_stopped_command_says_how_many_files_were_done_and_what_failed(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from denoisebench.own import diagnose
+
+    original, asked = diagnose.diagnose, []
+
+    def stopped_at_the_second(*arguments: Any) -> Any:
+        asked.append(arguments)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(diagnose, "diagnose", stopped_at_the_second)
+    np.save(tmp_path / "b.npy", 0.5 + 0.1 * np.random.default_rng(0).standard_normal((64, 64)))
+    np.save(tmp_path / "c.npy", np.load(tmp_path / "b.npy"))
+    (tmp_path / "a.npy").write_bytes(b"no array")
+    done = command("diagnose", *(tmp_path / f"{name}.npy" for name in "abc"))
+    assert done.code == 130
+    assert "b.npy: YX 64x64" in done.out
+    assert f"Not diagnosed: {tmp_path / 'a.npy'}" in done.err
+    assert done.err.splitlines()[-1] == "Stopped after 2 of 3 files; the same command begins anew."

@@ -205,17 +205,20 @@ def _show_diagnosis(path: Path, stack: "Stack", told: "Diagnosis") -> None:
 
 
 def _show_each(paths: Sequence[Path], work: Callable[[Path], Callable[[], None]], failed: str) -> None:
-    """Work on each file and show what came of it; exit code 1 if some failed, 2 if all did."""
-    problems = []
+    """Work on each file and show what came of it; exit code 1 if some failed, 2 if all did, 130 if it was stopped."""
+    problems: list[tuple[str, str]] = []
     for number, path in enumerate(paths):
         try:
             show = work(path)
+            if number:
+                line("")
+            show()
         except UserError as error:
             problems.append((str(path), str(error)))
-            continue
-        if number:
-            line("")
-        show()
+        except KeyboardInterrupt:
+            _show_problems(problems, failed)
+            message(f"Stopped after {number} of {len(paths)} files; the same command begins anew.")
+            raise typer.Exit(130) from None
     _show_problems(problems, failed)
     if problems:
         raise typer.Exit(1 if len(problems) < len(paths) else 2)
