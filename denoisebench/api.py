@@ -16,6 +16,7 @@ import numpy as np
 
 from denoisebench.core.errors import ContractError, Mistakes, TrainingFailed, UserError, unknown
 from denoisebench.core.lazy import torch
+from denoisebench.core.text import counted
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.plugins.registry import DATASETS, METHODS
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 #: One text with commas, or a list of texts.
 Texts = str | Sequence[str]
 _ALLOWED = "allowed are (H, W) and (H, W, 1) for gray and (H, W, 3) for RGB images"
-#: White is 1.0 in float images, and neither Gaussian nor Poisson noise changes the mean.
+#: White is 1.0 in float images, and no drawn noise changes the mean.
 _LARGEST_MEAN = 2.0
 
 
@@ -150,7 +151,7 @@ class Results:
 
     def __repr__(self) -> str:
         rows = sum(len(cell.rows) for cell in self._cells)
-        return f"Results({str(self.folder)!r}: {len(self._cells)} cells, {rows} scores)"
+        return f"Results({str(self.folder)!r}: {counted(len(self._cells), 'cell')}, {counted(rows, 'score')})"
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per method, noise, data set, image and repeat.
@@ -508,7 +509,7 @@ def add_noise(image: ArrayLike, noise: str, seed: int = 0) -> FloatImage:
     image : array_like
         Clean image, (H, W), (H, W, 1) or (H, W, 3); uint8, uint16, or float in 0..1.
     noise : str
-        Such as 'gauss25', 'gauss5_50', 'poisson30' or 'gauss25-clip'.
+        Such as 'gauss25', 'gauss5_50', 'poisson30', 'gamma4' or 'gauss25-clip'.
     seed : int
         Equal seeds give equal noise.
 

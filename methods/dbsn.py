@@ -1,7 +1,7 @@
 """DBSN: a dilated blind-spot network for the mean, 1x1 networks for two variances, and Bayes' rule between them.
 
     f(y) = (mu, features) with a blind spot,   S = U U^T, U = g(features),   y = x + n,   n ~ N(0, N), N = diag(s^2)
-    s = softplus(h(.) - 4) + 0.001:   mean over pixels of h(y) (Gaussian), h(mu) (Poisson, real)
+    s = softplus(h(.) - 4) + 0.001:   mean over pixels of h(y) (Gaussian), h(mu) (any other)
     loss = mean_p ((y - mu)^T (S + N)^-1 (y - mu) + log det(S + N)) / 2
     xhat = mu + S (S + N)^-1 (y - mu)
 
@@ -98,6 +98,7 @@ class DBSN(LearnedMethod):
         licence="written from the paper; the authors' repository states no licence and no code was taken from it",
         needs=frozenset({Need.FAMILY}),
     )
+    families = frozenset({"gauss", "poisson", "gamma"})
     inference_only = frozenset({"gamma", "gamma_of", "ranged"})
 
     def __post_init__(self) -> None:

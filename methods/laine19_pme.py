@@ -97,9 +97,11 @@ class Laine19PME(LearnedMethod):
         return self.info.needs - untold - ({Need.LEVEL} if self.level != "known" else set())
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
-        """Real noise, unless a model is assumed and its level learned."""
+        """Real noise, unless a model is assumed and its level learned; the level of another model than assumed."""
         if noise.real and (self.assume == "told" or self.level == "known"):
             return "needs a noise model; laine19_pme[assume=poisson,level=image] assumes one and learns its level"
+        if self.level == "known" and self.assume not in ("told", noise.family):
+            return f"assumes {self.assume} noise, of which {noise.id} tells no level; add level=image"
         return super().unsuitable(noise, channels)
 
     def build(self, channels: int) -> torch.nn.Module:

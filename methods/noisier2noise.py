@@ -6,7 +6,7 @@
 Given z, the added and the original noise are exchangeable but for their scale, which is what the second line uses; it
 holds for Gaussian noise of a known level. Denoising draws z from y as in training (feeding y itself is wrong) and
 averages ``passes`` results. Shapes: y (N, C, H, W), 0..1 scale. Told: the noise level. Cost: one pass to train,
-``passes`` to denoise. For Poisson noise the identity fails, and it is refused.
+``passes`` to denoise. For other noise the identity fails, and it is refused.
 
 The network stands for xhat, f(z) = (alpha^2 network(z) + z) / (1 + alpha^2): the same loss and the same optimum.
 ``output=noisy`` lets it stand for f(z), as in the paper. Then an error of the network is (1 + alpha^2) / alpha^2 times
@@ -72,7 +72,7 @@ class Noisier2Noise(LearnedMethod):
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
         if noise.family != "gauss":
-            return "needs Gaussian noise: for Poisson noise its correction does not hold"
+            return "needs Gaussian noise: for any other its correction does not hold"
         return super().unsuitable(noise, channels)
 
     def loss(

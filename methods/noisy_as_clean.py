@@ -4,11 +4,11 @@
     xhat = mean over the 8 flips and quarter turns T of T^-1 f(T y)
 
 Right to the extent that the noise is weak: f learns to map noisier to noisy. Gaussian noise: n_s = sigma n; Poisson:
-y + n_s = Poisson(lambda max(y, 0)) / lambda. f: 3x3 convolution to 64 channels, 10 residual blocks of two, one back,
-batch normalisation of the image at hand, sigmoid. Adam 1e-3, halved every 15 % of the steps; each step takes the whole
-image in one of 8 orientations. The released script has 1000 steps, each with the summed gradients of all 8, which are
-8000 passes; so the paper's steps count as 8000 here. Shapes: y (1, C, H, W), 0..1 scale. Told: noise model and level.
-Cost: one pass forward and backward per step, 8 to denoise.
+y + n_s = Poisson(lambda max(y, 0)) / lambda; gamma: y + n_s = y g, g ~ Gamma(L, 1/L). f: 3x3 convolution to 64
+channels, 10 residual blocks of two, one back, batch normalisation of the image at hand, sigmoid. Adam 1e-3, halved
+every 15 % of the steps; each step takes the whole image in one of 8 orientations. The released script has 1000 steps,
+each with the summed gradients of all 8, which are 8000 passes; so the paper's steps count as 8000 here. Shapes: y
+(1, C, H, W), 0..1 scale. Told: noise model and level. Cost: one pass forward and backward per step, 8 to denoise.
 
 The released script adds one and the same noise array twice (x + 2n -> x + n), which gives the true noise away, and
 prints the best PSNR of all steps. Here the added noise is independent and the last step counts: expect less.
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from denoisebench.core.errors import UserError
 from denoisebench.core.lazy import torch
 from denoisebench.plugins.method import Info, Need, NoiseInfo, PerImageMethod
+from denoisebench.protocol.noise import speckle
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class NoisyAsClean(PerImageMethod):
         licence="written from the paper; the authors' code carries no licence and was not used",
         needs=frozenset({Need.FAMILY, Need.LEVEL}),
     )
+    families = frozenset({"gauss", "poisson", "gamma"})
     steps, paper_steps = 200, 8000
 
     def __post_init__(self) -> None:
@@ -81,6 +83,8 @@ def noisier(image: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
     level = float(known.level)
     if known.family == "gauss":
         return image + level * torch.randn_like(image)
+    if known.family == "gamma":
+        return image * speckle(torch.full_like(image, level))
     return torch.poisson(level * image.clamp(min=0)) / level
 
 

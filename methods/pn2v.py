@@ -5,10 +5,10 @@
 
 Hidden: one uniform pixel of every 4x8 box (1/32 of them), drawn per image and channel; it takes the value of a uniform
 pixel of the 5x5 window around it, clipped to the crop, that is not hidden itself. To denoise, f sees y as it is. Noise
-model, the level told. Gaussian: the density. Poisson: the probability of n = lambda y photons, exp(n log m - m) / n!
-with m = lambda s, and gamma for the factorial where clipping made n no whole number; a Gaussian of variance s / lambda
-is unbounded at y = s = 0 and puts dark pixels too low. Poisson means must be positive: samples below e = 0.001 become
-e^2 / (2 e - s), which keeps value and slope. Shapes: y (N, C, H, W), 0..1 scale.
+model, the level told. Gaussian and gamma: the density. Poisson: the probability of n = lambda y photons, exp(n log m
+- m) / n! with m = lambda s, and gamma for the factorial where clipping made n no whole number; a Gaussian of variance
+s / lambda is unbounded at y = s = 0 and puts dark pixels too low. Means of Poisson and gamma noise must be positive:
+samples below e = 0.001 become e^2 / (2 e - s), which keeps value and slope. Shapes: y (N, C, H, W), 0..1 scale.
 
 Any network of the suite gives 96 features; a linear layer turns them into samples, in training those of hidden pixels
 only, and to denoise block by block: all at once would be 3.8 GB for 512x768x3 and K = 800. At the start the K biases
@@ -75,6 +75,7 @@ class PN2V(LearnedMethod):
         needs=frozenset({Need.FAMILY, Need.LEVEL}),
         multiple=32,
     )
+    families = frozenset({"gauss", "poisson", "gamma"})
     inference_only = frozenset({"output"})
 
     def __post_init__(self) -> None:
@@ -166,10 +167,16 @@ def positive(samples: torch.Tensor) -> torch.Tensor:
 
 
 def log_density(y: torch.Tensor, x: torch.Tensor, known: NoiseInfo) -> torch.Tensor:
-    """log p(y | x), the probability of lambda y photons for Poisson noise; the level broadcasts over both."""
+    """log p(y | x), the probability of lambda y photons for Poisson noise; the level broadcasts over both.
+
+    A gamma density is unbounded at y = 0, where a black pixel stays: there that of the smallest y counts.
+    """
     level = torch.as_tensor(known.level, dtype=x.dtype, device=x.device)
     if known.family == "gauss":
         level = level.clamp(min=SMALLEST)
         return -0.5 * ((y - x) / level).square() - torch.log(level) - 0.5 * math.log(2 * math.pi)
+    if known.family == "gamma":
+        y = y.clamp(min=SMALLEST)
+        return torch.xlogy(level, level * y / x) - torch.log(y) - level * y / x - torch.lgamma(level)
     count, mean = level * y, level * x
     return torch.xlogy(count, mean) - mean - torch.lgamma(count + 1)

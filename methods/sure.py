@@ -13,10 +13,10 @@ f by descent and eta = s^2 by ascent, one number for all images, kept in the net
 with its own pixel in the mean, and eta is the noise that is left given all others, at least sigma^2.
 
 Shapes: y (N, C, H, W), 0..1 scale; sigma and s on that scale, e = 0.01. Told: the noise level, or nothing. Cost: two
-passes to train, both in full precision whatever the recipe says, one to denoise. Poisson noise is refused: its
-divergence term is another. The network is the suite's, s begins at 0.1 and is trained by the optimiser of the network,
-where the paper takes a rate of its own with momentum. It was tried on toys with known answers only: no training of
-length has been compared with the papers' figures.
+passes to train, both in full precision whatever the recipe says, one to denoise. Poisson and gamma noise are refused:
+their divergence terms are others. The network is the suite's, s begins at 0.1 and is trained by the optimiser of the
+network, where the paper takes a rate of its own with momentum. It was tried on toys with known answers only: no
+training of length has been compared with the papers' figures.
 
 Sources: C. Stein, Annals of Statistics 1981; S. Ramani, T. Blu, M. Unser, Monte-Carlo SURE, IEEE TIP 2008; C. Metzler
 et al., Unsupervised Learning with Stein's Unbiased Risk Estimator, 2018; J. Tachella, M. Davies, L. Jacques, UNSURE,
@@ -69,8 +69,8 @@ class SURE(LearnedMethod):
         return self.info.needs if self.level == "known" else frozenset()
 
     def unsuitable(self, noise: Noise, channels: int) -> str | None:
-        """Poisson noise; real noise, unless the level is learned."""
-        if noise.family == "poisson":
+        """All drawn noise but Gaussian; real noise, unless the level is learned."""
+        if noise.family not in ("gauss", "real"):
             return "is for Gaussian noise only"
         if noise.real and self.level == "known":
             return "needs the noise level; sure[level=learned] finds it"

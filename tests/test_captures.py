@@ -246,7 +246,7 @@ def test_pairs_under_the_names_of_known_sets_are_found(noisy: str, clean: str, i
         (["noisy/a.png", "clean/a.png", "clean/a.tif"], r"several images named 'a' \(a.png and a.tif\)"),
         (["noisy/a.png", "noisy/a/0.png", "clean/a.png"], r"several images named 'a' \(a and a.png\)"),
         (["noisy/a/0.png", "noisy/a/0.tif", "clean/a.png"], r"several images named '0' \(0.png and 0.tif\)"),
-        (["noisy/a.png", "noisy/b.png", "clean/a.png"], r"1 captures have no clean image: .*noisy/b.png"),
+        (["noisy/a.png", "noisy/b.png", "clean/a.png"], r"Without a clean image: 1 capture \(.*noisy/b.png"),
         (["noisy/a_n.png", "noisy/a_real.png", "clean/a_gt.png"], r"a_gt.png may belong to .*a_n.png, .*a_real.png"),
         (["noisy/a_n.png", "clean/a_gt.png", "clean/a_mean.png"], r"clean/a_mean.png has no capture"),
         (["noisy/a.png", "clean/a/1.png", "clean/a/2.png"], r"clean/a holds 2 images .*; a reference is one"),
@@ -296,7 +296,7 @@ def test_a_turned_capture_is_upright_before_it_is_compared(tmp_path: Path) -> No
     data = find_dataset(str(tmp_path / "mine"), ())
     data.verify()
     np.testing.assert_array_equal(data.capture("a", 0), data.reference("a", 0))
-    assert "1 images were turned: a.png" in data.note
+    assert "1 image (a.png)" in data.note
     # What an earlier version scored sideways must not pass for the same data.
     plain = "".join(
         f"{name} {file} {hashlib.sha256((tmp_path / 'mine' / place / file).read_bytes()).hexdigest()}\n"

@@ -119,7 +119,7 @@ def bleach(folder: Path) -> None:
     ("spoil", "message"),
     [
         (lose, r"'zoo' in .*zoo lacks 1 of 3 images: bee\. Get them from the zoo's page"),
-        (add, r"'zoo' in .*zoo has 1 images that do not belong to it: dog\.png\. Move them away"),
+        (add, r"'zoo' in .*zoo has 1 image too many: dog\.png\. Move them away"),
         (alter, r"bee\.png was altered: its pixels are not those of data set 'zoo'"),
         (resize, r"bee\.png has the wrong size .*: 14x20 with 3 channels instead of 20x14 with 3"),
         (bleach, r"bee\.png has the wrong size .*: 20x14 with 1 channels instead of 20x14 with 3"),
@@ -332,7 +332,7 @@ def test_turned_images_are_named(root: Path) -> None:
     Image.open(root / "zoo" / "ant.png").save(root / "zoo" / "ant.png", exif=exif)
     data = AnyFolder(root / "zoo")
     assert data.load("ant").shape == (20, 14, 3)
-    assert data.note.split(". ")[-1] == "As the orientation in their metadata says, 1 images were turned: ant.png."
+    assert data.note.split(". ")[-1] == "Turned as the orientation in the metadata says: 1 image (ant.png)."
 
 
 def test_a_folder_of_noisy_images_alone_is_sent_to_the_commands_for_it(root: Path) -> None:

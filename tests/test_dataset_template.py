@@ -110,7 +110,7 @@ def test_several_captures_of_an_image_are_refused(tmp_path: Path) -> None:
 def test_a_capture_without_a_partner_is_refused(tmp_path: Path) -> None:
     for seed, name in enumerate(("noisy/a.png", "noisy/b.png", "clean/a.png")):
         paint(tmp_path / "real" / name, seed)
-    with pytest.raises(UserError, match=r"1 captures have no clean image: .*b\.png"):
+    with pytest.raises(UserError, match=r"Without a clean image: 1 capture \(.*b\.png"):
         write_dataset(tmp_path / "real")
     assert [path.name for path in tmp_path.iterdir()] == ["real"]
 

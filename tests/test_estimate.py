@@ -111,7 +111,7 @@ def test_data_that_are_not_here_are_planned_from_their_manifest_and_named(tmp_pa
     (kodak, urban), notes = lines(experiment("nlm", datasets=sets, repeats=None), tmp_path)
     assert (kodak["images"], kodak["state"], kodak["timed"]) == ("240", "data missing", REFERENCE)
     assert (urban["images"], urban["state"], urban["time"]) == ("100", "data missing", "?")
-    assert "1 cells of unknown time" in notes
+    assert "1 cell of unknown time" in notes
     assert "Missing: Data set 'kodak' (24 images) is not on this machine" in notes
     assert "denoisebench data fetch kodak" in notes
     assert "Missing: Data set 'urban100'" in notes
@@ -125,7 +125,7 @@ def test_an_unknown_method_has_no_invented_time(
     made = experiment(METHODS.add_file(plugin_file("strange")))
     (line,), notes = lines(made, tmp_path)
     assert (line["time"], line["timed"]) == ("?", "never timed")
-    assert "1 cells of unknown time" in notes
+    assert "1 cell of unknown time" in notes
 
 
 def test_a_fit_is_scaled_by_its_steps(tmp_path: Path) -> None:

@@ -331,6 +331,11 @@ def test_an_experiment_refuses_what_no_protocol_has(base: Experiment) -> None:
             replace(base, **change)
 
 
+def test_legacy_draws_have_gaussian_and_poisson_noise_only(base: Experiment) -> None:
+    with pytest.raises(UserError, match="not for gamma4"):
+        replace(base, noises=[parse_noise("gamma4")], datasets=[find_dataset("kodak", [])], draws="legacy")
+
+
 def test_legacy_draws_hold_only_the_papers_repeats(base: Experiment) -> None:
     base.datasets[0].name = "kodak"
     with pytest.raises(UserError, match="not for the folder 'kodak'"):

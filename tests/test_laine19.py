@@ -174,6 +174,16 @@ def test_the_first_steps_on_poisson_noise_do_not_run_away(tmp_path: Path) -> Non
     assert training._curve[-1]["residual"] < 1
 
 
+def test_the_level_of_another_model_than_the_assumed_one_is_refused() -> None:
+    method = parse_method("laine19_pme[assume=gauss]")
+    assert "assumes gauss noise, of which poisson30 tells no level" in str(
+        method.unsuitable(parse_noise("poisson30"), 3)
+    )
+    assert method.unsuitable(parse_noise("gauss25"), 3) is None
+    assert parse_method("laine19_pme[assume=gauss,level=image]").unsuitable(parse_noise("poisson30"), 3) is None
+    assert "no model of gamma noise" in str(parse_method("laine19_pme").unsuitable(parse_noise("gamma4"), 3))
+
+
 @pytest.mark.parametrize(("channels", "weight"), [(1, 0.05), (3, 0.1)])
 def test_a_learned_level_is_pushed_up_as_much_as_released(channels: int, weight: float) -> None:
     """With the sign of the released term: without it the level of smooth images falls to its smallest value."""

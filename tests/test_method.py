@@ -133,6 +133,26 @@ def test_channels_that_a_method_does_not_take_have_a_reason() -> None:
     assert Plain().unsuitable(noise, 3) == "takes images of 1 channels, not 3"
 
 
+@pytest.mark.parametrize("needs", [{Need.FAMILY}, {Need.LEVEL}, {Need.FAMILY, Need.LEVEL}])
+def test_noise_of_which_a_method_knows_no_model_is_refused_where_it_is_told_of_it(needs: set[Need]) -> None:
+    class Told(PlainMethod):
+        name = "told"
+        info = Info(label="Told", needs=frozenset(needs))
+
+    class All(Told):
+        families = frozenset({"gauss", "gamma"})
+
+    gauss, gamma = parse_noise("gauss25"), parse_noise("gamma4")
+    assert Told().unsuitable(gamma, 3) == "has no model of gamma noise, only of gauss and poisson"
+    assert Told().unsuitable(gauss, 3) is None
+    assert All().unsuitable(gamma, 3) is None
+    assert "no model of poisson noise" in str(All().unsuitable(parse_noise("poisson30"), 3))
+
+
+def test_a_method_that_is_told_nothing_of_the_noise_takes_any() -> None:
+    assert Plain().unsuitable(parse_noise("gamma4"), 1) is None
+
+
 # --- what is told ---
 
 EVERYTHING: dict[Need, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from denoisebench.core.errors import UserError
 from denoisebench.protocol.draws import CounterDraws, LegacyDraws, LegacySet
-from denoisebench.protocol.noise import Noise, UIntImage, add_noise, add_noise_batch, parse_noise
+from denoisebench.protocol.noise import Noise, UIntImage, add_noise, add_noise_batch, parse_noise, speckle
 from denoisebench.protocol.seeds import generator_from, seed_from, torch_generator_from
 
 
@@ -39,6 +40,8 @@ def ramp(shape: tuple[int, int, int] = (300, 300, 3)) -> UIntImage:
         ("poisson5_50-clip", Noise("poisson", 5, 50, "clip")),
         ("gauss25-uint8", Noise("gauss", 25, 25, "uint8")),
         (" gauss25\n", Noise("gauss", 25, 25)),
+        ("gamma4", Noise("gamma", 4, 4)),
+        ("gamma1_10-uint8", Noise("gamma", 1, 10, "uint8")),
     ],
 )
 def test_ids_are_read(text: str, expected: Noise) -> None:
@@ -51,7 +54,7 @@ def test_equal_levels_have_one_id() -> None:
 
 
 @given(
-    family=st.sampled_from(["gauss", "poisson"]),
+    family=st.sampled_from(["gauss", "poisson", "gamma"]),
     levels=st.lists(st.floats(1e-9, 255.0), min_size=1, max_size=2, unique=True).map(sorted),
     after=st.sampled_from(["", "clip", "uint8"]),
 )
@@ -73,6 +76,12 @@ GARBAGE = [
     "gauss1e3",
     "gauss256",
     "poisson1000001",
+    "gamma",
+    "gamma0",
+    "gamma10_1",
+    "gamma1000001",
+    "gamma4_4",
+    "gammaL",
     "gauss.5",
     "gauss5.",
     "gauss5_",
@@ -100,7 +109,7 @@ def test_garbage_is_refused_by_name(text: str) -> None:
     assert repr(text) in str(caught.value)
 
 
-@given(st.text(max_size=12) | st.from_regex(r"(gauss|poisson)[-_.0-9e]{0,8}(-clip)?", fullmatch=True))
+@given(st.text(max_size=12) | st.from_regex(r"(gauss|poisson|gamma)[-_.0-9e]{0,8}(-clip)?", fullmatch=True))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         noise = parse_noise(text)
@@ -113,6 +122,12 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_titles() -> None:
     assert parse_noise("gauss25").title == "Gaussian σ=25"
     assert parse_noise("poisson5_50-clip").title == "Poisson λ∈[5,50] (clip)"
+    assert parse_noise("gamma1_10").title == "Gamma L∈[1,10]"
+
+
+def variance_of(noise: Noise, x: float, level: Any) -> Any:
+    """Of noise of a level, as methods are told it, at a clean value."""
+    return {"gauss": lambda: level**2, "poisson": lambda: x / level, "gamma": lambda: x**2 / level}[noise.family]()
 
 
 # --- seeds ---
@@ -191,21 +206,58 @@ def test_poisson_variance_is_x_over_lambda(value: int, level: int) -> None:
     assert draw.level == level
 
 
-def test_noise_is_independent_between_channels() -> None:
-    draw = add_noise(uniform_image(128), parse_noise("gauss25"), np.random.default_rng(0))
+def moments_of_gamma(looks: float, values: np.ndarray) -> None:
+    """Mean 1, variance 1 / L, skewness 2 / sqrt(L), each within four standard errors."""
+    count = values.size
+    assert values.mean() == pytest.approx(1, abs=4 / math.sqrt(looks * count))
+    centred = (values - 1) * math.sqrt(looks)
+    # A mean of the k-th power has the variance (m_2k - m_k^2) / n, of moments of the standardised gamma law.
+    fourth = 3 + 6 / looks
+    assert (centred**2).mean() == pytest.approx(1, abs=4 * math.sqrt((fourth - 1) / count))
+    third, sixth = 2 / math.sqrt(looks), 15 + 130 / looks + 120 / looks**2
+    assert (centred**3).mean() == pytest.approx(third, abs=4 * math.sqrt((sixth - third**2) / count))
+
+
+@pytest.mark.parametrize("value", [10, 128, 255])
+@pytest.mark.parametrize("looks", [1, 4, 2.5])
+def test_gamma_noise_is_multiplicative_with_the_moments_of_its_looks(value: int, looks: float) -> None:
+    draw = add_noise(uniform_image(value), parse_noise(f"gamma{looks:g}"), np.random.default_rng(0))
+    assert draw.level == looks
+    assert draw.noisy.min() > 0
+    moments_of_gamma(looks, draw.noisy.astype(np.float64) * 255 / value)
+
+
+def test_gamma_noise_leaves_black_black_and_does_not_depend_on_the_image() -> None:
+    rng = np.random.default_rng
+    clean, noise = ramp(), parse_noise("gamma4")
+    noisy = add_noise(clean, noise, rng(0)).noisy
+    assert not noisy[clean == 0].any()
+    factors = add_noise(uniform_image(255), noise, rng(0)).noisy
+    np.testing.assert_allclose(noisy, factors * (clean / 255).astype(np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize("looks", [1.0, 4.0, 2.5])
+def test_speckle_has_the_moments_of_its_looks(looks: float) -> None:
+    drawn = speckle(torch.full((300_000,), looks, dtype=torch.float64), torch_generator_from("speckle", looks))
+    moments_of_gamma(looks, drawn.numpy())
+
+
+@pytest.mark.parametrize("text", ["gauss25", "gamma4"])
+def test_noise_is_independent_between_channels(text: str) -> None:
+    draw = add_noise(uniform_image(128), parse_noise(text), np.random.default_rng(0))
     correlation = np.corrcoef(draw.noisy.reshape(-1, 3).T) - np.eye(3)
     assert np.abs(correlation).max() < 5 / math.sqrt(300 * 300)
 
 
 def test_nothing_is_clipped_unless_asked() -> None:
-    for text, value in (("gauss25", 0), ("gauss25", 255), ("poisson30", 255)):
+    for text, value in (("gauss25", 0), ("gauss25", 255), ("poisson30", 255), ("gamma4", 255)):
         noisy = add_noise(uniform_image(value), parse_noise(text), np.random.default_rng(0)).noisy
         outside = np.mean(noisy < 0) if value == 0 else np.mean(noisy > 1)
         assert outside > 0.4
         assert noisy.dtype == np.float32
 
 
-@pytest.mark.parametrize("family", ["gauss25", "poisson30"])
+@pytest.mark.parametrize("family", ["gauss25", "poisson30", "gamma4"])
 def test_clip_and_uint8(family: str) -> None:
     clean = ramp()
     plain = add_noise(clean, parse_noise(family), np.random.default_rng(0)).noisy
@@ -218,7 +270,7 @@ def test_clip_and_uint8(family: str) -> None:
     assert not np.array_equal(rounded, clipped)
 
 
-@pytest.mark.parametrize(("text", "unit"), [("gauss5_50", 1 / 255), ("poisson5_50", 1.0)])
+@pytest.mark.parametrize(("text", "unit"), [("gauss5_50", 1 / 255), ("poisson5_50", 1.0), ("gamma5_50", 1.0)])
 def test_ranged_levels_are_uniform_and_true(text: str, unit: float) -> None:
     clean, noise = uniform_image(200, (40, 40, 3)), parse_noise(text)
     draws = [CounterDraws(0).draw("set", str(i), 0, clean, noise) for i in range(400)]
@@ -230,7 +282,7 @@ def test_ranged_levels_are_uniform_and_true(text: str, unit: float) -> None:
     assert distance < 1.95 / math.sqrt(400)
     variances = np.array([draw.noisy.astype(np.float64).var() for draw in draws])
     told = np.array([draw.level for draw in draws])
-    expected = told**2 if noise.family == "gauss" else (200 / 255) / told
+    expected = variance_of(noise, 200 / 255, told)
     ratio = variances / expected
     assert ratio.mean() == pytest.approx(1.0, abs=0.01)
     assert np.abs(ratio - 1).max() < 6 * math.sqrt(2.3 / clean.size)
@@ -239,7 +291,7 @@ def test_ranged_levels_are_uniform_and_true(text: str, unit: float) -> None:
 # --- training draws ---
 
 
-@pytest.mark.parametrize("text", ["gauss25", "gauss5_50", "poisson30", "poisson5_50"])
+@pytest.mark.parametrize("text", ["gauss25", "gauss5_50", "poisson30", "poisson5_50", "gamma4", "gamma5_50"])
 def test_batches_have_one_level_per_image_and_its_variance(text: str) -> None:
     noise = parse_noise(text)
     clean = torch.full((6, 3, 128, 128), 0.6)
@@ -250,17 +302,19 @@ def test_batches_have_one_level_per_image_and_its_variance(text: str) -> None:
     assert len(set(level.flatten().tolist())) == (6 if noise.ranged else 1)
     unit = 255 if noise.family == "gauss" else 1
     assert bool(((level * unit >= noise.low - 1e-4) & (level * unit <= noise.high + 1e-4)).all())
-    expected = level.flatten() ** 2 if noise.family == "gauss" else 0.6 / level.flatten()
+    expected = variance_of(noise, 0.6, level.flatten())
     residual = (noisy - clean).double()
-    # Six standard errors of a variance of 49152 values, per image and per channel.
-    assert ((residual.var(dim=(1, 2, 3)) / expected - 1).abs() < 6 * math.sqrt(2.4 / 49152)).all()
+    # Six standard errors of a variance of 49152 values, per image and per channel; gamma has 6 / L of kurtosis.
+    spread = 2 + 6 / noise.low if noise.family == "gamma" else 2.4
+    assert ((residual.var(dim=(1, 2, 3)) / expected - 1).abs() < 6 * math.sqrt(spread / 49152)).all()
     by_channel = residual.var(dim=(2, 3)) / expected[:, None]
-    assert ((by_channel - 1).abs() < 6 * math.sqrt(2.4 / 16384)).all()
-    assert residual.mean().abs() < 1e-3
+    assert ((by_channel - 1).abs() < 6 * math.sqrt(spread / 16384)).all()
+    assert residual.mean().abs() < 6 * math.sqrt(float(expected.max()) / residual.numel())
 
 
-def test_batches_repeat_with_their_generator_and_do_not_touch_the_global_one() -> None:
-    clean, noise = torch.rand(2, 3, 16, 16), parse_noise("poisson5_50")
+@pytest.mark.parametrize("text", ["gauss5_50", "poisson5_50", "gamma1_10"])
+def test_batches_repeat_with_their_generator_and_do_not_touch_the_global_one(text: str) -> None:
+    clean, noise = torch.rand(2, 3, 16, 16), parse_noise(text)
     before = torch.get_rng_state()
     first, _ = add_noise_batch(clean, noise, torch_generator_from("a"))
     second, _ = add_noise_batch(clean, noise, torch_generator_from("a"))
@@ -386,6 +440,11 @@ def test_legacy_draws_refuse_other_sets_and_images() -> None:
         LegacyDraws(SETS).draw("third", "a", 0, IMAGES["a"], parse_noise("gauss25"))
     with pytest.raises(UserError, match="first hold 2 images, but none called 'c'"):
         LegacyDraws(SETS).draw("first", "c", 0, IMAGES["c"], parse_noise("gauss25"))
+
+
+def test_legacy_draws_refuse_noise_of_another_family() -> None:
+    with pytest.raises(UserError, match="defined for gauss and poisson noise, not for gamma4"):
+        LegacyDraws(SETS).draw("first", "a", 0, IMAGES["a"], parse_noise("gamma4"))
 
 
 def test_legacy_draws_leave_the_global_stream_alone() -> None:

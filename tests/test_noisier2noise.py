@@ -57,8 +57,9 @@ def test_the_added_noise_has_the_told_level() -> None:
     assert noisier.flatten(1).std(1).tolist() == pytest.approx([0.05, 0.2], rel=0.01)
 
 
-def test_poisson_noise_is_refused_before_any_work() -> None:
-    assert "Gaussian" in str(parse_method("noisier2noise").unsuitable(parse_noise("poisson30"), 3))
+@pytest.mark.parametrize("noise", ["poisson30", "gamma4"])
+def test_other_noise_is_refused_before_any_work(noise: str) -> None:
+    assert "Gaussian" in str(parse_method("noisier2noise").unsuitable(parse_noise(noise), 3))
     assert parse_method("noisier2noise").unsuitable(parse_noise("gauss5_50"), 3) is None
 
 

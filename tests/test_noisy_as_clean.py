@@ -28,7 +28,10 @@ def test_parameter_count() -> None:
     assert sum(p.numel() for p in ResNet(3, 3).parameters()) == 744_643
 
 
-@pytest.mark.parametrize(("family", "level", "spread"), [("gauss", 0.1, 0.1), ("poisson", 30.0, (0.4 / 30) ** 0.5)])
+@pytest.mark.parametrize(
+    ("family", "level", "spread"),
+    [("gauss", 0.1, 0.1), ("poisson", 30.0, (0.4 / 30) ** 0.5), ("gamma", 16.0, 0.1)],
+)
 def test_added_noise_has_the_law_of_the_image_and_is_new_each_time(family: str, level: float, spread: float) -> None:
     image = torch.full((1, 1, 200, 200), 0.4)
     first, second = (noisier(image, told(family, level)) - image for _ in range(2))

@@ -147,6 +147,15 @@ def test_the_poisson_probability_is_scipys(level: float) -> None:
     assert total.item() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("level", [0.5, 1.0, 4.0, 30.0])
+def test_the_gamma_density_is_scipys(level: float) -> None:
+    y, x = 0.001 + image(50), 0.001 + image(50, seed=1)
+    expected = stats.gamma.logpdf(y, level, scale=x / level)
+    np.testing.assert_allclose(log_density(y, x, known("gamma", level)), expected, rtol=1e-12, atol=1e-12)
+    black = log_density(torch.zeros(1, dtype=torch.float64), x, known("gamma", level))
+    assert torch.equal(black, log_density(torch.full((1,), 0.001, dtype=torch.float64), x, known("gamma", level)))
+
+
 def test_between_whole_photons_the_probability_is_smooth() -> None:
     counts = torch.linspace(3, 4, 101, dtype=torch.float64)
     values = log_density(counts / 30, torch.tensor(0.12).double(), known("poisson", 30.0)).exp()
@@ -209,7 +218,7 @@ def test_levels_differ_from_image_to_image() -> None:
 
 def test_the_loss_is_finite_where_no_density_is_representable() -> None:
     network, noisy = with_samples(torch.tensor([[-3.0, -2.0]])), image(1, 1, 32, 32)
-    for family, level in [("gauss", 1e-9), ("poisson", 1e5)]:
+    for family, level in [("gauss", 1e-9), ("poisson", 1e5), ("gamma", 4.0)]:
         loss, _ = PN2V(samples=2).loss(network, batch_of(noisy, known(family, level)), 0.5)
         loss.backward()
         assert loss > 1000
@@ -359,7 +368,7 @@ def test_any_network_gives_the_features(network: str) -> None:
 def test_one_training_serves_both_outputs_and_noise_model_and_level_are_told() -> None:
     settings = [PN2V(output=output).settings(training_only=True) for output in ("posterior", "mean")]
     assert settings[0] == settings[1] == {"network": "unet", "samples": PN2V().samples}
-    assert PN2V().told("gauss") == PN2V().told("poisson") == {Need.FAMILY, Need.LEVEL}
+    assert all(PN2V().told(family) == {Need.FAMILY, Need.LEVEL} for family in ("gauss", "poisson", "gamma"))
 
 
 @pytest.mark.parametrize("settings", [{"samples": "0"}, {"samples": "2.5"}, {"output": "median"}])

@@ -289,3 +289,6 @@ def test_a_report_adds_differences(command: Command, results: Path) -> None:
     assert ran.code == 0
     assert "minus B" in ran.out
     assert command("report", results, "--versus", "c").code == 2
+    refused = command("report", results, "--versus", "b", "--format", "csv")
+    assert refused.code == 2
+    assert f"compare {results} --reference b --format csv" in refused.err.replace("\n", " ")

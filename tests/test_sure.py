@@ -101,7 +101,8 @@ def test_what_is_told_and_what_is_refused() -> None:
     assert known.told("gauss") == frozenset({Need.LEVEL})
     assert not learned.told("gauss")
     for method in (known, learned):
-        assert "Gaussian" in str(method.unsuitable(parse_noise("poisson30"), 3))
+        for other in ("poisson30", "gamma4"):
+            assert "Gaussian" in str(method.unsuitable(parse_noise(other), 3))
         assert method.unsuitable(parse_noise("gauss5_50"), 3) is None
     assert "sure[level=learned] finds it" in str(known.unsuitable(REAL, 3))
     assert learned.unsuitable(REAL, 3) is None

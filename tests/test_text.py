@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from denoisebench.core import printing
-from denoisebench.core.text import ERRORS, file_part, one_line, plain, readable
+from denoisebench.core.text import ERRORS, counted, file_part, one_line, plain, readable
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.reports.markup import csv_text, md, tex
 
@@ -107,3 +107,12 @@ def test_every_name_has_a_part_of_a_file_name() -> None:
         assert len(part) <= 100
         assert not set(part) & set('/\\:\n"')
         assert part.isascii()
+
+
+def test_one_thing_is_no_things() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2, 12000)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "12,000 images",
+    ]

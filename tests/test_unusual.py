@@ -78,7 +78,7 @@ def test_of_many_mistakes_some_are_told_and_the_others_counted(tmp_path: Path) -
         (folder / f"x{number}.png").touch()
     with pytest.raises(UserErrors) as caught:
         AnyFolder(folder)
-    assert "There are 12 images more like these." in sentences(caught)
+    assert "There is the same to say of 12 images more." in sentences(caught)
     assert len(sentences(caught)) == MOST_NAMED + 2
 
 
@@ -92,7 +92,7 @@ def test_skipped_images_are_named_and_the_set_is_that_of_the_others(tmp_path: Pa
     assert list(data.images) == ["a", "b", "c"]
     assert data.channels == 3
     assert data.data_hash == before.data_hash
-    assert "11 images were left out: alpha.png, black.png, broken.png, cmyk.jpg, deep.png, ..." in data.note
+    assert "11 images left out: alpha.png, black.png, broken.png, cmyk.jpg, deep.png, ..." in data.note
     for name in [*UNUSUAL, "broken.png", "empty.png", "tiny.png", "gray.png"]:
         assert sum(name in line for line in data.advice.splitlines()) == 1, name
 
@@ -112,7 +112,7 @@ def test_converted_images_are_what_they_show_and_named(tmp_path: Path) -> None:
     palette = np.asarray(Image.open(folder / "palette.png").convert("RGB"))
     np.testing.assert_array_equal(images["palette"], palette)
     assert set(np.unique(images["black"])) == {0, 255}
-    for words in ("8 images were converted", "alpha: alpha.png", "16 bits: deep.png, deepcolour.png", "gray.png"):
+    for words in ("8 images converted", "alpha: alpha.png", "16 bits: deep.png, deepcolour.png", "gray.png"):
         assert words in data.note
 
 
@@ -209,7 +209,7 @@ def test_the_command_says_all_and_computes_the_rest(command: Command, tmp_path: 
     assert ran.code == 0
     assert ran.err.count("Left out: ") == len(UNUSUAL) + 1
     assert "mean of 3 scored images" in ran.out
-    assert "8 images were left out" in ran.out
+    assert "8 images left out" in ran.out
     (folder / "broken.png").unlink()
     ran = command(*run, "--on-unusual", "convert")
     assert ran.code == 0

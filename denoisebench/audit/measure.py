@@ -38,6 +38,7 @@ from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import versions
 from denoisebench.core.student import t_quantile
+from denoisebench.core.text import counted
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, code_of, module_digest
@@ -173,7 +174,10 @@ def audit(store: Store, cells: Sequence[ReproducibleCell], request: AuditRequest
     _announce(planned, progress)
     found = Audit()
     for number, (subject, pairs, toggles) in enumerate(planned, 1):
-        progress.say(f"[{number}/{len(planned)}] {subject.title}: {len(pairs)} images, {len(toggles)} alternatives")
+        progress.say(
+            f"[{number}/{len(planned)}] {subject.title}: {counted(len(pairs), 'image')}, "
+            f"{counted(len(toggles), 'alternative')}"
+        )
         try:
             found.ledgers.append(_ledger(bench, subject, pairs, toggles))
         except Exception as error:  # a plugin may raise anything, and must not cost the others their ledgers
@@ -202,8 +206,8 @@ def _announce(planned: Sequence[tuple[ReproducibleCell, Sequence[Pair], Sequence
         passes += count
         seconds += count * sum(row.seconds for row in rows) / len(rows)
     progress.say(
-        f"{len(planned)} cells, at most {passes} images to denoise, about {duration(seconds)} at the speed of the run "
-        "(--images for more or fewer; what is stored is not computed again)"
+        f"{counted(len(planned), 'cell')}, at most {counted(passes, 'image')} to denoise, about {duration(seconds)} "
+        "at the speed of the run (--images for more or fewer; what is stored is not computed again)"
     )
 
 
@@ -381,7 +385,7 @@ def _again(subject: ReproducibleCell, rows: Mapping[Pair, Row]) -> tuple[Effect,
     largest = max(map(abs, psnr)), max(map(abs, ssim))
     note = "equal" if largest == (0, 0) else f"largest difference {largest[0]:.2g} dB, {largest[1]:.2g}"
     if not math.isfinite(largest[0]):
-        note = f"{len(psnr) - len(_finite(psnr))} images equal their reference in one of the two only"
+        note = f"equal to the reference in one of the two only: {counted(len(psnr) - len(_finite(psnr)), 'image')}"
     change = Change(_mean(_finite(psnr))) if _finite(psnr) else None
     effect = Effect(
         "the run's own scores", "stored", "computed again", "", change, Change(_mean(ssim)),
@@ -422,7 +426,11 @@ def _effect(
         how = "re-trained" if toggle.job else "re-denoised"
     changed = [pair for pair in pairs if rows[pair].psnr != suite[pair].psnr or rows[pair].ssim != suite[pair].ssim]
     psnr = [_minus(rows[p].psnr, suite[p].psnr) for p in pairs]
-    notes = [f"{len(pairs) - len(changed)} of {len(pairs)} images unchanged"] if len(changed) < len(pairs) else []
+    notes = (
+        [f"{len(pairs) - len(changed)} of {counted(len(pairs), 'image')} unchanged"]
+        if len(changed) < len(pairs)
+        else []
+    )
     if len(_finite(psnr)) < len(pairs):
         gone = len(pairs) - len(_finite(psnr))
         notes.append(f"{gone} of {len(pairs)} equal their reference in one of the two only and are not in the dB")

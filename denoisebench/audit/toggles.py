@@ -255,6 +255,8 @@ def _draws_toggles(
         yield Toggle("noise draws", run.draws, f"{other}, another seed", "chance", setup, paper="no")
         if not has_legacy_draws(subject.dataset):
             skip = f"legacy draws are defined for {', '.join(LEGACY_ORDER)} only"
+        elif subject.noise.family not in LegacyDraws.families:
+            skip = f"legacy draws are defined for {' and '.join(LegacyDraws.families)} noise only"
         elif max(repeat for _, repeat in pairs) >= subject.dataset.paper_repeats:
             skip = f"legacy draws have {subject.dataset.paper_repeats} repeats"
         else:

@@ -12,6 +12,7 @@ from denoisebench.commands.making import load_plugins
 from denoisebench.commands.options import DataOptions, SourceOptions
 from denoisebench.core.errors import UserError
 from denoisebench.core.printing import document, line, message
+from denoisebench.core.text import counted
 
 data_app = typer.Typer(help="Find, check and fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -77,6 +78,6 @@ def data_manifest(
 
     written = write_dataset(folder, name, out)
     document(
-        f"Wrote {written.path} and {written.manifest} ({written.count} images). Fill in its source and licence, and "
-        f"try:\n  denoisebench {written.command}"
+        f"Wrote {written.path} and {written.manifest} ({counted(written.count, 'image')}). Fill in its source and "
+        f"licence, and try:\n  denoisebench {written.command}"
     )

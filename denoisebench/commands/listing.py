@@ -76,9 +76,8 @@ def _datasets() -> str:
 
 def _noises() -> str:
     rows = [(text, parse_noise(text).title) for text in EXAMPLES.split(", ")]
-    return f"Forms: {FORMS}.\nsigma in 8-bit grey levels, lambda in photons at white.\n\n" + _columns(
-        ("example", "meaning"), rows
-    )
+    units = "sigma in 8-bit grey levels, lambda in photons at white, L in looks (speckle, variance x^2 / L)."
+    return f"Forms: {FORMS}.\n{units}\n\n" + _columns(("example", "meaning"), rows)
 
 
 def _networks() -> str:

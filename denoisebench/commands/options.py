@@ -65,7 +65,8 @@ class NoiseSelection(Selection):
     noise: Annotated[
         str,
         typer.Option(
-            "--noise", help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B; real for data sets of captures."
+            "--noise",
+            help="Noise ids: gaussA, gaussA_B, poissonA, poissonA_B, gammaA, gammaA_B; real for data sets of captures.",
         ),
     ] = "gauss25"
 

@@ -140,14 +140,13 @@ def report(
     layout = layout_of(shown)
     if literature and not published:
         raise UserError("--literature goes with a table of the paper: give --table N as well.")
-    asked_of_page = {
-        "--open": page.opened,
-        "--images": page.images is not None,
-        "--datasets": page.datasets is not None,
-    }
-    for name, given in asked_of_page.items():
-        if given and not page.html:
-            raise UserError(f"{name} is about the page that --html makes: give --html as well.")
+    csv = shown.form == "csv"
+    if csv and versus and not page.html:
+        raise UserError(
+            "--format csv prints one table, so --versus does not go with it: the differences alone are printed by "
+            f"denoisebench compare {folder} --reference {versus} --format csv."
+        )
+    _check_page(page)
     asked = experiment_file(table_file(published)) if published else None
     store = Store(folder, create=False)
     cells = store.all()
@@ -158,7 +157,7 @@ def report(
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     cells.sort(key=lambda cell: str(cell.about["written"]))
     names = split_list(methods) if methods else None
-    printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus else ""
+    printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus and not csv else ""
     say_all(write_reports(store)[1])
     notes = flaws(store)
     if asked is None:
@@ -177,6 +176,18 @@ def report(
         _page(store, of_page, versus, layout, page, sources)
     if store.damaged:
         raise typer.Exit(1)
+
+
+def _check_page(page: PageOptions) -> None:
+    """Options of a page that is not asked for."""
+    asked_of_page = {
+        "--open": page.opened,
+        "--images": page.images is not None,
+        "--datasets": page.datasets is not None,
+    }
+    for name, given in asked_of_page.items():
+        if given and not page.html:
+            raise UserError(f"{name} is about the page that --html makes: give --html as well.")
 
 
 def _page(

@@ -40,6 +40,11 @@ def plain(text: str) -> str:
     return " ".join(one_line(text).split())
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: ``1 image``, ``12,000 images``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def file_part(text: str) -> str:
     """A name as a part of a file name that every system takes, other names other parts; most stay as they are."""
     plain_ends = text[:1] not in ("", ".", " ") and text[-1:] not in (".", " ")

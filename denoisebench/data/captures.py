@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.systemfiles import own_entries
-from denoisebench.core.text import readable
+from denoisebench.core.text import counted, readable
 from denoisebench.data.dataset import AnyFolder, FolderSet, OwnFolder, changed, remark, turned_remark
 from denoisebench.data.manifest import Entry, entry_of, read_manifest
 from denoisebench.protocol.imagefiles import Header
@@ -384,7 +384,8 @@ def _paired(captures: Mapping[str, Path], references: Mapping[str, Path]) -> dic
         pairs[shared] = (captures[partner], references[name])
     if lone:
         raise UserError(
-            f"{len(lone)} captures have no clean image: {_names(captures[name] for name in sorted(lone))}. Add their "
+            f"Without a clean image: {counted(len(lone), 'capture')} "
+            f"({_names(captures[name] for name in sorted(lone))}). Add "
             "references under the same names, or move them away."
         )
     return dict(sorted(pairs.items(), key=lambda pair: pair[1][1]))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.text import readable
+from denoisebench.core.text import counted, readable
 from denoisebench.data.manifest import Entry, entry_of, read_entry, read_manifest, refuse_twins
 from denoisebench.data.unusual import check_choice, converted, refusal
 from denoisebench.protocol.images import (
@@ -229,7 +229,7 @@ class FolderSet(DataSet):
                 return place
         fetch = f" Or run: denoisebench data fetch {self.name}" if self.archive else ""
         raise MissingData(
-            f"Data set {self.name!r} ({self.count} images) is not on this machine. Looked for "
+            f"Data set {self.name!r} ({counted(self.count, 'image')}) is not on this machine. Looked for "
             f"{', '.join(map(str, places)) or 'nothing: there is no home folder'}. Get it from {self.source} "
             f"and put the files into {places[0] if places else self.folders[0] + ' of a folder of your own'}, "
             f"or name another root with --data-root or {DATA_VARIABLE}."
@@ -337,13 +337,13 @@ class FolderSet(DataSet):
         missing = sorted(wanted - {image_id(path.name) for path in files})
         if missing:
             raise UserError(
-                f"Data set {self.name!r} in {self.folder} lacks {len(missing)} of {len(wanted)} images: "
+                f"Data set {self.name!r} in {self.folder} lacks {len(missing)} of {counted(len(wanted), 'image')}: "
                 f"{some(missing)}. Get them from {self.source}"
             )
         extra = self.others
         if extra and not self.shared:
             raise UserError(
-                f"Data set {self.name!r} in {self.folder} has {len(extra)} images that do not belong to it: "
+                f"Data set {self.name!r} in {self.folder} has {counted(len(extra), 'image')} too many: "
                 f"{some(extra)}. Move them away, or give the folder itself to --datasets to use it as it is."
             )
         for entry in self.entries:
@@ -354,14 +354,14 @@ class FolderSet(DataSet):
         if self.manifest is not None:
             return ""
         return (
-            f"Data set {self.name!r} is unverified: {len(self.entries)} of {self.count} images found, "
+            f"Data set {self.name!r} is unverified: {len(self.entries)} of {counted(self.count, 'image')} found, "
             "their content not checked because no manifest of the original set is shipped."
         )
 
     def _verify_count(self, found: int) -> None:
         if found != self.count:
             raise UserError(
-                f"Data set {self.name!r} in {self.folder} is incomplete or another version: {found} images "
+                f"Data set {self.name!r} in {self.folder} is incomplete or another version: {counted(found, 'image')} "
                 f"instead of {self.count}. Get all of them from {self.source} or give the folder itself to "
                 "--datasets to use it as it is."
             )
@@ -506,11 +506,11 @@ class AnyFolder(OwnFolder):
         said = [*super()._remarks, *turned_remark(self._turned)]
         if self._skipped:
             names = some(sorted(self._skipped))
-            said.append(f"Of folder {self.folder}, {len(self._skipped)} images were left out: {names}.")
+            said.append(f"Of folder {self.folder}, {counted(len(self._skipped), 'image')} left out: {names}.")
         if self._converted:
             count = len({name for names in self._converted.values() for name in names})
             kinds = "; ".join(f"{what}: {some(names)}" for what, names in self._converted.items())
-            said.append(f"Of folder {self.folder}, {count} images were converted ({kinds}).")
+            said.append(f"Of folder {self.folder}, {counted(count, 'image')} converted ({kinds}).")
         return said
 
     def verify(self) -> None:
@@ -536,4 +536,4 @@ def turned_remark(names: Sequence[str]) -> list[str]:
     """A sentence on images that are stored in another orientation than they are looked at."""
     if not names:
         return []
-    return [f"As the orientation in their metadata says, {len(names)} images were turned: {some(names)}."]
+    return [f"Turned as the orientation in the metadata says: {counted(len(names), 'image')} ({some(names)})."]

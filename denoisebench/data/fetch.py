@@ -20,6 +20,7 @@ from typing import IO, Any, Literal, TypeAlias
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256, read_text
 from denoisebench.core.systemfiles import is_system_file, own_entries
+from denoisebench.core.text import counted
 from denoisebench.data.dataset import Archive, DataSet, FolderSet, MissingData
 
 #: If it is set to anything but 0, nothing is ever fetched; no other command opens a connection anyway.
@@ -176,7 +177,7 @@ def fetch(kind: type[DataSet], root: Path, progress: Progress) -> Path:
         target.rmdir()
     os.replace(staging, target)
     checked = "every one as in the manifest" if kind.manifest else "their content not checked: no manifest is shipped"
-    progress(f"{kind.name}: {kind.count} images in {target}, {checked}")
+    progress(f"{kind.name}: {counted(kind.count, 'image')} in {target}, {checked}")
     return target
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.text import counted
 from denoisebench.data.captures import CaptureSet, View
 from denoisebench.protocol.images import AnyImage, image_files
 
@@ -38,7 +39,7 @@ class FMDDTest(CaptureSet):
         view = _view(self.folder, TEST_VIEW)
         if len(view.captures) != CAPTURES:
             raise UserError(
-                f"Data set {self.name!r} has {len(view.captures)} captures of view {TEST_VIEW} in "
+                f"Data set {self.name!r} has {counted(len(view.captures), 'capture')} of view {TEST_VIEW} in "
                 f"{self.folder / 'raw' / str(TEST_VIEW)} instead of {CAPTURES}. Get them from {self.source}"
             )
         return {str(TEST_VIEW): view}

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError, UserErrors, unknown
+from denoisebench.core.text import counted
 from denoisebench.protocol.imagefiles import FORMATS, upright
 from denoisebench.protocol.images import MOST_PIXELS, SMALLEST_SIDE, UIntImage, decode_image
 
@@ -148,11 +149,11 @@ def refusal(errors: Sequence[UserError], mixed: Sequence[UserError], usable: int
     """
     shown = [*errors[:MOST_NAMED]]
     if len(errors) > MOST_NAMED:
-        shown.append(UserError(f"There are {len(errors) - MOST_NAMED} images more like these."))
+        shown.append(UserError(f"There is the same to say of {counted(len(errors) - MOST_NAMED, 'image')} more."))
     ways = ["convert makes gray or RGB what can be"] if choice == "stop" else []
     ways += ["skip leaves out all that are unusual"] if usable and choice != "skip" else []
     if errors and ways:
-        text = f"{len(errors)} of {usable + len(errors)} images cannot be used as they are"
+        text = f"{len(errors)} of {counted(usable + len(errors), 'image')} cannot be used as they are"
         shown.append(UserError(f"{text}; of --on-unusual, {' and '.join(ways)}."))
     shown += mixed
     return shown[0] if len(shown) == 1 else UserErrors(shown)

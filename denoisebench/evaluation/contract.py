@@ -21,11 +21,11 @@ from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerI
 from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
-from denoisebench.protocol.noise import REAL, Draw, Noise, add_noise_batch, parse_noise
+from denoisebench.protocol.noise import FAMILIES, REAL, Draw, Noise, add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.recipe import Budget
 
-NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50")
+NOISES = ("gauss25", "gauss5_50", "poisson30", "poisson5_50", "gamma4", "gamma1_10")
 _SIDE = 96
 # Odd enough to need padding, small enough for a method of 50 passes.
 _DENOISED_HEIGHT, _DENOISED_WIDTH = 48, 35
@@ -130,7 +130,7 @@ def _kept(method: Method) -> str | None:
 
 
 def _needs(method: Method) -> str | None:
-    for family in ("gauss", "poisson", "real"):
+    for family in FAMILIES:
         extra = method.told(family) - method.info.needs
         if extra:
             return f"told({family!r}) has {', '.join(sorted(extra))} beyond info.needs"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.text import counted
 from denoisebench.data.dataset import DataSet, FolderSet, OwnFolder
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.experiment.cells import Cell, Experiment
@@ -60,7 +61,7 @@ def cell_labels(
         if isinstance(training, OwnFolder) and training.note:
             found["warnings"].append(f"training: {training.note.rstrip('.')}")
         shared = shared_images(training, cell.dataset)
-        found["warnings"] += [f"trained on {shared} images of the test set"] if shared else []
+        found["warnings"] += [f"trained on {counted(shared, 'image')} of the test set"] if shared else []
     return found
 
 

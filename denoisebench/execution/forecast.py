@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import duration
 from denoisebench.core.systemfiles import own_entries
+from denoisebench.core.text import counted
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.execution.plan import Planned, plan
 from denoisebench.experiment.cells import Cell, Experiment
@@ -310,11 +311,11 @@ def _totals(costs: Sequence[Cost], unlisted: int) -> list[str]:
     unknown = unlisted + sum(cost.seconds is None for cost in costs)
     networks = sum(cost.trains for cost in costs)
     length = f" ({steps:,} steps)" if steps else ""
-    notes = [f"{images:,} images to denoise, {networks} networks to train{length}."]
+    notes = [f"{counted(images, 'image')} to denoise, {counted(networks, 'network')} to train{length}."]
     if seconds or unknown:
         end = datetime.now() + timedelta(seconds=seconds)
         text = f"About {_duration(seconds)} one cell after the other, until {end:%Y-%m-%d %H:%M} if started now"
-        notes.append(text + (f"; {unknown} cells of unknown time come on top." if unknown else "."))
+        notes.append(text + (f"; {counted(unknown, 'cell')} of unknown time on top." if unknown else "."))
         notes.append(
             f"Times are estimates, scaled by pixels and steps from what was timed: {HERE}, in this results folder; "
             f"{RECORDS}, in the records of trained networks; {REFERENCE}, on two cores of an AMD EPYC with other work "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from denoisebench.core.text import counted
 from denoisebench.evaluation.fit import fit_text
 from denoisebench.execution.keeping import Keeper
 from denoisebench.experiment.cells import Cell, Experiment
@@ -38,7 +39,7 @@ class Planned:
             return f"skipped: {cell.skip}"
         if not self.missing:
             return "stored"
-        images = f"{len(self.missing)} of {len(cell.wanted)} images"
+        images = f"{len(self.missing)} of {counted(len(cell.wanted), 'image')}"
         if all(pair in self.stored.rows for pair in self.missing):
             images += ", to keep them"
         match cell.preparation:

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from denoisebench.core.progress import Bar, Progress, Quiet, duration
+from denoisebench.core.text import counted
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.tasks import Advance, Done
 from denoisebench.execution.whole import Whole
@@ -144,7 +145,7 @@ class Reporter:
         idle = f", {max(0.0, 1 - self._busy / (slots * seconds)):.1%} idle" if slots > 1 else ""
         workers = f"{slots} workers" if slots > 1 else "one process"
         self.say(
-            f"{images} images in {duration(seconds)} by {workers}: {images / seconds:.2f} images/s; "
+            f"{counted(images, 'image')} in {duration(seconds)} by {workers}: {images / seconds:.2f} images/s; "
             f"{outside:.1%} of their time outside network and metric{idle}"
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Progress, duration
+from denoisebench.core.text import counted
 from denoisebench.data.dataset import OwnFolder
 from denoisebench.execution.cellprogress import CellProgress, TrainingProgress
 from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
@@ -113,10 +114,10 @@ def _announce(planned: Sequence[Planned], costs: Sequence[Cost], store: Store, p
         if cell.job is not None and record_of(cell.job, store.models, progress.say) is None:
             jobs.setdefault(cell.job.key, cell.job)
     images = sum(len(entry.missing) for entry in planned)
-    work = f" ({images:,} images{_time(costs)})" if images else ""
+    work = f" ({counted(images, 'image')}{_time(costs)})" if images else ""
     progress.say(
-        f"{len(planned)} cells: {len(to_compute)} to compute{work}, {len(planned) - len(to_compute)} stored or "
-        f"skipped. Results go to {store.folder}"
+        f"{counted(len(planned), 'cell')}: {len(to_compute)} to compute{work}, {len(planned) - len(to_compute)} "
+        f"stored or skipped. Results go to {store.folder}"
     )
     for weights in used.values():
         progress.say(f"trained network: {weights.path.name}, {weights.text}; give --budget to train anew")

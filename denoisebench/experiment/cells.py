@@ -12,6 +12,7 @@ from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.isolation import isolated
 from denoisebench.core.provenance import versions
+from denoisebench.core.text import counted
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.fit import fit_recipe
 from denoisebench.experiment.preparation import (
@@ -221,6 +222,9 @@ class Experiment:
         mistakes.check()
 
     def _check_legacy(self) -> None:
+        for noise in self.noises:
+            if not noise.real:  # of which there are captures, and no draws
+                LegacyDraws.check(noise)
         for dataset in self.datasets:
             if not has_legacy_draws(dataset):
                 own = f"the folder {dataset.name!r}" if dataset.name in LEGACY_ORDER else repr(dataset.name)
@@ -312,8 +316,8 @@ class Experiment:
             images = self.scored_images(dataset)
             if count * len(images) > limits.PAIRS:
                 raise UserError(
-                    f"--repeats {count}: data set {dataset.name!r} has {len(images):,} images, and {limits.PAIRS:,} "
-                    "noisy images of one set are allowed."
+                    f"--repeats {count}: data set {dataset.name!r} has {counted(len(images), 'image')}, and "
+                    f"{limits.PAIRS:,} noisy images of one set are allowed."
                 )
             wanted = [(image, repeat) for repeat in range(count) for image in images]
             for noise in self.noises:
@@ -495,7 +499,7 @@ def _mismatch(noise: Noise, dataset: DataSet, count: int = 1, scored: bool = Tru
         return "has no public references, so nothing can be scored here; denoisebench submit writes the file to send"
     fewest = min(dataset.images, key=dataset.captures) if noise.real else ""
     if noise.real and dataset.captures(fewest) < count:
-        return f"holds {dataset.captures(fewest)} captures of image {fewest}, and --repeats asks for {count}"
+        return f"holds {counted(dataset.captures(fewest), 'capture')} of image {fewest}, and --repeats asks for {count}"
     return ""
 
 

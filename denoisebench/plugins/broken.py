@@ -11,8 +11,6 @@ from denoisebench.core.errors import ContractError, explain
 from denoisebench.plugins.method import Info, Method, NoiseInfo, PlainMethod
 from denoisebench.protocol.images import FloatImage
 
-FAMILIES = ("gauss", "poisson", "real")
-
 
 @dataclass(frozen=True)
 class BrokenMethod(PlainMethod):
@@ -57,7 +55,7 @@ def usable(method: Method, given: str) -> Method:
         if method != method:
             raise TypeError("it differs from itself")
         hook = "told()"
-        for family in FAMILIES:
+        for family in (*method.families, "real"):
             if not method.told(family) <= method.info.needs:
                 raise TypeError("it is told more than the needs of its Info")
     except KeyboardInterrupt:

@@ -108,12 +108,12 @@ class NoiseInfo(DisclosedFacts):
 
     @property
     def family(self) -> str:
-        """'gauss' or 'poisson'; 'real' for captures, of whose noise nobody knows the model."""
+        """'gauss', 'poisson' or 'gamma'; 'real' for captures, of whose noise nobody knows the model."""
         return str(self._get(Need.FAMILY))
 
     @property
     def level(self) -> Any:
-        """Standard deviation on the 0..1 scale, or lambda; a float, or (N, 1, 1, 1) for a batch."""
+        """Standard deviation on the 0..1 scale, lambda, or looks; a float, or (N, 1, 1, 1) for a batch."""
         return self._get(Need.LEVEL)
 
     @property
@@ -170,6 +170,8 @@ class Method:
 
     name: ClassVar[str]
     info: ClassVar[Info]
+    #: Families of drawn noise whose model or level it can use; one that is told neither does all.
+    families: ClassVar[frozenset[str]] = frozenset({"gauss", "poisson"})
     # Fields that change only how a trained network is used: one training serves all their values.
     inference_only: ClassVar[frozenset[str]] = frozenset()
     # Fields that did not exist when results were stored: at their defaults nothing is keyed by them.
@@ -197,6 +199,8 @@ class Method:
         if channels not in self.info.channels:
             allowed = " or ".join(map(str, self.info.channels))
             return f"takes images of {allowed} channels, not {channels}"
+        if not (noise.real or noise.family in self.families) and self.told(noise.family) & {Need.FAMILY, Need.LEVEL}:
+            return f"has no model of {noise.family} noise, only of {' and '.join(sorted(self.families))}"
         if noise.real and Need.LEVEL in self.told(noise.family):
             return "must be told the noise level, which nobody knows of real captures"
         return None

@@ -110,6 +110,8 @@ class LegacyDraws:
     """
 
     id = "legacy-101"
+    #: Families of noise that the released tests have.
+    families = ("gauss", "poisson")
 
     def __init__(self, sets: Sequence[LegacySet]) -> None:
         self._sets = list(sets)
@@ -119,6 +121,7 @@ class LegacyDraws:
         self._next = (0, 0, 0)
 
     def draw(self, dataset: str, image: str, repeat: int, clean: UIntImage, noise: Noise) -> Draw:
+        self.check(noise)
         target = self._position(dataset, image, repeat)
         self._seek(target, noise)
         while self._next < target:
@@ -126,6 +129,15 @@ class LegacyDraws:
             skipped = self._sets[index]
             self._step(skipped.load(skipped.images[position]), noise)
         return self._step(clean, noise)
+
+    @classmethod
+    def check(cls, noise: Noise) -> None:
+        """Raise a `UserError` for noise that the released tests do not have."""
+        if noise.family not in cls.families:
+            raise UserError(
+                f"Legacy draws are defined for {' and '.join(cls.families)} noise, not for {noise.id}. "
+                "Use --noise-draws counter there."
+            )
 
     def _position(self, dataset: str, image: str, repeat: int) -> tuple[int, int, int]:
         for index, candidate in enumerate(self._sets):

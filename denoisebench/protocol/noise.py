@@ -6,11 +6,13 @@ An image is float with 8-bit white = 1.0. A noise id is one of
     gaussA_B      one sigma ~ U(A, B) per image, then as above
     poissonA      y = Poisson(A x) / A per element                      A = lambda, photons at white
     poissonA_B    one lambda ~ U(A, B) per image, then as above
+    gammaA        y = x g,  g ~ Gamma(A, 1/A) per element               A = number of looks; mean x, variance x^2 / A
+    gammaA_B      one number of looks ~ U(A, B) per image, then as above
 
 followed by nothing (never clipped, never quantised: the protocol of the papers), ``-clip`` (clipped to
-[0, 1]) or ``-uint8`` (clipped and rounded to 8 bits, as a camera or a PNG file would). The id ``real`` stands for the
-captures that a data set holds: no level is part of it because none is known, and which capture of an image is taken
-is what ``repeat`` counts.
+[0, 1]) or ``-uint8`` (clipped and rounded to 8 bits, as a camera or a PNG file would). Gamma noise is the speckle of
+intensities, as of radar, averaged over so many looks. The id ``real`` stands for the captures that a data set holds: no
+level is part of it because none is known, and which capture of an image is taken is what ``repeat`` counts.
 
 Evaluation noise comes from one of two sources. `CounterDraws` derives a stream of its own from
 (seed, data set, image, repeat, noise): independent of order, of methods and of parallelism. `LegacyDraws`
@@ -31,14 +33,17 @@ from denoisebench.core.lazy import torch
 FloatImage = npt.NDArray[np.float32]
 UIntImage = npt.NDArray[np.uint8]
 
-FORMS = (
-    "gaussA, gaussA_B, poissonA, poissonA_B (numbers > 0, A < B), each also with -clip or -uint8; "
-    "real (the noisy captures of a data set)"
-)
-EXAMPLES = "gauss25, gauss5_50, poisson30, poisson5_50, real"
-_TEXT = re.compile(r"(gauss|poisson)(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?(-clip|-uint8)?", re.ASCII)
 # Beyond these a level is a typing mistake, not an experiment.
-_LARGEST = {"gauss": 255.0, "poisson": 1e6}
+_LARGEST = {"gauss": 255.0, "poisson": 1e6, "gamma": 1e6}
+#: All families of noise.
+FAMILIES = (*_LARGEST, "real")
+
+FORMS = (
+    f"{', '.join(f'{family}A, {family}A_B' for family in _LARGEST)} (numbers > 0, A < B), "
+    "each also with -clip or -uint8; real (the noisy captures of a data set)"
+)
+EXAMPLES = "gauss25, gauss5_50, poisson30, poisson5_50, gamma4, gamma1_10, real"
+_TEXT = re.compile(rf"({'|'.join(_LARGEST)})(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?(-clip|-uint8)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,9 @@ class Noise:
     Parameters
     ----------
     family : str
-        'gauss', 'poisson', or 'real' for that of a camera or microscope.
+        'gauss', 'poisson', 'gamma', or 'real' for that of a camera or microscope.
     low, high : float
-        Level or range of levels; sigma in 8-bit units, or lambda. Equal for a single level; 0 for real noise.
+        Level or range of levels; sigma in 8-bit units, lambda, or looks. Equal for a single level; 0 for real noise.
     after : str
         '' (leave as drawn), 'clip' or 'uint8'.
     """
@@ -83,9 +88,9 @@ class Noise:
         """Name for a table heading."""
         if self.real:
             return "real noise"
-        greek = {"gauss": "Gaussian σ", "poisson": "Poisson λ"}[self.family]
+        symbol = {"gauss": "Gaussian σ", "poisson": "Poisson λ", "gamma": "Gamma L"}[self.family]
         level = f"∈[{self.low:g},{self.high:g}]" if self.ranged else f"={self.low:g}"
-        return f"{greek}{level}" + (f" ({self.after})" if self.after else "")
+        return f"{symbol}{level}" + (f" ({self.after})" if self.after else "")
 
     def finish(self, noisy: npt.NDArray[np.float64]) -> FloatImage:
         """Apply what comes after the draw (nothing, clipping, quantisation); float64 in, float32 out."""
@@ -131,7 +136,7 @@ def parse_noise(text: str) -> Noise:
 
 @dataclass(frozen=True)
 class Draw:
-    """A noisy image (H, W, C float32, unclipped) and its level (sigma/255 or lambda; None if nobody knows it)."""
+    """A noisy image (H, W, C float32, unclipped) and its level (sigma/255, lambda or looks; None if unknown)."""
 
     noisy: FloatImage
     level: float | None
@@ -152,16 +157,32 @@ def add_noise(clean: UIntImage, noise: Noise, rng: np.random.Generator) -> Draw:
     Returns
     -------
     Draw
-        Draw with the level as methods see it: a standard deviation on the 0..1 scale, or lambda.
+        Draw with the level as methods see it: a standard deviation on the 0..1 scale, lambda, or the number of looks.
     """
     x = clean.astype(np.float64) / 255.0
     level = rng.uniform(noise.low, noise.high) if noise.ranged else noise.low
     if noise.family == "gauss":
         level /= 255.0
         noisy = x + level * rng.standard_normal(x.shape)
-    else:
+    elif noise.family == "poisson":
         noisy = rng.poisson(level * x) / level
+    else:
+        noisy = x * rng.standard_gamma(level, x.shape) / level
     return Draw(noise.finish(noisy), float(level))
+
+
+def speckle(looks: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Gamma variables of mean 1 and variance 1 / looks, independent, one for each element.
+
+    Parameters
+    ----------
+    looks : torch.Tensor
+        Floating point, above 0.
+    generator : torch.Generator or None
+        What they are drawn from; torch's own for None.
+    """
+    # torch.distributions.Gamma draws by the same function, but takes no generator.
+    return torch._standard_gamma(looks, generator=generator) / looks
 
 
 def add_noise_batch(clean: torch.Tensor, noise: Noise, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,7 +198,7 @@ def add_noise_batch(clean: torch.Tensor, noise: Noise, generator: torch.Generato
     noisy : torch.Tensor
         (N, C, H, W), same device and dtype.
     level : torch.Tensor
-        (N, 1, 1, 1), sigma on the 0..1 scale, or lambda.
+        (N, 1, 1, 1), sigma on the 0..1 scale, lambda, or the number of looks.
     """
     shape = (clean.shape[0], 1, 1, 1)
     level = torch.full(shape, noise.low, device=clean.device, dtype=clean.dtype)
@@ -187,8 +208,10 @@ def add_noise_batch(clean: torch.Tensor, noise: Noise, generator: torch.Generato
     if noise.family == "gauss":
         level = level / 255.0
         noisy = clean + level * torch.randn(clean.shape, generator=generator, device=clean.device, dtype=clean.dtype)
-    else:
+    elif noise.family == "poisson":
         noisy = torch.poisson(level * clean, generator=generator) / level
+    else:
+        noisy = clean * speckle(level.expand_as(clean), generator)
     if noise.after:
         noisy = noisy.clamp(0, 1)
     if noise.after == "uint8":

@@ -15,7 +15,7 @@ from denoisebench.core.files import file_sha256, parse_json, read_text
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import fingerprint
-from denoisebench.core.text import unheard
+from denoisebench.core.text import counted, unheard
 from denoisebench.data.dataset import DataSet, FolderSet, MissingData
 from denoisebench.evaluation.evaluate import Route, evaluate
 from denoisebench.execution.runner import train_only
@@ -178,7 +178,7 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
         scores.setdefault(weights.sha256, {})[f"{set_name(cell)} {protocol['noise']}"] = score
         where = f"{weights.path.stem} on {set_name(cell)}"
         equal = f", {perfect} of them equal to their reference and not in the dB" if perfect else ""
-        said.append(f"{where}: {psnr:.2f} dB, {score['ssim']:.3f}, {len(rows)} rows{equal}")
+        said.append(f"{where}: {psnr:.2f} dB, {score['ssim']:.3f}, {counted(len(rows), 'row')}{equal}")
     for sha256, found in scores.items():
         weights = by_hash[sha256]
         record = {**weights.record, "scores": {**weights.record.get("scores", {}), **found}}

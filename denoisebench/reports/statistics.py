@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.student import t_quantile
+from denoisebench.core.text import counted
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Column, Line, column_of, current, line_of, lines_named, training_seed
 
@@ -327,7 +328,7 @@ def signed_rank(differences: Floats) -> float:
 
 def too_few(images: int) -> str:
     """What is to be said of a comparison on fewer images than `FEWEST`."""
-    return f"With {images} images no test can find a difference; {FEWEST} are needed."
+    return f"With {counted(images, 'image')} no test can find a difference; {FEWEST} are needed."
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -31,6 +31,11 @@ COSTS = {
 }
 #: Levels of a range are averaged over so many parts of it.
 _BINS = 6
+_LEVELS = {
+    "gauss": "Noise level σ, 8-bit units",
+    "poisson": "Peak λ (fewer photons: more noise)",
+    "gamma": "Looks L (fewer looks: more noise)",
+}
 
 
 def names_of(groups: Mapping[Column, Sequence[Group]]) -> list[str]:
@@ -192,9 +197,7 @@ def noise_levels(groups: Mapping[Column, Sequence[Group]]) -> Figure:
         for panel, (key, found) in zip(axes, panels.items(), strict=True):
             _noise_panel(panel, found, look)
             panel.set_title(style.title(titles[key]), loc="left")
-            panel.set_xlabel(
-                "Noise level σ, 8-bit units" if key[0] == "gauss" else "Peak λ (fewer photons: more noise)"
-            )
+            panel.set_xlabel(_LEVELS[key[0]])
     return figure
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.text import counted
 from denoisebench.experiment.file import PaperPart
 from denoisebench.plugins.identity import set_name
 from denoisebench.reports import writers
@@ -412,7 +413,9 @@ def _protocol_notes(table: PaperTable) -> list[str]:
         except UserError:  # of a version to come, or of a stranger
             continue
         images, copies = len({image for image, _ in cell.rows}), len(cell.rows)
-        text = f"{images} images{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
+        text = (
+            f"{counted(images, 'image')}{f' ({copies:,} noisy)' if copies > images else ''}, draws {protocol['draws']}"
+        )
         text += f", padding {protocol['padding']}, {scoring_text(protocol)}"
         notes.setdefault(protocol["dataset"], {})[text] = None
         levels = levels_text(cell)
