@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +51,12 @@ def denoised(text: str, noisy: FloatImage, family: str, level: float | None) -> 
 def literal_grids(
     rows: int, columns: int, constants: wnnm.Constants, iteration: int, iterations: int
 ) -> tuple[list[int], list[int]]:
-    """That of the program in the last two iterations; before, one of 4 pixels (patches of 6), moved by half of that."""
-    if iteration >= iterations - 2:
+    """That of the program in the dense iterations; before, one of 6 pixels, then 4, moved by half of that."""
+    if iteration >= iterations - constants.dense:
         down, right, step = 0, 0, constants.step
     else:
-        down, right = [(0, 0), (2, 2), (0, 2), (2, 0)][iteration // 2 % 4]
-        step = 4
+        step = 6 if iteration < 6 else 4
+        down, right = [(0, 0), (step // 2, step // 2), (0, step // 2), (step // 2, 0)][iteration // 2 % 4]
     return sorted({0, *range(down, rows, step), rows - 1}), sorted({0, *range(right, columns, step), columns - 1})
 
 
@@ -67,7 +68,8 @@ def literal(noisy: Plane, sigma: float, constants: wnnm.Constants, iterations: i
     estimate, groups = noisy, {}
     for iteration in range(iterations):
         estimate = estimate + 0.1 * (noisy - estimate)
-        if iteration % 2 == 0:
+        forms = iteration % 2 == 0 or iteration == iterations - constants.dense
+        if forms:
             tops, lefts = literal_grids(rows, columns, constants, iteration, iterations)
         total, times = np.zeros_like(noisy), np.zeros_like(noisy)
 
@@ -77,7 +79,7 @@ def literal(noisy: Plane, sigma: float, constants: wnnm.Constants, iterations: i
         for top in tops:
             for left in lefts:
                 reference = at(estimate, top, left)
-                if iteration % 2 == 0:
+                if forms:
                     near = [
                         (float(np.sum((reference - at(estimate, i, j)) ** 2)), i, j)
                         for i in range(max(0, top - reach), min(rows, top + reach + 1))
@@ -105,22 +107,32 @@ def literal(noisy: Plane, sigma: float, constants: wnnm.Constants, iterations: i
 
 
 @pytest.mark.parametrize(
-    ("sigma", "patch", "group", "iterations", "factor", "step", "wide"),
+    ("sigma", "patch", "group", "iterations", "factor", "wide", "dense", "step"),
     [
-        (1, 6, 70, 8, 0.54, 2, 4),
-        (20, 6, 70, 8, 0.54, 2, 4),
-        (20.1, 7, 90, 12, 0.56, 2, 6),
-        (40, 7, 90, 12, 0.56, 2, 6),
-        (50, 8, 120, 14, 0.58, 3, 6),
-        (60, 8, 120, 14, 0.58, 3, 6),
-        (60.1, 9, 140, 14, 0.58, 3, 8),
-        (100, 9, 140, 14, 0.58, 3, 8),
+        (1, 6, 70, 8, 0.54, (4, 4), 2, 2),
+        (20, 6, 70, 8, 0.54, (4, 4), 2, 2),
+        (20.1, 7, 90, 12, 0.56, (6, 6), 2, 2),
+        (40, 7, 90, 12, 0.56, (6, 6), 2, 2),
+        (40.1, 8, 120, 14, 0.58, (8, 6), 1, 3),
+        (60, 8, 120, 14, 0.58, (8, 6), 1, 3),
+        (60.1, 9, 140, 14, 0.58, (8, 8), 2, 3),
+        (100, 9, 140, 14, 0.58, (8, 8), 2, 3),
     ],
 )
-def test_constants(sigma: float, patch: int, group: int, iterations: int, factor: float, step: int, wide: int) -> None:
+def test_constants(
+    sigma: float,
+    patch: int,
+    group: int,
+    iterations: int,
+    factor: float,
+    wide: tuple[int, int],
+    dense: int,
+    step: int,
+) -> None:
     found = wnnm.constants_for(sigma)
-    assert found == wnnm.Constants(patch, group, iterations, factor)
-    assert (found.step, found.wide_step) == (step, wide)
+    assert found == wnnm.Constants(patch, group, iterations, factor, wide, dense)
+    assert found.step == step
+    assert max(wide) <= patch
     assert [found.group_at(i) for i in range(4)] == [group - 10, group - 10, group - 20, group - 20]
     assert found.group_at(iterations - 1) >= 30
 
@@ -156,6 +168,58 @@ def test_eigenvectors_do_what_a_decomposition_does(shape: tuple[int, int, int]) 
     torch.testing.assert_close(wnnm.shrink(matrices, levels), expected)
     single = wnnm.shrink(matrices.float(), levels.float()).double()
     assert float((single - expected).abs().max()) < 0.1
+
+
+@pytest.mark.parametrize("shape", [(50, 64), (64, 64), (100, 49)])
+def test_where_few_singular_values_are_left_the_others_are_not_needed(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matrices of 3, 16 and 30 large singular values: in the last two cases the others are looked for."""
+    generator = torch.Generator().manual_seed(0)
+    matrices = []
+    for rank in (3, 16, 30):
+        left, right = (torch.randn(side, rank, generator=generator, dtype=torch.float64) for side in shape)
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+        matrices.append(60 * left @ right.T + noise)
+    stack, levels = torch.stack(matrices), torch.full((3,), 10.0, dtype=torch.float64)
+    expected = wnnm.shrink(stack, levels)
+    decomposed: list[int] = []
+    full = torch.linalg.eigh
+
+    def spy(gram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        decomposed.append(len(gram) * (gram.shape[1] > wnnm.RANK))
+        return full(gram)
+
+    monkeypatch.setattr(torch.linalg, "eigh", spy)
+    result = wnnm.shrink(stack, levels, few=True)
+    assert decomposed == [0, 2]
+    torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    single = wnnm.shrink(stack.float(), levels.float(), few=True).double()
+    assert float((single - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+
+
+def test_leading_eigenvalues_of_a_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    turned = torch.linalg.qr(torch.randn(4, 60, 60, generator=generator, dtype=torch.float64)).Q
+    true = 0.5 ** torch.arange(60, dtype=torch.float64)
+    gram = turned * true @ turned.mT
+    values, vectors = wnnm.leading(gram)
+    torch.testing.assert_close(values.flip(1)[:, :10], true[:10].expand(4, -1), rtol=1e-4, atol=0)
+    assert bool((values.flip(1) <= true[: wnnm.RANK] * (1 + 1e-9)).all())
+    torch.testing.assert_close(vectors.mT @ vectors, torch.eye(wnnm.RANK, dtype=torch.float64).expand(4, -1, -1))
+
+
+def test_first_groups_are_decomposed_in_full_and_later_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    original = wnnm.aggregate
+
+    def spy(*arguments: Any) -> torch.Tensor:
+        asked.append(arguments[-1])
+        return original(*arguments)
+
+    monkeypatch.setattr(wnnm, "aggregate", spy)
+    wnnm.wnnm(torch.rand(9, 9) * 255, 25.0, wnnm.Constants(6, 50, 5, 0.54, (4, 4), 1), 5)
+    assert asked == [False, False, True, True, True]
 
 
 def test_without_noise_matrices_stay() -> None:
@@ -203,11 +267,12 @@ def test_patches_without_noise_go_back_to_their_places() -> None:
     torch.testing.assert_close(wnnm.aggregate(patches, groups, torch.zeros(len(groups)), 40, 37), plane)
 
 
-def test_whole_method_follows_the_published_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dense", [1, 2])
+def test_whole_method_follows_the_published_steps(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wnnm, "RADIUS", 6)
     noisy = camera(19)[:, :16, 0] + 25 * np.random.default_rng(0).standard_normal((19, 16))
     # The corner of the window holds 49 patches: groups of 40, 30, 20 and 10 fit.
-    constants = wnnm.Constants(6, 50, 8, 0.54)
+    constants = wnnm.Constants(6, 50, 8, 0.54, (6, 4), dense)
     result = wnnm.wnnm(torch.from_numpy(noisy), 25.0, constants, 8).numpy()
     np.testing.assert_allclose(result, literal(noisy, 25.0, constants, 8), atol=1e-6)
     single = wnnm.wnnm(torch.from_numpy(noisy.astype(np.float32)), 25.0, constants, 4).numpy()
@@ -289,10 +354,12 @@ def test_where_more_was_removed_than_the_noise_a_patch_still_has_a_level(monkeyp
     levels: list[torch.Tensor] = []
     references: list[torch.Tensor] = []
 
-    def spy(patches: torch.Tensor, groups: torch.Tensor, level: torch.Tensor, *sides: int) -> torch.Tensor:
+    def spy(
+        patches: torch.Tensor, groups: torch.Tensor, level: torch.Tensor, height: int, width: int, few: bool
+    ) -> torch.Tensor:
         levels.append(level)
         references.append(groups[:, 0])
-        return torch.zeros(sides)
+        return torch.zeros(height, width)
 
     monkeypatch.setattr(module, "aggregate", spy)
     noisy = 100 + 10 * torch.randn(24, 24, generator=torch.Generator().manual_seed(0))
