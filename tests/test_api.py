@@ -131,7 +131,7 @@ def test_run_is_quiet_unless_asked(image_folder: MakeFolder, tmp_path: Path, cap
     db.run("identity", datasets=pictures, out=tmp_path / "b", progress=True)
     out, err = capfd.readouterr()
     assert not out
-    assert "1 cells" in err
+    assert "1 cell: 1 to compute (1 image" in err
 
 
 def test_a_failed_cell_is_listed_warned_of_and_costs_no_other(

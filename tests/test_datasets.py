@@ -195,7 +195,7 @@ def test_training_images_are_kept_by_size_and_made_rgb(tmp_path: Path) -> None:
     assert list(dataset.images) == ["fits", "gray", "ink"]
     assert all(dataset.load(image).shape[2] == 3 for image in dataset.images)
     assert (dataset.load("gray") == 77).all()
-    assert "3 of 44328 images" in dataset.note
+    assert "3 of 44,328 images" in dataset.note
     before = dataset.data_hash
     (folder / "ink.JPEG").unlink()
     assert kind_of("imagenet_val")([tmp_path]).data_hash != before

@@ -492,7 +492,7 @@ def test_the_status_tells_present_missing_and_damaged_apart(tmp_path: Path) -> N
     assert (kodak.state, kodak.folder, kodak.images, kodak.fetchable) == ("missing", None, 24, True)
     assert "denoisebench data fetch kodak" in kodak.message
     assert (urban.state, urban.folder, urban.fetchable) == ("damaged", tmp_path / "urban100", True)
-    assert "1 images instead of 100" in urban.message
+    assert "1 image instead of 100" in urban.message
     assert (imagenet.state, imagenet.images, imagenet.expected) == ("partial", 1, 44_328)
     assert "unverified" in imagenet.message
     assert "non-commercial" in imagenet.licence

@@ -367,8 +367,8 @@ def test_train_only_leaves_out_what_does_not_suit_and_says_so(
     experiment = replace(base, methods=[*parse_methods("gr2r"), Small()], datasets=[])
     done, failed = train_only(experiment, 3, Store(tmp_path / "o"), Quiet())
     assert (list(done), failed) == (["small on gauss25"], [])
-    assert said[0].startswith("Not trained: gr2r on gauss25: it is for Poisson noise only")
-    with pytest.raises(UserError, match=r"Nothing to train: gr2r on gauss25: it is for Poisson noise only"):
+    assert said[0].startswith("Not trained: gr2r on gauss25: it is for Poisson and gamma noise")
+    with pytest.raises(UserError, match=r"Nothing to train: gr2r on gauss25: it is for Poisson and gamma noise"):
         train_only(replace(experiment, methods=parse_methods("gr2r")), 3, Store(tmp_path / "p"), Quiet())
 
 
