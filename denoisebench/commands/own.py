@@ -16,6 +16,7 @@ from denoisebench.commands.output import resumable, say_all, show_page
 from denoisebench.core import limits
 from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.printing import document, line, message
+from denoisebench.core.text import counted
 
 if TYPE_CHECKING:
     from denoisebench.own.batch import Outcome
@@ -217,7 +218,7 @@ def _show_each(paths: Sequence[Path], work: Callable[[Path], Callable[[], None]]
             problems.append((str(path), str(error)))
         except KeyboardInterrupt:
             _show_problems(problems, failed)
-            message(f"Stopped after {number} of {len(paths)} files; the same command begins anew.")
+            message(f"Stopped after {number} of {counted(len(paths), 'file')}; the same command begins anew.")
             raise typer.Exit(130) from None
     _show_problems(problems, failed)
     if problems:

@@ -385,8 +385,8 @@ def _paired(captures: Mapping[str, Path], references: Mapping[str, Path]) -> dic
     if lone:
         raise UserError(
             f"Without a clean image: {counted(len(lone), 'capture')} "
-            f"({_names(captures[name] for name in sorted(lone))}). Add "
-            "references under the same names, or move them away."
+            f"({_names(captures[name] for name in sorted(lone))}). "
+            "Add references under the same names, or move them away."
         )
     return dict(sorted(pairs.items(), key=lambda pair: pair[1][1]))
 

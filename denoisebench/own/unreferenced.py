@@ -23,7 +23,7 @@ from denoisebench.core.ownfiles import write_own
 from denoisebench.core.progress import Progress
 from denoisebench.core.provenance import full_digest
 from denoisebench.core.systemfiles import own_entries
-from denoisebench.core.text import file_part, readable
+from denoisebench.core.text import counted, file_part, readable
 from denoisebench.data.captures import noisy_place
 from denoisebench.own.batch import denoise_files
 from denoisebench.own.denoise import Request, Runner, for_files
@@ -87,7 +87,7 @@ class NoisyFolder:
         several = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
         each = f"{several} capture{'s' if counts[-1] > 1 else ''}"
         also = f" Not read: {some(self.left_out)} ({len(self.left_out)} in all)." if self.left_out else ""
-        views = _views(len(self.views))
+        views = counted(len(self.views), "view")
         return f"Folder {self.path} is taken as noisy images without clean ones: {views}, {each} of each.{also}"
 
 
@@ -131,10 +131,6 @@ def noisy_folder(path: Path, pattern: str | None = None, limit: int | None = Non
         raise UserError(f"Folder {place} has several images named {twice!r}; give captures of one view a folder.")
     found = [View(name, views[name]) for name in sorted(views)][:limit]
     return NoisyFolder(path, readable(path.resolve().name), found, left)
-
-
-def _views(count: int) -> str:
-    return "1 view" if count == 1 else f"{count} views"
 
 
 def _mixed(files: Sequence[Path]) -> bool:
@@ -377,7 +373,8 @@ def markdown(outcome: Unreferenced) -> str:
     for ranking in outcome.rankings:
         views = sum(one.by == ranking.by for _, one in outcome.scores)
         parts.append(
-            f"Estimated by {ranking.by} on {views} of {_views(len(outcome.folder.views))}; noise: {ranking.noise}"
+            f"Estimated by {ranking.by} on {views} of {counted(len(outcome.folder.views), 'view')}; "
+            f"noise: {ranking.noise}"
         )
         parts.append(ranking_table(ranking))
         parts += [f"{row.text}: no score: {row.problem}" for row in ranking.methods if row.estimate is None]
@@ -385,7 +382,9 @@ def markdown(outcome: Unreferenced) -> str:
     reasons: dict[str, list[str]] = {}
     for view, reason in outcome.reasons:
         reasons.setdefault(reason, []).append(view)
-    parts += [f"No score for {_views(len(views))} ({some(views)}): {reason}" for reason, views in reasons.items()]
+    parts += [
+        f"No score for {counted(len(views), 'view')} ({some(views)}): {reason}" for reason, views in reasons.items()
+    ]
     parts += [f"Skipped: {method}: {reason}" for method, reason in outcome.skipped]
     parts.append(
         "Without clean images there is no PSNR against them and no SSIM, and none is shown: estimates are of the mean "
