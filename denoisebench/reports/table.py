@@ -46,7 +46,7 @@ class Table:
     Parameters
     ----------
     columns, lines : list[Column] or list[Line]
-        Headings, in order of appearance.
+        Headings, in order of appearance, columns of one noise beside each other.
     titles : dict[Column, str]
         Printed heading of a column.
     parts : dict[Column, tuple[str, str]]
@@ -115,6 +115,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
             table.titles[column] = ", ".join(table.parts[column])
         table.cells.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
+    table.columns = in_groups(table.columns)
     table.scores = {
         place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1])))
         for place, group in table.cells.items()
@@ -127,6 +128,13 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
         table.scores |= {(line, column): score for line, score in marked.items()}
     table.notes = [*_notes(table, chosen, older), *notes]
     return table
+
+
+def in_groups(columns: Sequence[Column], named: Sequence[str] = ()) -> list[Column]:
+    """Columns of one noise beside each other; noises and data sets that are named come in that order."""
+    noises = list(dict.fromkeys([*named, *(column.noise for column in columns)]))
+    datasets = list(dict.fromkeys([*named, *(column.dataset for column in columns)]))
+    return sorted(columns, key=lambda column: (noises.index(column.noise), datasets.index(column.dataset)))
 
 
 def _fewer_flagged(scores: Mapping[Line, Score]) -> dict[Line, Score]:
