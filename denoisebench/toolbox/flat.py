@@ -72,7 +72,8 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
         (frequency > 0) & (frequency <= _CHOOSING), (frequency > _CHOOSING) & (frequency < _MEASURING),
         frequency >= _MEASURING,
     )  # fmt: skip
-    coefficients = dctn(_blocks(plane, _SIDE, _STEP), axes=(1, 2), norm="ortho")
+    blocks = _blocks(plane, _SIDE, _STEP)
+    coefficients = dctn(blocks[np.isfinite(blocks).all(axis=(1, 2))], axes=(1, 2), norm="ortho")
     squares = np.square(coefficients)
     return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands))
 
@@ -198,7 +199,7 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     Parameters
     ----------
     planes : sequence of (H, W) float
-        Of one camera, any scale.
+        Of one camera, any scale; blocks with pixels that are not finite are left out.
 
     Returns
     -------
@@ -245,7 +246,7 @@ def noise_over_line(planes: Sequence[npt.NDArray[np.floating[Any]]], gain: float
 def _line(levels: _Levels) -> Growth:
     """Weighted least squares, weights from the line itself; points far from it count less (Huber)."""
     signal, variance = levels.signal, levels.variance
-    if len(signal) < _FEWEST_LEVELS or np.ptp(signal) <= 0:
+    if len(signal) < _FEWEST_LEVELS or np.ptp(signal) <= 0 or not variance.any():
         return _constant(levels, levels.weight)
     design = np.stack([signal, np.ones_like(signal)], axis=1)
     fitted = np.full_like(variance, np.average(variance, weights=levels.weight))
