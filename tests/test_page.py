@@ -202,7 +202,7 @@ def test_a_wall_stands_between_protocols_and_none_between_data_sets(stored_cell:
     ]  # fmt: skip
     walls = page_content("mine", cells)["walls"]
     # A part of a test set is other images under the same protocol.
-    assert [wall["columns"] for wall in walls] == [[0, 1, 4], [2], [3]]
+    assert [wall["columns"] for wall in walls] == [[0, 2, 3], [1], [4]]
     assert "padding square" in walls[1]["said"]
     assert "draws legacy-101" in walls[2]["said"]
     assert "dataset" not in walls[0]["said"]
@@ -240,12 +240,18 @@ def test_lines_of_one_title_are_named_by_what_tells_them_apart(stored_cell: Cell
     assert names == ["A (told noise level)", "A (told nothing)", "B (9 steps)", "B (8 steps)", "C"]
     # In the view of all test sets A is one row, B has two in one test set.
     assert found["rows"] == [[0, 1], [2], [3], [4]]
-    assert found["missing"] == ["Kodak, poisson30: no score of B, C."]
+    assert found["missing"] == ["B, C: no score on Kodak, poisson30."]
 
 
 def test_scores_that_were_not_made_are_named(stored_cell: Cell) -> None:
     cells = [stored_cell("a", [30]), stored_cell("b", [30]), stored_cell("a", [30], dataset="set14")]
-    assert page_content("mine", cells)["missing"] == ["Set14, gauss25: no score of B."]
+    assert page_content("mine", cells)["missing"] == ["B: no score on Set14, gauss25."]
+    cells += [stored_cell("c", [30], noise="poisson30"), stored_cell("c", [30], noise="poisson30", dataset="set14")]
+    assert page_content("mine", cells)["missing"] == [
+        "A: no score on poisson30.",
+        "B: no score on Set14, gauss25; poisson30.",
+        "C: no score on gauss25.",
+    ]
 
 
 def test_warnings_and_footnotes_of_the_table_stand_on_the_page(stored_cell: Cell) -> None:

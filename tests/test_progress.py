@@ -55,6 +55,16 @@ def test_a_log_has_a_line_now_and_then_with_the_time_left(clock: Clock, capsys: 
     assert len(lines) == 7
 
 
+def test_no_time_left_is_told_from_next_to_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainLog().task("run") as task:
+        task.update(0.0)
+        clock.now += 16
+        task.update(0.0001, "110/1288 images")
+        clock.now += 16
+        task.update(0.005)
+    assert capsys.readouterr().err == "run:   0% after 16 s  110/1288 images\nrun:   0% after 32 s, 1 h 46 min left\n"
+
+
 def test_the_time_left_does_not_count_what_was_there_before(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     with PlainLog().task("train toy") as task:
         task.update(0.8)

@@ -24,7 +24,7 @@ from denoisebench.reports.ranking import OF_ONE_IMAGE, RULE, told_apart
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.results.summary import current
+from denoisebench.results.summary import FLAGS, current
 
 
 def cell(
@@ -304,10 +304,34 @@ def test_a_missing_result_is_an_empty_place() -> None:
     assert rows[1][4] != ""
 
 
+def test_a_mean_of_fewer_images_says_so_and_lines_are_ranked_by_what_all_have() -> None:
+    # Beside "easy", whose third image is an easy one, "good" has the lower mean, and is better on each that both have.
+    cells = [cell("easy", [30.0, 30.1, 40.0]), cell("good", [31.0, 31.1]), cell("worse", [29.0, 29.1, 39.0])]
+    table = build_table(cells)
+    scores = {line.method: score for (line, _), score in table.scores.items()}
+    assert scores["easy"].psnr > scores["good"].psnr == pytest.approx(31.05)
+    assert {name: (score.psnr_mark, score.flag) for name, score in scores.items()} == {
+        "easy": ("second", ""),
+        "good": ("best", "fewer"),
+        "worse": ("", ""),
+    }
+    (note,) = [text for text in table.notes if "¶" in text]
+    assert note == "¶ good on Kodak, Gaussian σ=25: " + FLAGS["fewer"][1] + "."
+    assert "**31.05**/**0.800**¶" in markdown(table)
+    assert r"$^\P$" in latex(table)
+
+
+def test_levels_are_told_of_each_number_of_images() -> None:
+    table = build_table([cell("a", [30.0, 31.0], noise="gauss5_50"), cell("b", noise="gauss5_50")])
+    assert [text for text in table.notes if "levels drawn" in text or "level drawn" in text] == [
+        "Kodak, Gaussian σ=5_50 (A): 2 levels drawn, their mean 25.5, that of the range 27.5.",
+        "Kodak, Gaussian σ=5_50 (B): 1 level drawn, its mean 25.5, that of the range 27.5.",
+    ]
+
+
 def test_notes_warn_of_unequal_numbers_and_of_trouble() -> None:
     table = build_table([cell("a", [30.0, 31.0]), cell("b", 30.0, warnings=["it parted"])], ["Skipped: x."])
     assert "mean of 1 to 2 scored images" in table.notes[0]
-    assert "different numbers of images" in table.notes[1]
     assert "WARNING: b: it parted." in table.notes
     assert table.notes[-1] == "Skipped: x."
 
@@ -575,7 +599,9 @@ def test_a_method_below_its_input_or_equal_to_it_is_never_best() -> None:
     assert marks(table, "ssim") == {"identity": "", "worse": "", "same": "", "rough": "", "good": "best"}
     flags = {line.method: score.flag for (line, _), score in table.scores.items()}
     assert flags == {"identity": "", "worse": "below", "same": "unchanged", "rough": "below in SSIM", "good": ""}
-    nearly = build_table([cell("identity", [20.0, 20.0], baseline=True), cell("a", [20.0, 20.06]), cell("b", 21.0)])
+    nearly = build_table(
+        [cell("identity", [20.0, 20.0], baseline=True), cell("a", [20.0, 20.06]), cell("b", [21.0, 21.0])]
+    )
     assert {score.flag for score in nearly.scores.values()} == {""}, "0.06 dB on one image is a change"
     alone = build_table([cell("worse", 19.0), cell("good", 24.0)])
     assert marks(alone, "psnr") == {"worse": "second", "good": "best"}, "without the noisy input nobody knows"

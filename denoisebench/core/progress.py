@@ -13,6 +13,8 @@ from denoisebench.core.text import one_line
 
 # So many seconds at least lie between two lines of a task in a log, and this part of what it has taken so far.
 LOG_INTERVAL, LOG_SHARE = 15.0, 0.1
+# What is left is told from this finished part on: of less it may be a hundred times wrong.
+LEAST_DONE = 0.005
 
 
 class Task(Protocol):
@@ -83,7 +85,7 @@ class _LogTask:
             return
         self._last = now
         done, elapsed = fraction - self._first, now - self._start
-        left = f", {duration(elapsed / done * (1 - fraction))} left" if done > 0 and fraction < 1 else ""
+        left = f", {duration(elapsed / done * (1 - fraction))} left" if done >= LEAST_DONE and fraction < 1 else ""
         self._log.say(f"{self._title}: {fraction:4.0%} after {duration(elapsed)}{left}  {text}".rstrip())
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.reports.cost import Cost, cost_of
 from denoisebench.reports.grid import Block, Cell, Grid, Head, Row, Span, cell_of, footnote_letter, marked_legend
-from denoisebench.reports.table import Table
+from denoisebench.reports.table import Table, in_groups
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import FLAGS, Column, Line, Score, column_of, flag_symbol
 
@@ -136,7 +136,7 @@ def grid_of(table: Table, layout: Layout, usual: Sequence[str] = WIDE) -> Grid:
         The layout names a method that is not in the table.
     """
     info = list(usual) if layout.columns is None else [name for name in layout.columns if name in INFO]
-    columns = _in_groups(table.columns, layout.columns or ())
+    columns = in_groups(table.columns, layout.columns or ())
     lines = [line for line in method_lines(table) if any(column in line.places for column in columns)]
     for name in layout.labels:
         known = {text for line in table.lines for text in (line.method, line.name)}
@@ -204,13 +204,6 @@ def chosen_cells(cells: Sequence[StoredCell], layout: Layout) -> list[StoredCell
             raise unknown("column of this table", name, [*INFO, *have[0], *have[1]])
     wanted = [found & set(layout.columns) or found for found in have]
     return [cell for cell, place in zip(cells, places, strict=True) if place[0] in wanted[0] and place[1] in wanted[1]]
-
-
-def _in_groups(columns: Sequence[Column], named: Sequence[str]) -> list[Column]:
-    """Columns of one noise beside each other; noises and data sets that are named come in that order."""
-    noises = list(dict.fromkeys([*named, *(column.noise for column in columns)]))
-    datasets = list(dict.fromkeys([*named, *(column.dataset for column in columns)]))
-    return sorted(columns, key=lambda column: (noises.index(column.noise), datasets.index(column.dataset)))
 
 
 def _heads(table: Table, columns: Sequence[Column]) -> list[Head]:

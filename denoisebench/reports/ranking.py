@@ -17,7 +17,7 @@ from typing import Literal
 from denoisebench.core.student import t_quantile
 from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Line, Place, Score, training_seed
+from denoisebench.results.summary import Line, Place, Score, score_of, training_seed
 
 RULE = (
     "among methods that saw neither a clean image nor a second noisy copy, where the 95 % interval of the difference "
@@ -83,11 +83,11 @@ def _marks(
     scores: Mapping[Line, Score],
     trainings: Mapping[Line, Sequence[StoredCell]],
 ) -> dict[Line, Place]:
-    rankable = ("", "below in SSIM") if attribute == "psnr" else ("",)
+    rankable = ("", "fewer", "below in SSIM") if attribute == "psnr" else ("", "fewer")
+    competing = {line: scores[line] for line in present if scores[line].flag in rankable}
     places: dict[float, list[Line]] = {}
-    for line in present:
-        if scores[line].flag in rankable:
-            places.setdefault(round(getattr(scores[line], attribute), _DIGITS[attribute]), []).append(line)
+    for line, score in _on_common(competing, trainings).items():
+        places.setdefault(round(getattr(score, attribute), _DIGITS[attribute]), []).append(line)
     order = [places[value] for value in sorted(places, reverse=True)]
     found: dict[Line, Place] = {}
     marks: tuple[Place, ...] = ("best", "second")
@@ -99,6 +99,20 @@ def _marks(
             break
         found |= dict.fromkeys(here, mark)
     return found
+
+
+def _on_common(scores: dict[Line, Score], trainings: Mapping[Line, Sequence[StoredCell]]) -> dict[Line, Score]:
+    """The scores as they are if all are of the same images, else means over what all lines have, if anything."""
+    rows = [frozenset(cell.rows) for line in scores for cell in trainings[line]]
+    if len(set(rows)) < 2:
+        return scores
+    common = frozenset.intersection(*rows)
+    if not common:
+        return scores
+    return {
+        line: score_of([replace(x, rows={place: x.rows[place] for place in common}) for x in trainings[line]])
+        for line in scores
+    }
 
 
 def one_budget(one: StoredCell, other: StoredCell) -> bool:

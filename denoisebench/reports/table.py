@@ -46,7 +46,7 @@ class Table:
     Parameters
     ----------
     columns, lines : list[Column] or list[Line]
-        Headings, in order of appearance.
+        Headings, in order of appearance, columns of one noise beside each other.
     titles : dict[Column, str]
         Printed heading of a column.
     parts : dict[Column, tuple[str, str]]
@@ -115,6 +115,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
             table.titles[column] = ", ".join(table.parts[column])
         table.cells.setdefault((line, column), []).append(cell)
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
+    table.columns = in_groups(table.columns)
     table.scores = {
         place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1])))
         for place, group in table.cells.items()
@@ -123,10 +124,26 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
     _separate_protocols(table)
     for column in table.columns:
         groups = {line: table.cells[line, column] for line in table.lines if (line, column) in table.cells}
-        marked = ranked({line: table.scores[line, column] for line in groups}, groups)
+        marked = ranked(_fewer_flagged({line: table.scores[line, column] for line in groups}), groups)
         table.scores |= {(line, column): score for line, score in marked.items()}
     table.notes = [*_notes(table, chosen, older), *notes]
     return table
+
+
+def in_groups(columns: Sequence[Column], named: Sequence[str] = ()) -> list[Column]:
+    """Columns of one noise beside each other; noises and data sets that are named come in that order."""
+    noises = list(dict.fromkeys([*named, *(column.noise for column in columns)]))
+    datasets = list(dict.fromkeys([*named, *(column.dataset for column in columns)]))
+    return sorted(columns, key=lambda column: (noises.index(column.noise), datasets.index(column.dataset)))
+
+
+def _fewer_flagged(scores: Mapping[Line, Score]) -> dict[Line, Score]:
+    """The scores of a column; a mean of fewer images than another one has the flag that says so, if it has no other."""
+    most = max(score.rows for score in scores.values())
+    return {
+        line: replace(score, flag="fewer") if score.rows < most and not score.flag else score
+        for line, score in scores.items()
+    }
 
 
 def _named(cells: Sequence[StoredCell], names: Sequence[str]) -> list[StoredCell]:
@@ -170,8 +187,6 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
                 f"{table.titles[column]}: means of PSNR are over different images where some equal their reference in "
                 "one line only; such lines are not ranked by it."
             )
-        if len(counts) > 1:
-            notes.append(f"{table.titles[column]}: lines have different numbers of images; compare with care.")
     notes += _level_notes(table)
     notes += [f"All columns: {next(iter(ways.values()))}."] if alike else []
     notes += flag_notes((f"{line.method} on {table.titles[place]}", s) for (line, place), s in table.scores.items())
@@ -192,15 +207,18 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
 
 def _level_notes(table: Table) -> list[str]:
     """How the levels of ranged noise were drawn, and that they can be spread evenly."""
-    notes: dict[Column, str] = {}
+    texts: dict[Column, dict[str, list[str]]] = {}
     drawn = False
-    for (_, column), cells in table.cells.items():
-        text = levels_text(cells[0])
-        if text and column not in notes:
-            notes[column] = f"{table.titles[column]}: {text}."
+    for (line, column), cells in table.cells.items():
+        if text := levels_text(cells[0]):
+            texts.setdefault(column, {}).setdefault(text, []).append(line.title)
             drawn |= not cells[0].identity["protocol"]["draws"].startswith("stratified-")
-    offer = ["--noise-draws stratified spreads the levels of a range evenly over the images."]
-    return [*notes.values(), *(offer if drawn else [])]
+    notes = []
+    for column, said in texts.items():
+        for text, labels in said.items():
+            which = f" ({', '.join(labels)})" if len(said) > 1 else ""
+            notes.append(f"{table.titles[column]}{which}: {text}.")
+    return notes + ["--noise-draws stratified spreads the levels of a range evenly over the images."] * drawn
 
 
 def _way(protocol: Mapping[str, Any]) -> str:

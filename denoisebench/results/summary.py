@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
 from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.text import counted
 from denoisebench.protocol.metrics import SCORINGS, UINT8
 from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
@@ -20,6 +21,7 @@ FLAGS = {
     "below": ("†", "below the noisy input in PSNR; not ranked"),
     "below in SSIM": ("§", "below the noisy input in SSIM; not ranked by it"),
     "unchanged": ("‡", "within 0.05 dB of the noisy input on every image, so the input came back; not ranked"),
+    "fewer": ("¶", "mean of fewer images than others of its column; ranked by what all of them have"),
 }
 _SAME_DB = 0.05
 
@@ -224,7 +226,8 @@ def levels_text(cell: StoredCell) -> str:
         return ""
     mean = fmean(levels) * (255.0 if noise.family == "gauss" else 1.0)
     middle = (noise.low + noise.high) / 2
-    return f"{len(levels):,} levels drawn, their mean {mean:.1f}, that of the range {middle:.1f}"
+    drawn = f"{counted(len(levels), 'level')} drawn, {'their' if len(levels) > 1 else 'its'} mean {mean:.1f}"
+    return f"{drawn}, that of the range {middle:.1f}"
 
 
 def scoring_text(protocol: Mapping[str, Any]) -> str:

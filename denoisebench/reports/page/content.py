@@ -317,13 +317,35 @@ def _missing(
         said.append("The noisy input is here and no method.")
     elif methods == 1:
         said.append("There is one method alone, so there is nothing to compare it with.")
-    for column in table.columns:
-        absent = [titles[row[0]] for row in rows if all((line, column) not in table.scores for line in row)]
-        lost = list(dict.fromkeys(absent))
-        if lost:
-            more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-            said.append(f"{plain(table.titles[column])}: no score of {', '.join(lost[:5])}{more}.")
+    return said + _without_score(table, rows, titles)
+
+
+def _without_score(table: Table, rows: Sequence[Sequence[Line]], titles: Mapping[Line, str]) -> list[str]:
+    """Methods that lack the same scores in one sentence; a noise that lacks all its test sets is named alone."""
+    lost: dict[str, list[Column]] = {}
+    for row in rows:
+        absent = [column for column in table.columns if all((line, column) not in table.scores for line in row)]
+        lost.setdefault(titles[row[0]], absent)
+    places: dict[str, list[str]] = {}
+    for name, absent in lost.items():
+        if absent:
+            places.setdefault("; ".join(_places(table, absent)), []).append(name)
+    said = []
+    for where, names in places.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        said.append(f"{', '.join(names[:5])}{more}: no score on {where}.")
     return said
+
+
+def _places(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Names of columns, each noise by itself where all its columns are among them."""
+    whole = {
+        noise for noise in (c.noise for c in columns) if all(c in columns for c in table.columns if c.noise == noise)
+    }
+    several = len(table.columns) > len({column.noise for column in table.columns})
+    return list(
+        dict.fromkeys(plain(table.parts[c][1] if several and c.noise in whole else table.titles[c]) for c in columns)
+    )
 
 
 def _copies(table: Table, layout: Layout) -> dict[str, str]:
