@@ -237,7 +237,7 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
         noise_alone = (blocks.middle <= expected) & (blocks.low <= _GENTLE * expected)
         if np.count_nonzero(noise_alone) < _LEVELS * _FEWEST:
             break
-        # Levels as before: of those of the chosen blocks a dark ground would be more each time, until it is all of them.
+        # Levels of all blocks: of those of chosen ones a dark ground would be more each time, until it is all of them.
         levels = _levels(_Blocks(*(part[noise_alone] for part in blocks)), 1.0, edges)
         if len(levels.signal) < _FEWEST_LEVELS:
             break
