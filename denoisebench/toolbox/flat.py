@@ -23,6 +23,8 @@ Lag = tuple[int, int]
 # lowest that measures, part that is kept.
 _SIDE, _CHOOSING, _MEASURING, _FLATTEST = 8, 3, 10, 0.1
 _STEP, _LEVELS, _FEWEST = 3, 16, 60
+# Width of a level of brightness, over the standard deviation of the mean of a block.
+_WIDER = 3.0
 # Blocks for correlations, and how far these are looked for.
 _WIDE, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE = 16, 4, 8, 24
 REACH = 7
@@ -78,9 +80,29 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
     return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands))
 
 
-def _levels(blocks: _Blocks, share: float) -> _Levels:
-    """Levels of equally many blocks, and in each the share of them that is flattest."""
-    edges = np.quantile(blocks.mean, np.linspace(0, 1, _LEVELS + 1)) if len(blocks.mean) else np.zeros(1)
+def _edges(blocks: _Blocks) -> FloatArray:
+    """Bounds of levels of brightness: equally many blocks in each, but no level narrower than what noise makes of one.
+
+    Blocks of a ground of one brightness, sorted into several levels, would be sorted by their noise.
+    """
+    order = np.argsort(blocks.mean)
+    mean, energy = blocks.mean[order], np.concatenate([[0.0], np.cumsum(blocks.high[order])])
+    edges, start, count = [float(mean[0])] if len(mean) else [], 0, len(mean)
+    for left in range(_LEVELS, 0, -1):
+        if start == count:
+            break
+        step = -(-(count - start) // left)
+        for end in (*range(start + step, count, -(-step // 4)), count):
+            noise = np.sqrt((energy[end] - energy[start]) / (end - start)) / _SIDE
+            if mean[end - 1] - mean[start] >= _WIDER * noise:
+                break
+        edges.append(float(mean[end - 1]))
+        start = end
+    return np.array(edges)
+
+
+def _levels(blocks: _Blocks, share: float, edges: FloatArray) -> _Levels:
+    """Levels of brightness that have enough blocks, and in each the share of them that is flattest."""
     rows = []
     for lower, upper in pairwise(edges):
         members = np.flatnonzero((blocks.mean >= lower) & (blocks.mean <= upper))
@@ -208,14 +230,19 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     """
     measured = [_measured(plane) for plane in planes]
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*measured, strict=True)))
-    growth = _line(_levels(blocks, _FLATTEST))
+    edges = _edges(blocks)
+    growth = _line(_levels(blocks, _FLATTEST, edges))
     for _ in range(_ROUNDS if len(blocks.mean) else 0):
         expected = growth.gain * blocks.mean + growth.offset
         expected = np.maximum(expected, _LEAST * float(expected.max()))
         noise_alone = (blocks.middle <= expected) & (blocks.low <= _GENTLE * expected)
         if np.count_nonzero(noise_alone) < _LEVELS * _FEWEST:
             break
-        before, growth = growth, _line(_levels(_Blocks(*(part[noise_alone] for part in blocks)), 1.0))
+        # Levels of all blocks: of those of chosen ones a dark ground would be more each time, until it is all of them.
+        levels = _levels(_Blocks(*(part[noise_alone] for part in blocks)), 1.0, edges)
+        if len(levels.signal) < _FEWEST_LEVELS:
+            break
+        before, growth = growth, _line(levels)
         if abs(growth.gain - before.gain) <= _SETTLED * before.gain:
             break
     return growth
@@ -238,7 +265,7 @@ def noise_over_line(planes: Sequence[npt.NDArray[np.floating[Any]]], gain: float
         or the line says that there is no noise.
     """
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*map(_measured, planes), strict=True)))
-    levels = _levels(blocks, _FLATTEST)
+    levels = _levels(blocks, _FLATTEST, _edges(blocks))
     said = float(np.sum(levels.weight * np.maximum(gain * levels.signal + offset, 0.0)))
     return float(np.sqrt(np.sum(levels.weight * levels.variance) / said)) if said > 0 else float("nan")
 
