@@ -176,7 +176,7 @@ def test_a_failing_method_keeps_its_rows_and_the_rest_completes(
     outcome = run(experiment, store, Quiet())
     ((title, reason),) = outcome.failed
     assert title == "fragile[after=1] on a with gauss25"
-    assert reason.startswith("RuntimeError: no more (traceback in ")
+    assert reason.startswith("RuntimeError: no more at image im1, repeat 0 (traceback in ")
     assert outcome.computed == 1 + 3
     assert [len(cell.rows) for cell in outcome.cells] == [1, 3]
     assert {len(cell.rows) for cell in store.all()} == {1, 3}

@@ -24,13 +24,15 @@ import typing
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
 from denoisebench.core.errors import ContractError, UserError, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.protocol.noise import FloatImage, Noise
+
+T = TypeVar("T")
 
 
 class Need(enum.StrEnum):
@@ -292,6 +294,19 @@ def known_of(method: Method, noise: Noise, level: Any) -> NoiseInfo:
     facts: dict[Need, Any] = {Need.FAMILY: noise.family, Need.RANGED: noise.ranged}
     facts |= {} if level is None else {Need.LEVEL: level}
     return NoiseInfo(method.name, method.told(noise.family), facts)
+
+
+def returned(method: Method, image: T | None) -> T:
+    """What a method's ``denoise`` has returned, which Python lets it forget.
+
+    Raises
+    ------
+    ContractError
+        It is None.
+    """
+    if image is None:
+        raise ContractError(f"method {method.name!r} returned nothing; denoise must end with: return the image")
+    return image
 
 
 def show_value(value: Any) -> str:
