@@ -205,6 +205,18 @@ def test_a_training_that_diverges_fails_its_cell_only(base: Experiment, tmp_path
     assert not list(store.folder.glob("error-*")), "a known failure needs no traceback"
 
 
+def test_a_sentence_that_knows_no_image_is_told_with_it_and_ends_once(base: Experiment, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("Nothing can be estimated.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fragile, "denoise", refuse)
+        outcome = run(replace(base, methods=[Fragile()]), Store(tmp_path / "o"), Quiet())
+    ((title, reason),) = outcome.failed
+    assert reason == "at image im0, repeat 0: Nothing can be estimated."
+    assert outcome.notes == [f"FAILED: {title}: {reason}"]
+
+
 def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Path) -> None:
     class Damaged(AnyFolder):
         def verify(self) -> None:

@@ -283,19 +283,21 @@ def _load(needed: NetworkToTrain | TrainedNetwork, channels: int, device: str, m
 
 def attempt(task: Task, bench: Bench, tell: Tell) -> None:
     """`perform`, with whatever a plugin may raise turned into `Failed`; only an interrupt passes through."""
-    where = ""
+    named = where = ""
 
     def told(event: Event) -> None:
-        nonlocal where
+        nonlocal named, where
         if isinstance(event, Started):
-            where = at_image(event.pair)
+            named, where = event.pair[0], at_image(event.pair)
         tell(event)
 
     try:
         tell(perform(task, bench, told))
-    except (UserError, OutOfTime, TimeLimit) as error:
-        # Whole sentences, which name the image where there is one.
+    except (OutOfTime, TimeLimit) as error:
         tell(Failed(str(error), broken=isinstance(error, TimeLimit)))
+    except UserError as error:
+        # Whole sentences: one on a file or an image names it.
+        tell(Failed(str(error) if named in str(error) else f"{where.lstrip()}: {error}"))
     except (ContractError, TrainingFailed) as error:
         tell(Failed(f"{error}{where}"))
     except SystemExit as error:

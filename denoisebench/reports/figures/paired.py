@@ -39,6 +39,8 @@ def scatter(groups: Mapping[Column, Sequence[Group]], one: str, other: str) -> F
         pairs += [(a, b) for a in first for b in second if a is not b]
     found = [(a, b, d) for a, b in pairs if (d := difference(b, a)) is not None and math.isfinite(d.psnr)]
     if not found:
+        if one == other:
+            raise UserError(f"There is nothing to compare {one!r} with: name two methods.")
         raise UserError(f"No test set of these results was scored for both {one!r} and {other!r} under one protocol.")
     with style.styled():
         figure, axes = style.panels(len(found), 3.2, 3.2)
