@@ -237,7 +237,8 @@ def _patches_per_value(height: int, width: int, channels: int, patch: int) -> fl
 def _too_small(height: int, width: int, channels: int) -> UserError:
     return UserError(
         f"The noise level of a {width}x{height} image of {channels} channels cannot be estimated: "
-        "it holds too few patches. Use a larger image, or say the level: --sigma, or a method that is told it."
+        "it holds too few patches. Use a larger image, say the level (denoise --sigma 17, or a setting such as "
+        "nlm[sigma=17]), or take a method that is told it."
     )
 
 
