@@ -27,8 +27,9 @@ _WHITE_GROWTH, _WHITE_GROWTH_GRAY, _CORRELATED = 1.25, 1.1, 0.2
 _TIED = 2.5
 # Noise of demosaiced pixels is independent again three pixels apart; what still grows beyond is not understood.
 _APART, _SETTLED = 3, 1.15
-# Estimates of white noise that are within this of each other are both right; texture makes one of others too large.
-_AGREED = 1.05
+# Estimates of white noise that are within this of each other are both right; texture makes one of others too large. Of
+# pixels that are apart, whose noise may grow with the signal, all patches count unless texture makes them far too large.
+_AGREED, _FAR_APART = 1.05, 1.6
 # Standard error, as a share of the level: of white noise at least, by how far its two estimates part (their logarithms;
 # 85 to 96 % of photographs lie within twice that), and of noise that is not white or could not be told.
 _LEAST_ERROR, _BY_GAP, _UNLIKE = 0.02, 0.3, 0.2
@@ -112,8 +113,8 @@ def _white_level(sigma: float, planes: list[Plane]) -> tuple[float, float]:
         return sigma, _UNLIKE
     mean = float(np.mean([tile.mean() for tile in tiles]))
     flat = float(np.sqrt(max(found.gain * mean + found.offset, 0.0)))
-    if np.mean([still.mean() for still in silent]) > _CLIPPED:
-        return flat, _UNLIKE / 4  # all patches together are the quieter for those that have no noise
+    # All patches together are the quieter for those that have no noise.
+    sigma /= float(np.sqrt(max(1 - np.mean([still.mean() for still in silent]), _CLIPPED)))
     low, high = sorted((flat, sigma))
     error = float(np.hypot(_LEAST_ERROR, _BY_GAP * np.log(high / low))) if low > 0 else _UNLIKE
     return (low if high > _AGREED * low else (low + high) / 2), error
@@ -164,7 +165,9 @@ def _thinned(noisy: Plane, step: int, measure: Callable[[Plane], float]) -> floa
 
 
 def _level_of(noisy: Plane) -> float:
-    return _white_level(estimate_sigma(noisy), np.split(noisy, noisy.shape[2], axis=2))[0]
+    sigma = estimate_sigma(noisy)
+    level = _white_level(sigma, np.split(noisy, noisy.shape[2], axis=2))[0]
+    return level if sigma > _FAR_APART * level else sigma
 
 
 def estimate_sigma(noisy: npt.NDArray[np.floating], patch: int | None = None) -> float:
