@@ -27,8 +27,8 @@ _WHITE_GROWTH, _WHITE_GROWTH_GRAY, _CORRELATED = 1.25, 1.1, 0.2
 _TIED = 2.5
 # Noise of demosaiced pixels is independent again three pixels apart; what still grows beyond is not understood.
 _APART, _SETTLED = 3, 1.15
-# Estimates of white noise that are within this of each other are both right; texture makes one of others too large. Of
-# pixels that are apart, whose noise may grow with the signal, all patches count unless texture makes them far too large.
+# Estimates of white noise that are within this of each other are both right; texture makes one of others too large.
+# Of pixels that are apart all patches count, for noise that grows with the signal, unless they are far too large.
 _AGREED, _FAR_APART = 1.05, 1.6
 # Standard error, as a share of the level: of white noise at least, by how far its two estimates part (their logarithms;
 # 85 to 96 % of photographs lie within twice that), and of noise that is not white or could not be told.
