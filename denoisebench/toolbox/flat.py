@@ -25,6 +25,9 @@ _SIDE, _CHOOSING, _MEASURING, _FLATTEST = 8, 3, 10, 0.1
 _STEP, _LEVELS, _FEWEST = 3, 16, 60
 # Width of a level of brightness, over the standard deviation of the mean of a block.
 _WIDER = 3.0
+# Share of the pixels of a plane that have its least or its largest value, beyond which these are clipped; share of such
+# pixels in a block whose noise is cut; share of the blocks that must be free of it to tell more than all together.
+_CLIPPED, _CUT, _WHOLE = 0.005, 0.02, 0.5
 # Blocks for correlations, and how far these are looked for.
 _WIDE, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE = 16, 4, 8, 24
 REACH = 7
@@ -49,13 +52,14 @@ class _Blocks(NamedTuple):
     """Blocks of an image.
 
     Mean brightness, and mean squares of the coefficients of low, middle and high frequencies: of white noise the mean
-    of each is its variance, and one tells nothing of the others.
+    of each is its variance, and one tells nothing of the others. And the share of pixels that are clipped.
     """
 
     mean: FloatArray
     low: FloatArray
     middle: FloatArray
     high: FloatArray
+    clipped: FloatArray
 
 
 class _Levels(NamedTuple):
@@ -75,9 +79,14 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
         frequency >= _MEASURING,
     )  # fmt: skip
     blocks = _blocks(plane, _SIDE, _STEP)
-    coefficients = dctn(blocks[np.isfinite(blocks).all(axis=(1, 2))], axes=(1, 2), norm="ortho")
+    blocks = blocks[np.isfinite(blocks).all(axis=(1, 2))]
+    coefficients = dctn(blocks, axes=(1, 2), norm="ortho")
     squares = np.square(coefficients)
-    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands))
+    clipped = np.zeros(len(blocks))
+    for end in (np.nanmin(plane), np.nanmax(plane)) if len(blocks) else ():
+        if np.mean(plane == end) > _CLIPPED:
+            clipped += (blocks == end).mean(axis=(1, 2))
+    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands), clipped)
 
 
 def _edges(blocks: _Blocks) -> FloatArray:
@@ -230,6 +239,17 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     """
     measured = [_measured(plane) for plane in planes]
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*measured, strict=True)))
+    growth = _grown(blocks)
+    whole = blocks.clipped <= _CUT
+    if growth.grows and not whole.all() and whole.mean() > _WHOLE:
+        # Noise that is cut at an end is less there, which looks like growth.
+        elsewhere = _grown(_Blocks(*(part[whole] for part in blocks)))
+        return growth if elsewhere.grows else elsewhere
+    return growth
+
+
+def _grown(blocks: _Blocks) -> Growth:
+    """The line through levels of blocks, chosen again and again."""
     edges = _edges(blocks)
     growth = _line(_levels(blocks, _FLATTEST, edges))
     for _ in range(_ROUNDS if len(blocks.mean) else 0):
