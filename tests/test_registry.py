@@ -118,6 +118,12 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all() -> None:
 # --- files ---
 
 
+@pytest.mark.parametrize(("written", "meant"), [("BM3D", "bm3d"), ("B2U", "b2u"), ("Nbr2Nbr", "nbr2nbr")])
+def test_capital_letters_hide_no_name(written: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean '{meant}'"):
+        METHODS.get(written)
+
+
 def test_a_file_is_registered_under_the_methods_name(plugin_file: MakePlugin) -> None:
     path = plugin_file("toy")
     assert METHODS.add_file(path) == "toy"
@@ -169,7 +175,7 @@ def test_a_default_that_is_made_by_a_function_is_named_as_such(tmp_path: Path) -
 
 def test_a_module_beside_a_plugin_is_not_searched_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import my_parts.layers")
-    with pytest.raises(UserError, match="No module named 'my_parts'$"):
+    with pytest.raises(UserError, match=r"No module named 'my_parts'$"):
         METHODS.add_file(tmp_path / "mine.py")
     (tmp_path / "my_parts").mkdir()
     with pytest.raises(UserError, match=re.escape(f"does not search: add {tmp_path.resolve()} to PYTHONPATH")):

@@ -209,8 +209,8 @@ class Registry(Generic[T]):
             raise UserError(f"Method plugin {where} lacks its metadata: set `info = Info(label=...)`.")
         if issubclass(plugin, Method) and (not re.fullmatch(METHOD_NAME, str(plugin.name)) or plugin.name == ALL):
             raise UserError(
-                f"Method plugin {where}: its name {plugin.name!r} is not allowed: a letter, then letters, digits, _ and -, "
-                f"and not {ALL!r}, which means all methods."
+                f"Method plugin {where}: its name {plugin.name!r} is not allowed: a letter, then letters, digits, _ "
+                f"and -, and not {ALL!r}, which means all methods."
             )
         if issubclass(plugin, Method) and (flaw := _info_flaw(plugin.info)):
             raise UserError(f"Method plugin {where}: {flaw}.")
