@@ -406,6 +406,7 @@ def test_a_learned_method_of_the_public_names_is_one() -> None:
 
 NUMBER: Any = 25
 SEVERAL: Any = ["nlm", "bm3d"]
+CLASS: Any = list
 MISSPELT: Any = {"dataset": "samples"}
 
 
@@ -415,7 +416,7 @@ MISSPELT: Any = {"dataset": "samples"}
         (lambda: db.add_noise(COLOUR, NUMBER), "noise: give a text such as 'gauss25'; int is none"),
         (lambda: db.denoise(COLOUR, "nlm", noise=NUMBER), "noise: give a text such as 'gauss25'; int is none"),
         (lambda: db.denoise(COLOUR, SEVERAL), "method: give a text such as 'bm3d'; list is none"),
-        (lambda: db.denoise(COLOUR, type(SEVERAL)), "list without () is none"),
+        (lambda: db.denoise(COLOUR, CLASS), "list without () is none"),
         (lambda: db.run("identity", limit=1, out=NUMBER), "out=25 is no folder"),
         (lambda: db.run("identity", limit=1, out=""), "out='' is no folder; give its path, or '.' for the current"),
         (lambda: db.run("identity", limit=1, plugin=[""]), "--plugin is empty"),
