@@ -16,6 +16,7 @@ from denoisebench import __version__
 from denoisebench.commands import audit, compare, data, figures, methods, own, run, tables, train, weights
 from denoisebench.commands.grouping import GroupedCommand
 from denoisebench.core.errors import UserError, UserErrors
+from denoisebench.core.interrupts import raised_interrupts
 from denoisebench.core.printing import line, lost_output, message, prepare_streams
 
 
@@ -24,7 +25,8 @@ class _Root(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with raised_interrupts():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             message("Stopped.")
             raise typer.Exit(130) from None
@@ -88,7 +90,7 @@ app.add_typer(weights.weights_app, name="weights")
 
 
 def main() -> None:
-    """Entry point of the `denoisebench` command."""
+    """Read the command line, do what it says, and end the process with the code of that."""
     # Once everything is done and said, Ctrl-C has nothing to stop.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     prepare_streams()
@@ -124,7 +126,3 @@ def _truthful(code: object) -> object:
         return 1
     message(f"Standard output cannot be written to ({lost}); everything else was done.")
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -235,6 +235,42 @@ def test_any_command_says_that_it_was_stopped(
     assert (ran.code, ran.out, ran.err) == (130, "", "Stopped.\n")
 
 
+# Ctrl-C while the command loads its modules, at the one of that number.
+LOADING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from denoisebench.__main__ import main
+left = [int(sys.argv.pop(1))]
+def count(event, arguments):
+    if event == "import":
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+sys.addaudithook(count)
+sys.argv[0] = "denoisebench"
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("modules", "words"),
+    [
+        *((number, words) for number in (1, 10, 60) for words in ("--help", "list methods", "methods")),
+        (300, "list methods"),
+    ],
+)
+def test_a_stop_while_modules_are_loaded_is_a_sentence(modules: int, words: str, tmp_path: Path) -> None:
+    ran = real([str(modules), *words.split()], tmp_path, LOADING)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "Stopped.\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it(tmp_path: Path) -> None:
+    ran = real(["60", "version"], tmp_path, LOADING.replace("default_int_handler", "SIG_IGN"))
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("denoisebench ")
+
+
 def test_an_interrupted_run_keeps_its_rows_and_goes_on(
     command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
 ) -> None:

@@ -346,7 +346,7 @@ def start(tmp_path: Path, image_folder: MakeFolder, plugin_file: Callable[..., P
         plugin = plugin_file("toy", COUNTING.format(log=str(log), seconds=seconds))
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "denoisebench.cli", "run", "--plugin", str(plugin), "--methods", method,
+                sys.executable, "-m", "denoisebench", "run", "--plugin", str(plugin), "--methods", method,
                 "--datasets", str(pictures), "--out", str(tmp_path / "o"), *map(str, arguments),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

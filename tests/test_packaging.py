@@ -80,7 +80,7 @@ def test_licence_and_command_are_in_the_wheel(wheel: Path) -> None:
     names = archive.namelist()
     assert any(name.endswith("licenses/LICENSE") for name in names)
     (points,) = (name for name in names if name.endswith("entry_points.txt"))
-    assert "denoisebench = denoisebench.cli:main" in archive.read(points).decode()
+    assert "denoisebench = denoisebench.__main__:main" in archive.read(points).decode()
 
 
 def test_plugins_and_manifests_are_found_in_the_installed_wheel(installed: Path) -> None:

@@ -249,7 +249,7 @@ def test_an_entry_point_method_runs_from_the_command_line(
     body = CLASS.format(name="guest") + "    def denoise(self, noisy, known, rng):\n        return noisy * 0.5\n"
     site = distribution("guest = MODULE:guest", body)
     result = subprocess.run(
-        [sys.executable, "-m", "denoisebench.cli", "run", "--methods", "guest", "--datasets", str(image_folder()),
+        [sys.executable, "-m", "denoisebench", "run", "--methods", "guest", "--datasets", str(image_folder()),
          "--out", str(tmp_path / "o")],
         env={**os.environ, "PYTHONPATH": str(site)}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip

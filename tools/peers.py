@@ -89,7 +89,7 @@ def ours(folder: Path, minutes: float, limit: int | None) -> None:
     """Measure this suite by its own command."""
     results = folder / "ours"
     command = [
-        sys.executable, "-m", "denoisebench.cli", "run", "--methods", ",".join(OURS), "--noise", NOISE, "--datasets",
+        sys.executable, "-m", "denoisebench", "run", "--methods", ",".join(OURS), "--noise", NOISE, "--datasets",
         ",".join(SETS), "--train-data", "bsd400", "--training-noise", "fixed", "--budget", f"{minutes:g}min",
         "--threads", "1", "--out", str(results), *(["--limit", str(limit)] if limit else []),
     ]  # fmt: skip

@@ -1,7 +1,9 @@
-"""Stopping between steps, never within one: what is saved then is the state after a whole step."""
+"""Ctrl-C: at once before a command has begun, and between steps, never within one, while it saves what it does."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,6 +11,35 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def stop_at_once() -> None:
+    """Have Ctrl-C print one sentence and end the process with code 130, until `raised_interrupts`.
+
+    For the time in which modules are loaded and nothing can be lost: an exception there would show where it struck, or
+    be taken by a library for a fault of its own. Where Ctrl-C is ignored, it stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"Stopped.\n")
+    os._exit(130)
+
+
+@contextmanager
+def raised_interrupts() -> Iterator[None]:
+    """Have Ctrl-C raise `KeyboardInterrupt`, as Python does, where `stop_at_once` was called."""
+    if signal.getsignal(signal.SIGINT) is not _end:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, _end)
 
 
 class Stopped:

@@ -225,9 +225,12 @@ def noise_model(stack: Stack, layout: Layout, scale: Scale, request: Request) ->
         lines = np.array([(one.gain, one.offset) for one in camera.channels]).T
         return NoiseModel(lines[0], lines[1], camera.text, camera.uncertainty, camera.doubt)
     white = scale.white - scale.black
-    found = request.sigma / white if request.sigma else float(np.median([estimate_level(one).sigma for one in samples]))
     none = np.zeros(layout.channels)
-    return NoiseModel(none, none + found**2, f"sigma {found * white:.4g}")
+    if request.sigma:
+        return NoiseModel(none, none + (request.sigma / white) ** 2, f"sigma {request.sigma:.4g}")
+    levels = [estimate_level(one) for one in samples]
+    found, error = (float(np.median([getattr(one, part) for one in levels])) for part in ("sigma", "error"))
+    return NoiseModel(none, none + found**2, f"sigma {found * white:.4g}", uncertainty=2 * error)
 
 
 def for_files(request: Request, files: Sequence[tuple[Path, Path]], views: Sequence[Sequence[Path]] = ()) -> Request:

@@ -23,6 +23,11 @@ Lag = tuple[int, int]
 # lowest that measures, part that is kept.
 _SIDE, _CHOOSING, _MEASURING, _FLATTEST = 8, 3, 10, 0.1
 _STEP, _LEVELS, _FEWEST = 3, 16, 60
+# Width of a level of brightness, over the standard deviation of the mean of a block.
+_WIDER = 3.0
+# Share of the pixels of a plane that have its least or its largest value, beyond which these are clipped; share of such
+# pixels in a block whose noise is cut; share of the blocks that must be free of it to tell more than all together.
+_CLIPPED, _CUT, _WHOLE = 0.005, 0.02, 0.5
 # Blocks for correlations, and how far these are looked for.
 _WIDE, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE = 16, 4, 8, 24
 REACH = 7
@@ -47,13 +52,14 @@ class _Blocks(NamedTuple):
     """Blocks of an image.
 
     Mean brightness, and mean squares of the coefficients of low, middle and high frequencies: of white noise the mean
-    of each is its variance, and one tells nothing of the others.
+    of each is its variance, and one tells nothing of the others. And the share of pixels that are clipped.
     """
 
     mean: FloatArray
     low: FloatArray
     middle: FloatArray
     high: FloatArray
+    clipped: FloatArray
 
 
 class _Levels(NamedTuple):
@@ -72,14 +78,40 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
         (frequency > 0) & (frequency <= _CHOOSING), (frequency > _CHOOSING) & (frequency < _MEASURING),
         frequency >= _MEASURING,
     )  # fmt: skip
-    coefficients = dctn(_blocks(plane, _SIDE, _STEP), axes=(1, 2), norm="ortho")
+    blocks = _blocks(plane, _SIDE, _STEP)
+    blocks = blocks[np.isfinite(blocks).all(axis=(1, 2))]
+    coefficients = dctn(blocks, axes=(1, 2), norm="ortho")
     squares = np.square(coefficients)
-    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands))
+    clipped = np.zeros(len(blocks))
+    for end in (np.nanmin(plane), np.nanmax(plane)) if len(blocks) else ():
+        if np.mean(plane == end) > _CLIPPED:
+            clipped += (blocks == end).mean(axis=(1, 2))
+    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands), clipped)
 
 
-def _levels(blocks: _Blocks, share: float) -> _Levels:
-    """Levels of equally many blocks, and in each the share of them that is flattest."""
-    edges = np.quantile(blocks.mean, np.linspace(0, 1, _LEVELS + 1)) if len(blocks.mean) else np.zeros(1)
+def _edges(blocks: _Blocks) -> FloatArray:
+    """Bounds of levels of brightness: equally many blocks in each, but no level narrower than what noise makes of one.
+
+    Blocks of a ground of one brightness, sorted into several levels, would be sorted by their noise.
+    """
+    order = np.argsort(blocks.mean)
+    mean, energy = blocks.mean[order], np.concatenate([[0.0], np.cumsum(blocks.high[order])])
+    edges, start, count = [float(mean[0])] if len(mean) else [], 0, len(mean)
+    for left in range(_LEVELS, 0, -1):
+        if start == count:
+            break
+        step = -(-(count - start) // left)
+        for end in (*range(start + step, count, -(-step // 4)), count):
+            noise = np.sqrt((energy[end] - energy[start]) / (end - start)) / _SIDE
+            if mean[end - 1] - mean[start] >= _WIDER * noise:
+                break
+        edges.append(float(mean[end - 1]))
+        start = end
+    return np.array(edges)
+
+
+def _levels(blocks: _Blocks, share: float, edges: FloatArray) -> _Levels:
+    """Levels of brightness that have enough blocks, and in each the share of them that is flattest."""
     rows = []
     for lower, upper in pairwise(edges):
         members = np.flatnonzero((blocks.mean >= lower) & (blocks.mean <= upper))
@@ -198,7 +230,7 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     Parameters
     ----------
     planes : sequence of (H, W) float
-        Of one camera, any scale.
+        Of one camera, any scale; blocks with pixels that are not finite are left out.
 
     Returns
     -------
@@ -207,14 +239,30 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     """
     measured = [_measured(plane) for plane in planes]
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*measured, strict=True)))
-    growth = _line(_levels(blocks, _FLATTEST))
+    growth = _grown(blocks)
+    whole = blocks.clipped <= _CUT
+    if growth.grows and not whole.all() and whole.mean() > _WHOLE:
+        # Noise that is cut at an end is less there, which looks like growth.
+        elsewhere = _grown(_Blocks(*(part[whole] for part in blocks)))
+        return growth if elsewhere.grows else elsewhere
+    return growth
+
+
+def _grown(blocks: _Blocks) -> Growth:
+    """The line through levels of blocks, chosen again and again."""
+    edges = _edges(blocks)
+    growth = _line(_levels(blocks, _FLATTEST, edges))
     for _ in range(_ROUNDS if len(blocks.mean) else 0):
         expected = growth.gain * blocks.mean + growth.offset
         expected = np.maximum(expected, _LEAST * float(expected.max()))
         noise_alone = (blocks.middle <= expected) & (blocks.low <= _GENTLE * expected)
         if np.count_nonzero(noise_alone) < _LEVELS * _FEWEST:
             break
-        before, growth = growth, _line(_levels(_Blocks(*(part[noise_alone] for part in blocks)), 1.0))
+        # Levels of all blocks: of those of chosen ones a dark ground would be more each time, until it is all of them.
+        levels = _levels(_Blocks(*(part[noise_alone] for part in blocks)), 1.0, edges)
+        if len(levels.signal) < _FEWEST_LEVELS:
+            break
+        before, growth = growth, _line(levels)
         if abs(growth.gain - before.gain) <= _SETTLED * before.gain:
             break
     return growth
@@ -237,7 +285,7 @@ def noise_over_line(planes: Sequence[npt.NDArray[np.floating[Any]]], gain: float
         or the line says that there is no noise.
     """
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*map(_measured, planes), strict=True)))
-    levels = _levels(blocks, _FLATTEST)
+    levels = _levels(blocks, _FLATTEST, _edges(blocks))
     said = float(np.sum(levels.weight * np.maximum(gain * levels.signal + offset, 0.0)))
     return float(np.sqrt(np.sum(levels.weight * levels.variance) / said)) if said > 0 else float("nan")
 
@@ -245,7 +293,7 @@ def noise_over_line(planes: Sequence[npt.NDArray[np.floating[Any]]], gain: float
 def _line(levels: _Levels) -> Growth:
     """Weighted least squares, weights from the line itself; points far from it count less (Huber)."""
     signal, variance = levels.signal, levels.variance
-    if len(signal) < _FEWEST_LEVELS or np.ptp(signal) <= 0:
+    if len(signal) < _FEWEST_LEVELS or np.ptp(signal) <= 0 or not variance.any():
         return _constant(levels, levels.weight)
     design = np.stack([signal, np.ones_like(signal)], axis=1)
     fitted = np.full_like(variance, np.average(variance, weights=levels.weight))

@@ -27,7 +27,7 @@ IMAGE, NOISE = "astronaut", parse_noise("gauss25")
 
 
 def _command(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "denoisebench.cli", *arguments], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "denoisebench", *arguments], check=True, capture_output=True)
 
 
 def test_help(benchmark: BenchmarkFixture) -> None:

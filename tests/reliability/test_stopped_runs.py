@@ -63,7 +63,7 @@ def start(tmp_path: Path, image_folder: Callable[..., Path]) -> Iterator[Any]:
     def begin(plugin: Path, out: str, *arguments: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "denoisebench.cli", "run", "--plugin", str(plugin), "--datasets", str(pictures),
+                sys.executable, "-m", "denoisebench", "run", "--plugin", str(plugin), "--datasets", str(pictures),
                 "--train-data", str(pictures), "--out", str(tmp_path / out), *map(str, arguments),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
