@@ -252,7 +252,7 @@ def run(
     allowed = list(RunOptions.__annotations__)
     for name in options:
         if name not in allowed:
-            raise unknown("option of run", name, allowed)
+            raise unknown("option of run", name, [*allowed, "methods", "noise", "datasets", "out", "progress"])
     given = {
         **options,
         "methods": _texts(methods, "methods"),
@@ -260,7 +260,7 @@ def run(
         "datasets": _texts(datasets, "datasets"),
     }
     experiment, executor = _planned(given)
-    store = Store(Path(out))
+    store = Store(_folder("out", out))
     outcome = run_cells(experiment, store, for_stderr() if progress else Quiet(), executor)
     said = [f"{title} failed: {reason}" for title, reason in outcome.failed]
     if outcome.cells and (outcome.computed or outdated(store)):
@@ -327,7 +327,7 @@ def load_results(folder: str | Path) -> Results:
     """
     from denoisebench.results.store import Store
 
-    store = Store(Path(folder), create=False)
+    store = Store(_folder("folder", folder), create=False)
     cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
     if store.damaged or not cells:
         raise UserError(" ".join(store.damaged) or f"Folder {folder} holds no finished results.")
@@ -395,7 +395,9 @@ def load_network(name: str, *, weights: Sequence[str | Path] = (), device: str =
     from denoisebench.experiment.options import resolve_device
     from denoisebench.training.weights import read_folder, weights_folders
 
-    contents = [read_folder(folder) for folder in weights_folders([Path(folder) for folder in weights])]
+    several = [weights] if isinstance(weights, str | Path) else weights
+    folders = [_folder("weights", one) for one in several]
+    contents = [read_folder(folder) for folder in weights_folders(folders)]
     found = next((content[name] for content in contents if name in content), None)
     if found is None:
         known = sorted({stem for content in contents for stem in content})
@@ -461,7 +463,7 @@ def denoise(
     from denoisebench.experiment.options import resolve_device
 
     noisy = _image(image)
-    found = parse_method(method) if isinstance(method, str) else method
+    found = method if isinstance(method, Method) else parse_method(_text("method", method, "bm3d"))
     device = resolve_device(device)
     if isinstance(network, str):
         network = load_network(network, device=device)
@@ -533,7 +535,7 @@ def add_noise(image: ArrayLike, noise: str, seed: int = 0) -> FloatImage:
     """
     from denoisebench.protocol.draws import CounterDraws
 
-    parsed = parse_noise(noise)
+    parsed = parse_noise(_text("noise", noise, "gauss25"))
     if parsed.real:
         raise UserError("The noise 'real' cannot be drawn, nobody knows its model; give one such as 'gauss25'.")
     array, _ = _checked(image)
@@ -644,6 +646,19 @@ def list_datasets() -> list[str]:
 # --- what is given, checked ---
 
 
+def _folder(what: str, value: object) -> Path:
+    if not isinstance(value, str | Path) or value == "":
+        raise UserError(f"{what}={value!r} is no folder; give its path, or '.' for the current folder.")
+    return Path(value)
+
+
+def _text(what: str, value: object, example: str) -> str:
+    if not isinstance(value, str):
+        kind = value.__name__ + " without ()" if isinstance(value, type) else type(value).__name__
+        raise UserError(f"{what}: give a text such as {example!r}; {kind} is none.")
+    return value
+
+
 def _texts(given: object, name: str) -> str:
     """One text of what is a text, a path, or a list of these."""
     parts = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
@@ -685,7 +700,7 @@ def _rounded(result: ArrayLike, clean: ArrayLike) -> tuple[UIntImage, UIntImage]
 def _told(text: str | None, network: TrainedNetwork | torch.nn.Module | None) -> tuple[Noise, float | None]:
     """The noise of an image as methods are told of it, and its level, None where nobody knows it."""
     trained = parse_noise(network.noise) if isinstance(network, TrainedNetwork) else None
-    noise = parse_noise(text) if text is not None else trained or REAL
+    noise = parse_noise(_text("noise", text, "gauss25")) if text is not None else trained or REAL
     level = None if noise.ranged else noise.low / 255.0 if noise.family == "gauss" else noise.low
     covered = trained and trained.family == noise.family and trained.low <= noise.low <= noise.high <= trained.high
     # A network for a range of levels is told, as in evaluation, the level of the image and that levels are ranged.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -401,3 +402,34 @@ def test_a_type_checker_sees_the_public_names(tmp_path: Path) -> None:
 def test_a_learned_method_of_the_public_names_is_one() -> None:
     assert db.LearnedMethod is LearnedMethod
     assert db.UserError is UserError
+
+
+NUMBER: Any = 25
+SEVERAL: Any = ["nlm", "bm3d"]
+CLASS: Any = list
+MISSPELT: Any = {"dataset": "samples"}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: db.add_noise(COLOUR, NUMBER), "noise: give a text such as 'gauss25'; int is none"),
+        (lambda: db.denoise(COLOUR, "nlm", noise=NUMBER), "noise: give a text such as 'gauss25'; int is none"),
+        (lambda: db.denoise(COLOUR, SEVERAL), "method: give a text such as 'bm3d'; list is none"),
+        (lambda: db.denoise(COLOUR, CLASS), "list without () is none"),
+        (lambda: db.run("identity", limit=1, out=NUMBER), "out=25 is no folder"),
+        (lambda: db.run("identity", limit=1, out=""), "out='' is no folder; give its path, or '.' for the current"),
+        (lambda: db.run("identity", limit=1, plugin=[""]), "--plugin is empty"),
+        (lambda: db.load_results(""), "folder='' is no folder"),
+        (lambda: db.load_network("x", weights=[NUMBER]), "weights=25 is no folder"),
+        (lambda: db.load_network("x", weights="my/weights"), "Folder my/weights"),
+        (lambda: db.run("identity", **MISSPELT), "Did you mean 'datasets'"),
+    ],
+)
+def test_what_is_no_text_or_no_folder_is_refused_in_a_sentence(
+    call: Callable[[], object], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(db.UserError, match=re.escape(words)):
+        call()
+    assert list(tmp_path.iterdir()) == []

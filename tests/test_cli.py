@@ -951,6 +951,21 @@ def test_version_is_printed(command: Command) -> None:
     assert command("version").out.strip() == f"denoisebench {__version__}"
 
 
+def test_a_path_that_is_empty_is_not_the_current_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in (
+        ["run", "--methods", "nlm", "--limit", "1", "--out", ""], ["run", "--plugin", ""], ["report", ""],
+        ["table", "1", "--out="], ["figure", "pareto", "", "--out", "f.png"], ["data", "manifest", ""],
+        ["diagnose", ""], ["denoise", "", "--method", "nlm", "--out", "o"],
+    ):  # fmt: skip
+        ran = command(*arguments)
+        assert ran.code == 2, arguments
+        assert "is empty; name a file" in ran.err, arguments
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_typer_mistakes_end_with_code_two(command: Command) -> None:
     for arguments in (["run", "--crop", "20"], ["run", "--nonsense"], ["nonsense"], ["run", "--seed", "x"]):
         ran = command(*arguments)

@@ -126,6 +126,7 @@ class Silent(BaseException):
 def test_an_exception_without_a_text_is_named(tmp_path: Path) -> None:
     assert explain(Silent()) == "Silent: its message cannot be shown"
     assert len(explain(ValueError("x" * 10**6))) < 600
+    assert explain(UserError("Image x is gone.")) == "Image x is gone."
     (tmp_path / "p.py").write_text("class Odd(BaseException): pass\nraise Odd('no')\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"fails on import: Odd: no"):
         load_user_file(tmp_path / "p.py", "Plugin")

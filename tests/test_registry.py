@@ -118,6 +118,12 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all() -> None:
 # --- files ---
 
 
+@pytest.mark.parametrize(("written", "meant"), [("BM3D", "bm3d"), ("B2U", "b2u"), ("Nbr2Nbr", "nbr2nbr")])
+def test_capital_letters_hide_no_name(written: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"Did you mean '{meant}'"):
+        METHODS.get(written)
+
+
 def test_a_file_is_registered_under_the_methods_name(plugin_file: MakePlugin) -> None:
     path = plugin_file("toy")
     assert METHODS.add_file(path) == "toy"

@@ -29,11 +29,10 @@ from denoisebench.audit.toggles import (
     check_details,
     pairs_of,
     select,
-    sentence,
     switchable,
     toggles_of,
 )
-from denoisebench.core.errors import unknown
+from denoisebench.core.errors import explain, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.provenance import versions
@@ -181,8 +180,8 @@ def audit(store: Store, cells: Sequence[ReproducibleCell], request: AuditRequest
         try:
             found.ledgers.append(_ledger(bench, subject, pairs, toggles))
         except Exception as error:  # a plugin may raise anything, and must not cost the others their ledgers
-            found.failed.append((subject.title, sentence(error)))
-            progress.say(f"FAILED: {subject.title}: {sentence(error)}")
+            found.failed.append((subject.title, explain(error)))
+            progress.say(f"FAILED: {subject.title}: {explain(error)}")
     return found
 
 
@@ -359,7 +358,7 @@ def _ledger(bench: _Bench, subject: ReproducibleCell, pairs: Sequence[Pair], tog
         try:
             effect, rows = _effect(bench, subject, toggle, pairs, base)
         except Exception as error:  # a plugin may raise anything, and must not cost the other lines
-            effect, rows = _line(toggle, note=f"failed: {sentence(error)}"), {}
+            effect, rows = _line(toggle, note=f"failed: {explain(error)}"), {}
         effects.append(effect)
         if rows and toggle.detail == "noise draws":
             redraw += _finite(_minus(rows[pair].psnr, base[SUITE.id][pair].psnr) for pair in pairs)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from denoisebench.audit.scorings import SCORINGS, SUITE, Scoring
 from denoisebench.audit.subject import ReproducibleCell
-from denoisebench.core.errors import ContractError, TrainingFailed, UserError, unknown
+from denoisebench.core.errors import UserError, explain, unknown
 from denoisebench.core.limits import PAIRS, whole_number
 from denoisebench.core.progress import duration
 from denoisebench.data.dataset import DataSet, FolderSet
@@ -290,7 +290,7 @@ def _unsuitable(method: Method, noise: Noise, channels: int) -> str:
     try:
         reason = method.unsuitable(noise, channels)
     except Exception as error:  # a plugin may raise anything
-        reason = sentence(error)
+        reason = explain(error)
     return reason or ""
 
 
@@ -402,10 +402,3 @@ def _other_job(subject: ReproducibleCell, request: AuditRequest, part: str) -> t
         [], [], [], changed, train_data=data, device=subject.device, roots=request.roots
     )  # fmt: skip
     return experiment.job(subject.method, subject.noise, subject.dataset.channels), ""
-
-
-def sentence(error: Exception) -> str:
-    """An error for a ledger or a message."""
-    if isinstance(error, ContractError | TrainingFailed | UserError):
-        return str(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -30,7 +30,7 @@ Out = Annotated[Path, typer.Option("--out", help="File to write: NAME.pdf, .png 
 Methods = Annotated[str | None, typer.Option("--methods", help="Only these methods, as in the table.")]
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def curves(
     folders: Annotated[
         list[Path], typer.Argument(help="Results folders, or folders of weights.", metavar="RESULTS_OR_WEIGHTS...")
@@ -50,7 +50,7 @@ def curves(
     _write(module.draw(found, against), out, said)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def pareto(
     results: Results,
     out: Out,
@@ -77,7 +77,7 @@ def pareto(
     _write(quality.pareto(groups, against), out, said)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def noise(results: Results, out: Out, methods: Methods = None, noises: Noise = None, datasets: Datasets = None) -> None:
     """PSNR against the level of the noise, a line per method."""
     from denoisebench.reports.figures import quality
@@ -87,7 +87,7 @@ def noise(results: Results, out: Out, methods: Methods = None, noises: Noise = N
     _write(quality.noise_levels(groups), out, said)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def scatter(
     results: Results,
     one: Annotated[str, typer.Argument(help="Method on the x axis.")],
@@ -104,7 +104,7 @@ def scatter(
     _write(paired.scatter(groups, one, other), out, said)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def forest(
     results: Results,
     out: Out,
@@ -126,7 +126,7 @@ def forest(
     _write(paired.forest(found, groups), out, said)
 
 
-@app.command()
+@app.command(cls=GroupedCommand)
 def table(
     results: Results,
     out: Out,

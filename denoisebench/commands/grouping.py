@@ -123,6 +123,9 @@ def _value(name: str, value: Any, kind: Any, option: Any) -> Any:
     if wanted is int:
         most = sys.maxsize if option.max is None else int(option.max)
         return whole_number(shown, str(value), int(option.min or 0), most)
+    parts = value if isinstance(value, list | tuple) else [value]
+    if (wanted is Path or get_origin(wanted) is list) and "" in parts:
+        raise UserError(f"{shown} is empty; name a file or a folder, or '.' for the current folder.")
     try:
         if get_origin(wanted) is list:
             return [Path(part) for part in ([value] if isinstance(value, str | Path) else value)]
@@ -155,7 +158,9 @@ class GroupedCommand(TyperCommand):
         """Read the arguments; the error for a wrong one carries the others as notes."""
         given = list(args)
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
+            self._refuse_empty_paths(ctx, given)
+            return rest
         except Exception as error:
             show = getattr(error, "format_message", None)
             if show is None:
@@ -164,6 +169,18 @@ class GroupedCommand(TyperCommand):
                 if not show().startswith(text):
                     error.add_note(text)
             raise
+
+    def _refuse_empty_paths(self, ctx: Any, args: list[str]) -> None:
+        """Path("") is the current folder, which nobody means who gives a shell variable that is not set."""
+        values, _, _ = self.make_parser(ctx).parse_args(args=args)
+        for parameter in self.get_params(ctx):
+            given, read = (
+                value if isinstance(value, list | tuple) else [value]
+                for value in (values.get(parameter.name), ctx.params.get(parameter.name))
+            )
+            if "" in given and any(isinstance(value, Path) for value in read):
+                name = parameter.opts[0] if parameter.opts[0].startswith("-") else f"The argument {parameter.name!r}"
+                raise UserError(f"{name} is empty; name a file or a folder, or '.' for the current folder.")
 
     def _mistakes(self, ctx: Any, args: Sequence[str]) -> list[str]:
         """What is wrong with each of the arguments: options that do not exist, and values that cannot be read."""

@@ -81,13 +81,16 @@ def explain(error: BaseException) -> str:
     except BaseException:
         text = "its message cannot be shown"
     kind = type(error).__name__
+    if isinstance(error, UserError | ContractError | TrainingFailed):  # a sentence by itself
+        return text or kind
     return f"{kind}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}" if text else kind
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
     """An error for a name that does not exist: nearest spelling first, then every allowed value."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f" Did you mean {close[0]!r}?" if close else ""
+    folded = {each.casefold(): each for each in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    guess = f" Did you mean {folded[close[0]]!r}?" if close else ""
     allowed = f" Allowed: {', '.join(names)}." if names else ""
     return UserError(f"Unknown {kind} {name!r}.{guess}{allowed}{' ' + hint if hint else ''}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from denoisebench.core.errors import explain
 from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
@@ -83,7 +84,7 @@ def check(text: str) -> Iterator[Verdict]:
             try:
                 reason = method.unsuitable(noise, channels)
             except Exception as error:  # the method under test may raise anything
-                yield Verdict(f"{where}: says whether it suits", False, f"{type(error).__name__}: {error}")
+                yield Verdict(f"{where}: says whether it suits", False, explain(error))
                 continue
             if reason:
                 yield Verdict(f"{where}: not for this method ({reason})", True)
@@ -104,7 +105,7 @@ def _verdict(rule: str, test: Callable[[], str | None]) -> Verdict:
     try:
         problem = test()
     except Exception as error:  # the method under test may raise anything
-        problem = f"{type(error).__name__}: {error}"
+        problem = explain(error)
     return Verdict(rule, not problem, problem or "")
 
 

@@ -159,6 +159,8 @@ def find_files(given: Sequence[str]) -> Found:
 
 def _named(text: str) -> list[Path]:
     """The paths of one text; a name that exists is that, whatever characters it has."""
+    if not text:
+        raise UserError("One of the files is empty; name a file or a folder, or '.' for the current folder.")
     path = Path(text)
     if os.path.lexists(path):
         return [path]

@@ -256,7 +256,7 @@ class Method:
             values[key] = _parse(f"{cls.name}[{key}={text}]", text, hints[key])
         try:
             made = cls(**values)
-        except ValueError as error:  # a plugin's own way to refuse a value
+        except (UserError, ValueError) as error:  # ways of a plugin to refuse a value
             raise UserError(f"Method {cls.name!r} refuses its settings: {error}") from error
         except Exception as error:
             raise UserError(f"Method {cls.name!r} fails on its settings: {type(error).__name__}: {error}") from error

@@ -11,8 +11,7 @@ import numpy as np
 
 from denoisebench.audit.again import Again, denoised_again
 from denoisebench.audit.subject import CellFilter, subject_of
-from denoisebench.audit.toggles import sentence
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import UserError, explain, unknown
 from denoisebench.core.progress import for_stderr
 from denoisebench.reports.figures.comparison import Picture, clean_picture, scored
 from denoisebench.reports.statistics import Group
@@ -87,7 +86,7 @@ def pictures_of(
                 subject = subject_of(cell, store, choice)
                 found = denoised_again(subject, name, repeat)
             except Exception as error:  # a plugin may raise anything, and must not cost the others their pictures
-                said.append(f"{group.name} is left out: {sentence(error)}")
+                said.append(f"{group.name} is left out: {explain(error)}")
                 continue
             changes = f" ({'; '.join(subject.changes)})" if subject.changes else ""
         if clean is None:
