@@ -73,6 +73,12 @@ def real(arguments: list[str], cwd: Path, code: str = "") -> subprocess.Complete
 # --- a run and its files ---
 
 
+def test_python_m_is_the_command(tmp_path: Path) -> None:
+    code = "import runpy; runpy.run_module('denoisebench', run_name='__main__', alter_sys=True)"
+    said = real(["report", "none"], tmp_path, code)
+    assert (said.returncode, said.stderr) == (2, "Error: Folder none holds no results (no cells/ in it).\n")
+
+
 @pytest.mark.slow
 def test_the_real_command_writes_table_and_scores_and_a_second_run_computes_nothing(
     image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path

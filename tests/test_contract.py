@@ -46,6 +46,8 @@ def test_settings_are_checked_with_the_method() -> None:
         ("noisy[0] = 0\nreturn noisy", "denoises", "read-only"),
         ("noisy.flags.writeable = True\nnoisy[0] = 0\nreturn noisy", "denoises", "changed in place"),
         ("return noisy * np.nan", "denoises", "not finite"),
+        ("return 255 * noisy", "denoises", "white is 1.0, not 255"),
+        ("noisy.mean()", "denoises", "returned nothing"),
         ("return noisy[1:]", "denoises", "shape"),
         ("return noisy[:, :, 0]", "denoises", "shape"),
         ("return noisy + np.random.default_rng().normal()", "denoises", "two calls with the same generator differ"),

@@ -122,12 +122,40 @@ def test_too_small_images_are_refused(shape: tuple[int, int, int], patch: int | 
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
-def test_white_noise_is_known_as_such(name: str, sigma: float) -> None:
-    noisy = add(photograph(name), sigma)
+@pytest.mark.parametrize("sigma", [5, 10, 25, 50])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_white_noise_is_known_as_such(name: str, sigma: float, channels: int) -> None:
+    noisy = add(photograph(name), sigma)[:, :, 1 : 1 + channels] if channels == 1 else add(photograph(name), sigma)
     found = estimate_level(noisy)
     assert (found.correlated, found.settled) == (False, True)
-    assert found.sigma == estimate_sigma(noisy)
+    assert 0.02 <= found.error < 0.15
+    # Photographs have 1 to 2 grey levels of noise of their own.
+    assert (1 - 0.03) * sigma < 255 * found.sigma < 1.025 * (sigma**2 + 1.5**2) ** 0.5
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_weak_noise_on_texture_in_gray_is_not_taken_for_more(name: str) -> None:
+    noisy = add(photograph(name), 5)[:, :, 1:2]
+    # All patches of a gray photograph are texture in part; its flattest blocks are not.
+    assert 255 * estimate_sigma(noisy) > 6.4
+    assert 255 * estimate_level(noisy).sigma < 5.3
+
+
+def test_parts_without_noise_do_not_lower_the_level() -> None:
+    noisy = np.round(255 * add(photograph("chelsea"), 10)[:, :, 1:2])
+    plain = estimate_level(noisy).sigma
+    framed, clipped = noisy.copy(), np.maximum(noisy, np.quantile(noisy, 0.2))
+    framed[:60], framed[:, :80] = 40, 40
+    assert plain == pytest.approx(10, rel=0.03)
+    assert estimate_level(framed).sigma == pytest.approx(10, rel=0.05)
+    assert estimate_level(clipped).sigma == pytest.approx(10, rel=0.05)
+
+
+def test_of_a_large_image_tiles_are_enough() -> None:
+    small = add(photograph("astronaut"), 10)[:, :, 1:2]
+    large = add(np.tile(photograph("astronaut"), (3, 2, 1)), 10)[:, :, 1:2]
+    assert large.size > 2**20
+    assert estimate_level(large).sigma == pytest.approx(estimate_level(small).sigma, rel=0.02)
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -146,7 +174,7 @@ def test_real_camera_noise_is_found() -> None:
     folder = Path(os.environ.get("DENOISEBENCH_DATA", "")) / "sidd_srgb"
     if not (folder / "noisy").is_dir():
         pytest.skip("needs SIDD")
-    ratios = []
+    ratios, gray = [], []
     for path in sorted((folder / "noisy").glob("*_N.png"))[::4]:
         noisy, clean = (
             np.asarray(Image.open(file), dtype=np.float32)
@@ -154,12 +182,14 @@ def test_real_camera_noise_is_found() -> None:
         )
         assert estimate_sigma(noisy) < 0.5 * (noisy - clean).std()
         ratios.append(estimate_level(noisy).sigma / (noisy - clean).std())
+        gray.append(estimate_level(noisy[:, :, 1:2]).sigma / (noisy - clean)[:, :, 1].std())
     assert len(ratios) > 5
     assert np.median(ratios) == pytest.approx(1, abs=0.03)
     assert np.abs(np.array(ratios) - 1).max() < 0.15
+    assert np.median(gray) == pytest.approx(1, abs=0.06)
 
 
 def test_an_image_too_small_to_be_thinned_out_is_taken_as_white_and_said_to_be_unsettled() -> None:
     noise = np.random.default_rng(0).standard_normal((20, 20, 3))
-    assert estimate_level(noise) == Level(estimate_sigma(noise), False, 1.0, False)
+    assert estimate_level(noise) == Level(estimate_sigma(noise), False, 1.0, False, 0.2)
     assert estimate_level(np.full((99, 99, 1), 0.5)).sigma == pytest.approx(0, abs=1e-9)

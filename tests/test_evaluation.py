@@ -297,6 +297,7 @@ def spoil(noisy: FloatImage, value: float) -> FloatImage:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
+        (lambda noisy, known: None, "returned nothing"),
         (lambda noisy, known: noisy[:-1], "shape"),
         (lambda noisy, known: noisy[:, :, :1], "shape"),
         (lambda noisy, known: noisy[:, :, 0], "shape"),

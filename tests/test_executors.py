@@ -155,7 +155,7 @@ def test_a_plugin_can_fail_only_its_own_cell(
     failed = {line.split()[2]: line for line in ran.out.splitlines() if line.startswith("- FAILED")}
     assert set(failed) == set(MISBEHAVIOUR) - {"fine", "prints"}
     for how, reason in {
-        "raises": "RuntimeError: boom (traceback in",
+        "raises": "RuntimeError: boom at image im0, repeat 0 (traceback in",
         "shape": "returned shape (39, 48, 3)",
         "type": "returned uint8 values",
         "nan": "not finite",
@@ -174,7 +174,8 @@ def test_a_plugin_can_fail_only_its_own_cell(
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("raise SystemExit(3)", "tried to end the program"),
+        ("raise SystemExit(3)", "tried to end the program (SystemExit: 3) at image im0, repeat 0"),
+        ("return noisy * np.nan", "returned values that are not finite at image im0, repeat 0"),
         ("import time; time.sleep(30); return noisy", "not done within the time limit of 0.2 s at image im0, repeat 0"),
         ("print('unasked'); return noisy", ""),
     ],

@@ -423,7 +423,7 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(command: Command, results:
         (["pareto", results, "--methods", "identity"], "No method of these results"),
         (["noise", results], "two noise levels"),
         (["forest", results, "--reference", "b2u", "--methods", "b2u"], "nothing to compare"),
-        (["scatter", results, "b2u", "b2u"], "under one protocol"),
+        (["scatter", results, "b2u", "b2u"], "nothing to compare 'b2u' with: name two methods"),
         (["table", results, "--table", "9"], "'9'"),
         (["table", results, "--page", "a4"], "Unknown page 'a4'"),
         (["table", results, "--methods", "b2v"], "Did you mean 'b2u'"),

@@ -109,3 +109,16 @@ def test_nothing_is_told_from_an_image_without_a_block(shape: tuple[int, int]) -
     assert np.isnan(noise_over_line([small], 1.0, 1.0))
     plane = 100 + np.random.default_rng(1).standard_normal((200, 200))
     assert noise_growth([plane, small]) == noise_growth([plane])
+
+
+@pytest.mark.parametrize("sigma", [10, 25])
+def test_noise_that_is_clipped_does_not_grow_with_the_signal(sigma: float) -> None:
+    photograph = astronaut()[:384, :384, 1]
+    noise = sigma * np.random.default_rng(1).standard_normal(photograph.shape)
+    clipped = np.clip(np.round(photograph + noise), 0, 255)
+    assert np.mean(clipped == 0) > 0.04
+    found = noise_growth([clipped])
+    assert not found.grows
+    assert np.sqrt(found.gain * clipped.mean() + found.offset) == pytest.approx(sigma, rel=0.05)
+    # Counts are 0 often, and grow all the same.
+    assert noise_growth([np.random.default_rng(0).poisson(photograph / 12.0).astype(float)]).grows

@@ -115,7 +115,7 @@ def test_many_files_have_room(tmp_path: Path) -> None:
     page.add("a.tif", ranking())
     assert page.write() == []
     page.path.write_text("mine")
-    assert "was not written by this program" in page.write()[0]
+    assert "is not as this program wrote it here" in page.write()[0]
     assert (tmp_path / "new" / "rank.kept-1.html").read_text() == "mine"
 
 

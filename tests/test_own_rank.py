@@ -67,6 +67,21 @@ def test_methods_on_a_file_are_ranked_and_what_cannot_be_trusted_is_refused() ->
         rank_file(stack_of(data, "YX"), methods, request(), None, "captures", 192)
 
 
+def test_a_level_that_was_found_and_not_told_is_in_the_intervals() -> None:
+    data, methods = noisy(0)[128:320, 128:320, 0], parse_methods("nlm", None)
+    told, found = (
+        rank_file(stack_of(data, "YX"), methods, asked, None, "sure", 192)
+        for asked in (request(), replace(request(), sigma=None))
+    )
+    given, own = (ranking.methods[0].estimate for ranking in (told, found))
+    assert given is not None
+    assert own is not None
+    assert (given.common, own.common > 0.02 * SIGMA**2) == (0.0, True)
+    truth = float(np.mean(np.square(own.results[0][:, :, 0] - CLEAN[128:320, 128:320, 0])))
+    low, high = own.interval
+    assert low < -10 * np.log10(truth) < high
+
+
 def test_the_command(command: Callable[..., Any], tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", noisy(0)[128:256, 128:256, 0])
     np.save(tmp_path / "c.npy", np.full((99, 99), 3.0))

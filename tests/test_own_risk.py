@@ -104,6 +104,19 @@ def test_curvature_counts_where_there_are_few_photons() -> None:
     assert first_order > 1.05 * truth
 
 
+def test_a_wrong_level_moves_all_methods_alike_and_widens_their_intervals() -> None:
+    rng, variance = np.random.default_rng(0), 0.01
+    noisy = (0.5 + variance**0.5 * rng.standard_normal((64, 64, 1))).astype(np.float32)
+    found = from_sure(lambda image: 0.25 * image, noisy, variance, rng)
+    # Of a filter c y the estimate changes by v (2 c - 1) where v grows by its share.
+    assert found.by_variance == pytest.approx(variance * (2 * 0.25 - 1), rel=0.03)
+    hidden = from_heldout(lambda image: image, noisy, np.full(noisy.shape, variance), rng)
+    assert hidden.by_variance == pytest.approx(-variance)
+    sure, wide = Estimate(0.01, 0.001, np.zeros(9), 0.1), Estimate(0.01, 0.001, np.zeros(9), 0.1, common=0.003)
+    assert wide.interval[0] < sure.interval[0] < sure.interval[1] < wide.interval[1]
+    assert difference(wide, wide) == difference(sure, sure)
+
+
 def test_differences_are_paired() -> None:
     base = np.random.default_rng(0).random(50)
     first, second = (Estimate(float(blocks.mean()), 0.1, blocks, 0.0) for blocks in (base, base - 0.01))

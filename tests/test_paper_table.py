@@ -17,7 +17,7 @@ from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.grid import plain_text
 from denoisebench.reports.paper import paper_table as tables
-from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid_of, measured_part, paper_table
+from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid_of, measured_part, notes_of, paper_table
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Score
 
@@ -135,6 +135,15 @@ def test_a_folder_that_is_called_like_a_data_set_fills_no_column_of_the_paper() 
     assert any("b2u, gauss25, kodak#deadbeef" in note for note in table.notes)
     alone = paper_table(PaperPart(1, {}), "t", [folder])
     assert entry(alone, "gaussian_sigma25", "Blind2Unblind", "Kodak").score is None
+
+
+def test_a_line_that_was_stopped_is_marked_beside_the_paper_too() -> None:
+    whole, stopped = cell("n2c", "gauss25", "kodak", 32.0), cell("b2u", "gauss25", "kodak", 32.0)
+    del stopped.rows["b", 0]
+    table = paper_table(PaperPart(1, {}), "t", [whole, stopped])
+    flags = {e.method: e.flagged for e in table.entries if e.measured}
+    assert flags == {"N2C": "", "Blind2Unblind": "fewer"}
+    assert any(note.startswith("¶ Blind2Unblind on Kodak") for note in notes_of(table))
 
 
 def test_variants_are_methods_with_settings() -> None:

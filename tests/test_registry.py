@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,36 @@ def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         METHODS.add_file(path)
     assert set(sys.modules) == before
     assert METHODS.names() == names
+
+
+@pytest.mark.parametrize("name", ["my method", "a,b", "2fast", "b2u[x]", "all", "../up"])
+def test_a_name_that_cannot_be_asked_for_is_refused(name: str, plugin_file: MakePlugin) -> None:
+    path = plugin_file("toy")
+    path.write_text(path.read_text().replace('"toy"', repr(name)))
+    with pytest.raises(UserError, match=rf"{re.escape(repr(name))} is not allowed: a letter, then letters, digits"):
+        METHODS.add_file(path)
+
+
+def test_a_default_that_is_made_by_a_function_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "made.py"
+    path.write_text(
+        "from dataclasses import dataclass, field\nfrom denoisebench import Info, PlainMethod\n"
+        "@dataclass(frozen=True)\nclass Made(PlainMethod):\n    widths: list = field(default_factory=lambda: [1])\n"
+        "    name = 'made'\n    info = Info(label='Made')\n"
+    )
+    with pytest.raises(UserError, match="'widths' needs a default value that is no default_factory: a number, a text"):
+        METHODS.add_file(path)
+
+
+def test_a_module_beside_a_plugin_is_not_searched_and_the_error_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import my_parts.layers")
+    with pytest.raises(UserError, match=r"No module named 'my_parts'$"):
+        METHODS.add_file(tmp_path / "mine.py")
+    (tmp_path / "my_parts").mkdir()
+    with pytest.raises(UserError, match=re.escape(f"does not search: add {tmp_path.resolve()} to PYTHONPATH")):
+        METHODS.add_file(tmp_path / "mine.py")
+    with pytest.raises(UserError, match="is a folder; name the Python file in it"):
+        METHODS.add_file(tmp_path)
 
 
 def test_a_data_set_file_is_registered_under_its_own_name(tmp_path: Path) -> None:

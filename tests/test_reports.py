@@ -180,15 +180,16 @@ def test_ssim_is_ranked_with_three_digits_and_psnr_with_two() -> None:
     assert marks(table, "psnr") == {"a": "best", "b": "best", "c": "second"}
 
 
-def test_every_training_weighs_the_same_however_many_images_it_has() -> None:
+def test_trainings_are_averaged_over_the_images_that_all_of_them_have() -> None:
     made = []
-    for seed, values in enumerate(([30.0, 32.0, 31.0], [40.0])):
+    for seed, values in enumerate(([30.0, 32.0, 31.0], [40.0])):  # the second was stopped after an image
         one = cell("n2v", values, 0.5 + 0.4 * seed)
         made.append(StoredCell({**one.identity, "training": {"recipe": {"seed": seed}}}, one.about, one.rows))
     (score,) = build_table(made).scores.values()
-    assert score.psnr == pytest.approx(35.5)
+    assert score.psnr == pytest.approx(35.0)
     assert score.ssim == pytest.approx(0.7)
-    assert (score.rows, score.trainings) == (1, 2)
+    assert score.spread == pytest.approx(10 / 2**0.5), "of trainings, and not of images"
+    assert (score.rows, score.trainings, score.flag) == (1, 2, "fewer")
 
 
 def test_what_looks_equal_is_ranked_equal() -> None:
@@ -304,7 +305,7 @@ def test_a_missing_result_is_an_empty_place() -> None:
     assert rows[1][4] != ""
 
 
-def test_a_mean_of_fewer_images_says_so_and_lines_are_ranked_by_what_all_have() -> None:
+def test_a_mean_of_fewer_images_says_so_and_is_compared_on_what_both_lines_have() -> None:
     # Beside "easy", whose third image is an easy one, "good" has the lower mean, and is better on each that both have.
     cells = [cell("easy", [30.0, 30.1, 40.0]), cell("good", [31.0, 31.1]), cell("worse", [29.0, 29.1, 39.0])]
     table = build_table(cells)
@@ -321,6 +322,32 @@ def test_a_mean_of_fewer_images_says_so_and_lines_are_ranked_by_what_all_have() 
     assert r"$^\P$" in latex(table)
 
 
+def test_what_a_stopped_line_has_does_not_turn_the_order_of_complete_ones() -> None:
+    # On the first two images "a" lies above "b", and on all of them well below it.
+    complete = [cell("a", [31.0, 31.1, *[29.0] * 22]), cell("b", [30.0, 30.2, *[30.5] * 22])]
+    assert marks(build_table(complete), "psnr") == {"a": "second", "b": "best"}
+    low = build_table([*complete, cell("c", [10.0, 10.1])])
+    assert marks(low, "psnr") == {"a": "second", "b": "best", "c": ""}
+
+
+def test_one_image_of_several_marks_nothing() -> None:
+    complete = [cell("a", [30.0] * 24), cell("b", [29.0] * 24)]
+    for stopped in (40.0, 29.5, 10.0):
+        assert set(marks(build_table([*complete, cell("c", stopped)]), "psnr").values()) == {""}
+
+
+def test_as_many_other_images_are_images_that_lack() -> None:
+    one, other = cell("a", [30.0, 31.0, 32.0]), cell("b", [29.0, 30.0, 31.0])
+    del one.rows["im1", 0], other.rows["im2", 0]
+    assert {score.flag for score in build_table([one, other]).scores.values()} == {"fewer"}
+
+
+def test_a_line_that_is_not_shown_still_tells_that_images_lack() -> None:
+    cells = [cell("identity", [20.0, 20.0, 20.0], baseline=True), cell("a", [30.0, 31.0])]
+    (score,) = build_table(cells, methods=["a"]).scores.values()
+    assert score.flag == "fewer"
+
+
 def test_levels_are_told_of_each_number_of_images() -> None:
     table = build_table([cell("a", [30.0, 31.0], noise="gauss5_50"), cell("b", noise="gauss5_50")])
     assert [text for text in table.notes if "levels drawn" in text or "level drawn" in text] == [
@@ -332,6 +359,7 @@ def test_levels_are_told_of_each_number_of_images() -> None:
 def test_notes_warn_of_unequal_numbers_and_of_trouble() -> None:
     table = build_table([cell("a", [30.0, 31.0]), cell("b", 30.0, warnings=["it parted"])], ["Skipped: x."])
     assert "mean of 1 to 2 scored images" in table.notes[0]
+    assert "mean of 1 scored image; " in build_table([cell("a", 30.0)]).notes[0]
     assert "WARNING: b: it parted." in table.notes
     assert table.notes[-1] == "Skipped: x."
 

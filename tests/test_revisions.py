@@ -39,7 +39,7 @@ from denoisebench.experiment.revisions import (
 )
 from denoisebench.networks import NETWORKS, tiled
 from denoisebench.plugins import method
-from denoisebench.plugins.lookup import parse_method
+from denoisebench.plugins.lookup import find_dataset, parse_method
 from denoisebench.plugins.method import Info, PlainMethod
 from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol import images, metrics, noise
@@ -281,6 +281,13 @@ def test_packages_beyond_numpy_and_torch_are_declared() -> None:
 class Own(PlainMethod):
     name = "own"
     info = Info(label="own", licence="test")
+
+
+def test_how_the_level_of_real_noise_is_found_is_in_the_key_of_real_noise_alone() -> None:
+    kodak, real = (find_dataset(name, []) for name in ("kodak", "sidd_srgb"))
+    assert code_of(parse_method("nlm"), real)["levels"] == "flattest blocks"
+    assert "levels" not in code_of(parse_method("nlm"), kodak)
+    assert "levels" not in code_of(parse_method("b2u"), real)
 
 
 def test_a_users_network_and_data_set_are_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def test_a_failing_method_keeps_its_rows_and_the_rest_completes(
     outcome = run(experiment, store, Quiet())
     ((title, reason),) = outcome.failed
     assert title == "fragile[after=1] on a with gauss25"
-    assert reason.startswith("RuntimeError: no more (traceback in ")
+    assert reason.startswith("RuntimeError: no more at image im1, repeat 0 (traceback in ")
     assert outcome.computed == 1 + 3
     assert [len(cell.rows) for cell in outcome.cells] == [1, 3]
     assert {len(cell.rows) for cell in store.all()} == {1, 3}
@@ -203,6 +203,18 @@ def test_a_training_that_diverges_fails_its_cell_only(base: Experiment, tmp_path
     assert "loss is not finite at step 1" in reason
     assert [cell.about["text"] for cell in outcome.cells] == ["small", "identity"]
     assert not list(store.folder.glob("error-*")), "a known failure needs no traceback"
+
+
+def test_a_sentence_that_knows_no_image_is_told_with_it_and_ends_once(base: Experiment, tmp_path: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("Nothing can be estimated.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fragile, "denoise", refuse)
+        outcome = run(replace(base, methods=[Fragile()]), Store(tmp_path / "o"), Quiet())
+    ((title, reason),) = outcome.failed
+    assert reason == "at image im0, repeat 0: Nothing can be estimated."
+    assert outcome.notes == [f"FAILED: {title}: {reason}"]
 
 
 def test_data_are_checked_before_any_work_starts(base: Experiment, tmp_path: Path) -> None:

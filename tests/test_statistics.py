@@ -203,6 +203,8 @@ def test_other_protocols_are_never_compared() -> None:
     cells = [cell("a", [[30.0], [31.0]]), cell("b", [[40.0], [41.0]], padding="square")]
     with pytest.raises(UserError, match="nothing to compare"):
         against(groups_of(cells), ["a"], "b")
+    with pytest.raises(UserError, match="nothing to compare 'b' with: name another method"):
+        against(groups_of(cells), ["b"], "b")
     one, other = (column[0] for column in groups_of(cells).values())
     with pytest.raises(ValueError, match="not comparable"):
         difference(one, other)

@@ -54,7 +54,9 @@ def weights_text(folders: Sequence[Path]) -> str:
         rows = []
         for stem, weights in sorted(read_folder(folder).items()):
             scores = weights.record.get("scores", {})
-            scored = ", ".join(f"{where.split()[0]} {float(score['psnr']):.2f}" for where, score in sorted(scores.items()))
+            scored = ", ".join(
+                f"{where.split()[0]} {float(score['psnr']):.2f}" for where, score in sorted(scores.items())
+            )
             rows.append((stem, settings_text(weights), str(weights.record["summary"]), scored))
         blocks.append(f"{folder}\n" + _columns(("file", "method", "training", "PSNR in dB"), rows))
     return "\n\n".join(blocks) or "No weights are shipped, and none were given with --weights."

@@ -152,5 +152,9 @@ def importing(frame: FrameType | None) -> bool:
 
 def time_text(seconds: float, pair: tuple[str, int] | None) -> str:
     """Why something was stopped."""
-    where = f" at image {pair[0]}, repeat {pair[1]}" if pair else ""
-    return f"not done within the time limit of {seconds:g} s{where}"
+    return f"not done within the time limit of {seconds:g} s{at_image(pair)}"
+
+
+def at_image(pair: tuple[str, int] | None) -> str:
+    """Where something went wrong, as a part of a sentence: at an image and repeat, or nowhere in particular."""
+    return f" at image {pair[0]}, repeat {pair[1]}" if pair else ""

@@ -61,7 +61,7 @@ def keep_foreign(path: Path, ours: Collection[str]) -> str:
     """Give a file another name unless its SHA-256 is one of ours; says so in a sentence, or '' if nothing was to do."""
     if not os.path.lexists(path) or _digest(path) in ours:
         return ""
-    return f"{path} was not written by this program; it is now {_keep(path).name}."
+    return f"{path} is not as this program wrote it here; it is now {_keep(path).name}."
 
 
 def is_own(path: Path) -> bool:

@@ -34,6 +34,8 @@ def load_user_file(path: Path, kind: str) -> ModuleType:
     UserError
         The file does not exist, is no Python file, or fails on import.
     """
+    if path.is_dir():
+        raise UserError(f"{kind} {path} is a folder; name the Python file in it.")
     if not path.is_file():
         raise UserError(f"{kind} file {path} does not exist.")
     module_name = _module_name(path, kind)
@@ -56,8 +58,18 @@ def load_user_file(path: Path, kind: str) -> ModuleType:
         sys.modules.pop(module_name, None)
         if before is not None:
             sys.modules[module_name] = before
-        raise UserError(f"{kind} file {path} fails on import: {explain(error)}") from error
+        raise UserError(f"{kind} file {path} fails on import: {explain(error)}{_beside(path, error)}") from error
     return module
+
+
+def _beside(path: Path, error: BaseException) -> str:
+    """What to do if the module that was not found lies beside the file."""
+    name = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
+    if not name or not any((path.parent / place).exists() for place in (name, f"{name}.py")):
+        return ""
+    return (
+        f". It lies beside the file, in a folder that Python does not search: add {path.parent.resolve()} to PYTHONPATH"
+    )
 
 
 def _module_name(path: Path, kind: str) -> str:

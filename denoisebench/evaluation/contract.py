@@ -17,7 +17,16 @@ from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.broken import BrokenMethod
 from denoisebench.plugins.lookup import find_dataset, parse_method
-from denoisebench.plugins.method import Batch, LearnedMethod, Method, Need, PerImageMethod, known_of, setting_flaw
+from denoisebench.plugins.method import (
+    Batch,
+    LearnedMethod,
+    Method,
+    Need,
+    PerImageMethod,
+    PlainMethod,
+    known_of,
+    setting_flaw,
+)
 from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
 from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
@@ -30,6 +39,8 @@ _SIDE = 96
 # Odd enough to need padding, small enough for a method of 50 passes.
 _DENOISED_HEIGHT, _DENOISED_WIDTH = 48, 35
 _FIT_STEPS = 3
+# A plain denoiser whose values are so many times as large as those of its input takes white for 255.
+_LARGEST = 10.0
 _LIKE_REAL = parse_noise("poisson30")
 
 
@@ -168,6 +179,10 @@ def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
         return "the noisy image was changed in place"
     if not np.array_equal(results[0], results[1]):
         return "two calls with the same generator differ; draw only from the generator that is handed over"
+    # A network that is not trained may return anything.
+    largest, given = (float(np.abs(image).max()) for image in (results[0], draw.noisy))
+    if isinstance(method, PlainMethod) and largest > _LARGEST * max(given, 1.0):
+        return f"values reach {largest:.0f} where those of the noisy image reach {given:.1f}; white is 1.0, not 255"
     return None
 
 

@@ -19,7 +19,15 @@ from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
 from denoisebench.evaluation.counting import Costs
 from denoisebench.evaluation.fit import FitRecipe, Report, fit
-from denoisebench.plugins.method import LearnedMethod, Method, NoiseInfo, PerImageMethod, PlainMethod, known_of
+from denoisebench.plugins.method import (
+    LearnedMethod,
+    Method,
+    NoiseInfo,
+    PerImageMethod,
+    PlainMethod,
+    known_of,
+    returned,
+)
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, checked, pad, to_float
 from denoisebench.protocol.metrics import SCORINGS
@@ -288,7 +296,7 @@ def _through_method(route: Route, padded: FloatImage, level: float | None, place
         assert network is not None
         result, used = _through_network(method, network, padded, known, axes, device, route.tile)
     elif isinstance(method, PlainMethod):
-        result = np.asarray(method.denoise(padded, known, generator_from(*axes)))
+        result = np.asarray(returned(method, method.denoise(padded, known, generator_from(*axes))))
     elif isinstance(method, PerImageMethod):
         assert route.fitting is not None
         fitting = route.fitting.of(place.image, place.repeat)
@@ -356,5 +364,5 @@ def _one_pass(
         # The copy gives torch memory of its own: the noisy image itself is read-only.
         tensor = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
         generator = torch_generator_from(*axes, device=device)
-        result = method.denoise(network, tensor, known, generator)
+        result = returned(method, method.denoise(network, tensor, known, generator))
         return np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())

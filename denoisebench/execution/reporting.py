@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from denoisebench.core.limits import at_image
 from denoisebench.core.progress import Bar, Progress, Quiet, duration
 from denoisebench.core.text import counted
-from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
+from denoisebench.execution.cellprogress import CellProgress, OpenCell, TrainingProgress
 from denoisebench.execution.tasks import Advance, Done
 from denoisebench.execution.whole import Whole
 from denoisebench.protocol.metrics import finite
@@ -104,7 +105,7 @@ class Reporter:
         """Say where an image that was denoised again has another score than the stored one."""
         if row.psnr != stored.psnr and not abs(row.psnr - stored.psnr) <= ROUNDING:
             self.say(
-                f"WARNING: {work.cell.title}{place_of((row.image, row.repeat))}: the image that is kept has "
+                f"WARNING: {work.cell.title}{at_image((row.image, row.repeat))}: the image that is kept has "
                 f"{row.psnr:.4f} dB, its stored score is {stored.psnr:.4f} dB"
             )
 
@@ -148,8 +149,3 @@ class Reporter:
             f"{counted(images, 'image')} in {duration(seconds)} by {workers}: {images / seconds:.2f} images/s; "
             f"{outside:.1%} of their time outside network and metric{idle}"
         )
-
-
-def place_of(pair: Pair | None) -> str:
-    """Where something went wrong, as a part of a sentence."""
-    return f" at image {pair[0]}, repeat {pair[1]}" if pair else ""

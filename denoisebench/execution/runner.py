@@ -48,8 +48,8 @@ class Outcome:
     def notes(self) -> list[str]:
         """A sentence for every cell that has no result."""
         return [
-            *(f"Skipped: {title}: {reason}." for title, reason in self.skipped),
-            *(f"FAILED: {title}: {reason}." for title, reason in self.failed),
+            *(f"Skipped: {title}: {reason.removesuffix('.')}." for title, reason in self.skipped),
+            *(f"FAILED: {title}: {reason.removesuffix('.')}." for title, reason in self.failed),
         ]
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from denoisebench.core.files import CannotWrite
+from denoisebench.core.limits import at_image
 from denoisebench.core.progress import Bar, Progress
 from denoisebench.execution.cellprogress import CellProgress, OpenCell, Pair, TrainingProgress
 from denoisebench.execution.claims import Claims
@@ -22,7 +23,7 @@ from denoisebench.execution.describe import cell_labels
 from denoisebench.execution.executors import Executor
 from denoisebench.execution.forecast import Cost
 from denoisebench.execution.keeping import Keeper
-from denoisebench.execution.reporting import Reporter, place_of
+from denoisebench.execution.reporting import Reporter
 from denoisebench.execution.saving import RowSaver, note_machine
 from denoisebench.execution.sharing import POLL_SECONDS, Sharing
 from denoisebench.execution.tasks import (
@@ -379,7 +380,7 @@ class Scheduler:
         self._report.scored(entry.cell)
 
     def _lost(self, entry: _ImagesInHand, event: Lost) -> None:
-        cell, work, where = entry.cell, entry.cell.progress, place_of(entry.now)
+        cell, work, where = entry.cell, entry.cell.progress, at_image(entry.now)
         work.missing.extendleft(reversed(entry.left))
         cell.tries[entry.now] = cell.tries.get(entry.now, 0) + 1
         if cell.tries[entry.now] >= self._executor.tries:

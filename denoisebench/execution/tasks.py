@@ -21,7 +21,7 @@ from typing import Any
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, explain
 from denoisebench.core.isolation import isolated
 from denoisebench.core.lazy import torch
-from denoisebench.core.limits import TimeLimit
+from denoisebench.core.limits import TimeLimit, at_image
 from denoisebench.core.progress import Task as ProgressTask
 from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
@@ -283,18 +283,31 @@ def _load(needed: NetworkToTrain | TrainedNetwork, channels: int, device: str, m
 
 def attempt(task: Task, bench: Bench, tell: Tell) -> None:
     """`perform`, with whatever a plugin may raise turned into `Failed`; only an interrupt passes through."""
+    named = where = ""
+
+    def told(event: Event) -> None:
+        nonlocal named, where
+        if isinstance(event, Started):
+            named, where = event.pair[0], at_image(event.pair)
+        tell(event)
+
     try:
-        tell(perform(task, bench, tell))
-    except (ContractError, TrainingFailed, UserError, OutOfTime, TimeLimit) as error:
+        tell(perform(task, bench, told))
+    except (OutOfTime, TimeLimit) as error:
         tell(Failed(str(error), broken=isinstance(error, TimeLimit)))
+    except UserError as error:
+        # Whole sentences: one on a file or an image names it.
+        tell(Failed(str(error) if named in str(error) else f"{where.lstrip()}: {error}"))
+    except (ContractError, TrainingFailed) as error:
+        tell(Failed(f"{error}{where}"))
     except SystemExit as error:
-        tell(Failed(f"it tried to end the program (SystemExit: {error.code})"))
+        tell(Failed(f"it tried to end the program (SystemExit: {error.code}){where}"))
     except MemoryError as error:
-        tell(Failed(f"out of memory: {error}" if str(error) else "out of memory", broken=True))
+        tell(Failed(f"out of memory{where}{f': {error}' if str(error) else ''}", broken=True))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        tell(Failed(explain(error), "".join(traceback.format_exception(error))))
+        tell(Failed(f"{explain(error)}{where}", "".join(traceback.format_exception(error))))
 
 
 def perform(task: Task, bench: Bench, tell: Tell) -> Done:

@@ -120,12 +120,15 @@ class Entry:
 def code_of(method: Method, dataset: DataSet) -> dict[str, str]:
     """Digests of the code that a user may write or change: the method's, and if they are own, network and data set.
 
-    Two codes of a shipped method that are recorded to give the same numbers have the same digest here.
+    Two codes of a shipped method that are recorded to give the same numbers have the same digest here. How the level of
+    real noise is found is a part of the key of real noise alone: other noise has the same numbers either way.
     """
     found = {"plugin": _first_recorded(f"method {method.name}", plugin_digest(type(method)))}
     network = user_network(method.network) if isinstance(method, LearnedMethod) else None
     if network is not None:
         found["network"] = file_digest(network)
+    if dataset.real and (levels := getattr(method, "real_levels", "")):
+        found["levels"] = levels
     data = _data_digest(type(dataset))
     return found if data is None else {**found, "data": data}
 

@@ -189,6 +189,7 @@ class Scene:
         try:
             apply = self._filter(method, runner)
             estimate = self._estimate(apply)
+            estimate = replace(estimate, common=abs(estimate.by_variance) * self.noise.uncertainty)
             results = estimate.results or [apply(self.planes[0].copy())]
         except UserError as error:
             return Ranked(text, None, problem=str(error))
@@ -348,7 +349,10 @@ def doubts(by: str, independent: bool | None, rows: Sequence[Ranked], uncertaint
     else:
         found.append("The score trusts the noise that was found: with a wrong level it favours too much or too little.")
         if uncertainty > _UNSURE:
-            found.append(f"The variance of that noise is uncertain by {uncertainty:.0%} (one standard error).")
+            found.append(
+                f"The variance of that noise is uncertain by {uncertainty:.0%} (one standard error); that is in the "
+                "intervals, and moves all methods alike."
+            )
     if independent is None:
         found.append("Whether noise is independent from pixel to pixel could not be told here, and the score needs it.")
     for row in rows:

@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,10 @@ class Estimate:
         Of one application of the method.
     results : sequence of (H, W, C) float32
         Of the method on the images as they are, where the estimate needed them: the first, of captures the first two.
+    by_variance : float
+        Derivative of the error with the logarithm of the variance that the noise is taken to have.
+    common : float
+        Standard error that all methods have alike, as the noise is not known exactly.
     """
 
     mse: float
@@ -71,6 +75,8 @@ class Estimate:
     blocks: FloatArray
     seconds: float
     results: Sequence[FloatImage] = ()
+    by_variance: float = 0.0
+    common: float = 0.0
 
     @property
     def psnr(self) -> float:
@@ -80,7 +86,8 @@ class Estimate:
     @property
     def interval(self) -> tuple[float, float]:
         """95 %, in dB."""
-        low, high = self.mse - 1.96 * self.error, self.mse + 1.96 * self.error
+        half = 1.96 * math.hypot(self.error, self.common)
+        low, high = self.mse - half, self.mse + half
         return -10 * math.log10(high) if high > 0 else math.inf, -10 * math.log10(low) if low > 0 else math.inf
 
 
@@ -169,14 +176,15 @@ def from_pure(
     def moved(direction: FloatArray, by: float) -> FloatArray:
         return _wide(method((noisy + by * direction).astype(np.float32)))
 
-    errors = np.square(wide - noisy) - variance + 2 * variance * signs * (moved(signs, step) - wide) / step
+    by_variance = 2 * variance * signs * (moved(signs, step) - wide) / step - variance
+    errors = np.square(wide - noisy) + by_variance
     if gain.any():
         # a^2 y + 2 a s^2, y counted from the constant that was added.
         curved = gain * (variance + np.maximum(offset, 0.0))
         skewed, step = _skewed(noisy.shape, rng), _WIDE_EPSILON * sigma
         second = moved(skewed, step) - 2 * wide + moved(skewed, -step)
         errors -= curved / _SKEW * skewed * second / step**2
-    return _estimate(errors, seconds, [result])
+    return replace(_estimate(errors, seconds, [result]), by_variance=float(by_variance.mean()))
 
 
 def _skewed(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
@@ -210,7 +218,8 @@ def from_heldout(method: Filter, noisy: FloatImage, variance: FloatArray, rng: n
         result = _wide(method(np.where(hidden[:, :, None], filled, noisy).astype(np.float32)))
         total[hidden] = (np.square(result - noisy) - variance)[hidden]
         seen[hidden] = True
-    return _estimate(np.where(seen, total, np.nan), (time.perf_counter() - start) / _HIDDEN)
+    found = _estimate(np.where(seen, total, np.nan), (time.perf_counter() - start) / _HIDDEN)
+    return replace(found, by_variance=-float(np.mean(variance[seen])))
 
 
 def difference(first: Estimate, second: Estimate) -> tuple[float, float]:
@@ -238,4 +247,5 @@ def combined(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(
         float(np.mean([one.mse for one in estimates])), float(np.sqrt(np.square(errors).sum()) / len(errors)),
         np.concatenate([one.blocks for one in estimates]), float(np.mean([one.seconds for one in estimates])),
+        common=float(np.mean([one.common for one in estimates])),
     )  # fmt: skip

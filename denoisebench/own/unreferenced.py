@@ -298,6 +298,7 @@ def _written(scene: Scene, row: Ranked) -> dict[str, Any]:
         one = row.estimate
         error = one.error if math.isfinite(one.error) else None
         told |= {"mse": one.mse, "error": error, "seconds": one.seconds, "blocks": [float(x) for x in one.blocks]}
+        told["common"] = one.common
     return told
 
 
@@ -312,7 +313,9 @@ def _ranked(told: Mapping[str, Any]) -> Ranked:
     estimate = None
     if "mse" in told:
         error = math.inf if told["error"] is None else float(told["error"])
-        estimate = Estimate(float(told["mse"]), error, np.array(told["blocks"], np.float64), float(told["seconds"]))
+        blocks = np.array(told["blocks"], np.float64)
+        common = float(told.get("common", 0.0))
+        estimate = Estimate(float(told["mse"]), error, blocks, float(told["seconds"]), common=common)
     checks = {part: math.nan if value is None else float(value) for part, value in told["checks"].items()}
     return Ranked(str(told["text"]), estimate, Checks(**checks), str(told["problem"]))
 

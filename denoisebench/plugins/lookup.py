@@ -14,11 +14,9 @@ from denoisebench.data.dataset import DataSet, FolderSet, data_roots
 from denoisebench.networks import allow_network, check_network
 from denoisebench.plugins.broken import BrokenMethod, usable
 from denoisebench.plugins.method import LearnedMethod, Method
-from denoisebench.plugins.registry import DATASETS, METHODS
+from denoisebench.plugins.registry import ALL, DATASETS, METHOD_NAME, METHODS
 
-#: Every method that a list does not name itself.
-ALL = "all"
-_METHOD = re.compile(r"([A-Za-z_][\w-]*)(?:\[(.*)\])?", re.DOTALL)
+_METHOD = re.compile(rf"({METHOD_NAME})(?:\[(.*)\])?", re.DOTALL)
 
 
 def split_list(text: str) -> list[str]:

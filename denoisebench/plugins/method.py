@@ -24,13 +24,15 @@ import typing
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 
 from denoisebench.core.errors import ContractError, UserError, unknown
 from denoisebench.core.lazy import torch
 from denoisebench.protocol.noise import FloatImage, Noise
+
+T = TypeVar("T")
 
 
 class Need(enum.StrEnum):
@@ -294,6 +296,19 @@ def known_of(method: Method, noise: Noise, level: Any) -> NoiseInfo:
     return NoiseInfo(method.name, method.told(noise.family), facts)
 
 
+def returned(method: Method, image: T | None) -> T:
+    """What a method's ``denoise`` has returned, which Python lets it forget.
+
+    Raises
+    ------
+    ContractError
+        It is None.
+    """
+    if image is None:
+        raise ContractError(f"method {method.name!r} returned nothing; denoise must end with: return the image")
+    return image
+
+
 def show_value(value: Any) -> str:
     """A setting as it is written in brackets."""
     if value is None:
@@ -364,7 +379,7 @@ class PlainMethod(Method):
         FloatImage
             (H, W, C) float; clipped and rounded to 8 bits by the harness.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define denoise(noisy, known, rng)")
 
 
 @dataclass(frozen=True)
@@ -413,7 +428,7 @@ class LearnedMethod(Method):
         monitors : dict[str, torch.Tensor]
             Detached scalars, kept in the learning curve.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define loss(network, batch, progress)")
 
     def backward(
         self, network: torch.nn.Module, batch: Batch, progress: float
@@ -475,11 +490,11 @@ class PerImageMethod(Method):
 
     def build(self, noisy: torch.Tensor) -> torch.nn.Module:
         """A new network for one image (1, C, H, W), freshly initialised."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define build(noisy)")
 
     def rate(self, progress: float) -> float:
         """Learning rate of Adam at ``progress``, in (0, 1]."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define rate(progress)")
 
     def loss(self, network: torch.nn.Module, noisy: torch.Tensor, known: NoiseInfo, progress: float) -> torch.Tensor:
         """The loss of one step, a scalar with gradient.
@@ -495,7 +510,7 @@ class PerImageMethod(Method):
         progress : float
             Finished part of the budget after this step, in (0, 1].
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define loss(network, noisy, known, progress)")
 
     def finished(self, network: torch.nn.Module) -> bool:
         """Whether the fit shall end before its budget does; asked after every step."""

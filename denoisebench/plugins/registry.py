@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -26,6 +27,11 @@ from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.data.definition import define
 from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, PerImageMethod, PlainMethod, setting_flaw
+
+#: In a list of methods, every method that it does not name itself.
+ALL = "all"
+#: What can be asked for on the command line, with settings in brackets behind it.
+METHOD_NAME = r"[A-Za-z_][\w-]*"
 
 T = TypeVar("T")
 #: How the name of a data set's file ends.
@@ -201,11 +207,18 @@ class Registry(Generic[T]):
             raise UserError(f"Plugin {where} is not a subclass of denoisebench.{self._base.__name__}.")
         if issubclass(plugin, Method) and not isinstance(getattr(plugin, "info", None), Info):
             raise UserError(f"Method plugin {where} lacks its metadata: set `info = Info(label=...)`.")
+        if issubclass(plugin, Method) and (not re.fullmatch(METHOD_NAME, str(plugin.name)) or plugin.name == ALL):
+            raise UserError(
+                f"Method plugin {where}: its name {plugin.name!r} is not allowed: a letter, then letters, digits, _ "
+                f"and -, and not {ALL!r}, which means all methods."
+            )
         if issubclass(plugin, Method) and (flaw := _info_flaw(plugin.info)):
             raise UserError(f"Method plugin {where}: {flaw}.")
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
-                raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value.")
+                made = setting.default_factory is not dataclasses.MISSING
+                instead = " that is no default_factory: a number, a text or a tuple" if made else ""
+                raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value{instead}.")
             problem = setting_flaw(setting.default) if setting.default is not dataclasses.MISSING else ""
             if problem:
                 raise UserError(f"Method plugin {where}: the default of its setting {setting.name!r}, {problem}.")

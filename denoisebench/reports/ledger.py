@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from denoisebench.audit.measure import Audit, Change, Effect, Ledger
 from denoisebench.core.ownfiles import write_own
-from denoisebench.core.text import plain
+from denoisebench.core.text import counted, plain
 from denoisebench.plugins.identity import is_registered_cell
 from denoisebench.reports import writers
 from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
@@ -95,13 +95,14 @@ def _digits(value: float, digits: int) -> str:
 def notes_of(ledger: Ledger) -> list[str]:
     """Sentences below a ledger."""
     subject = ledger.subject
-    notes = [f"Stored: {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, {ledger.rows} scored images; {_training(ledger)}."]
+    images = counted(ledger.rows, "scored image")
+    notes = [f"Stored: {ledger.psnr:.2f} dB / {ledger.ssim:.3f}, {images}; {_training(ledger)}."]
     if ledger.perfect:
         notes.append(f"{ledger.perfect} of {ledger.rows} stored images equal their reference and are in no mean of dB.")
     if ledger.redraw is not None:
         notes.append(
-            f"Yardstick: another draw of the noise moves the mean of {ledger.effects[0].images} images by "
-            f"{ledger.redraw:.3f} dB (one standard deviation)."
+            f"Yardstick: another draw of the noise moves the mean of "
+            f"{counted(int(ledger.effects[0].images), 'image')} by {ledger.redraw:.3f} dB (one standard deviation)."
         )
     notes += [f"WARNING: {change}." for change in subject.changes]
     if not ledger.reproduced:

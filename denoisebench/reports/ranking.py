@@ -17,7 +17,7 @@ from typing import Literal
 from denoisebench.core.student import t_quantile
 from denoisebench.plugins.method import Need
 from denoisebench.results.store import StoredCell
-from denoisebench.results.summary import Line, Place, Score, score_of, training_seed
+from denoisebench.results.summary import Line, Place, Score, score_of, shared_rows, training_seed
 
 RULE = (
     "among methods that saw neither a clean image nor a second noisy copy, where the 95 % interval of the difference "
@@ -68,7 +68,7 @@ def rule(scores: Iterable[tuple[Score, Sequence[StoredCell]]]) -> str:
         Of the table, each with the trainings behind it.
     """
     marked = (cells for score, cells in scores if score.psnr_mark or score.ssim_mark)
-    alone = any(len({image for cell in cells for image, _ in cell.rows}) == 1 for cells in marked)
+    alone = any(len(_images(place for cell in cells for place in cell.rows)) == 1 for cells in marked)
     return RULE + OF_ONE_IMAGE * alone
 
 
@@ -84,35 +84,36 @@ def _marks(
     trainings: Mapping[Line, Sequence[StoredCell]],
 ) -> dict[Line, Place]:
     rankable = ("", "fewer", "below in SSIM") if attribute == "psnr" else ("", "fewer")
-    competing = {line: scores[line] for line in present if scores[line].flag in rankable}
-    places: dict[float, list[Line]] = {}
-    for line, score in _on_common(competing, trainings).items():
-        places.setdefault(round(getattr(score, attribute), _DIGITS[attribute]), []).append(line)
-    order = [places[value] for value in sorted(places, reverse=True)]
+    left = [line for line in present if scores[line].flag in rankable]
+    rows = {line: shared_rows(trainings[line]) for line in left}
+    alike = len(set(rows.values())) == 1
+
+    def above(one: Line, other: Line) -> float:
+        """How much a printed mean is above another, on the images that both lines have; NaN if they share none."""
+        pair = [scores[one], scores[other]]
+        if not alike and rows[one] != rows[other]:
+            common = rows[one] & rows[other]
+            if not common:
+                return math.nan
+            pair = [score_of(trainings[line], common) for line in (one, other)]
+        first, second = (round(getattr(score, attribute), _DIGITS[attribute]) for score in pair)
+        return 0.0 if first == second else first - second
+
+    def apart(one: Line, other: Line) -> bool:
+        return one_budget(trainings[one][0], trainings[other][0]) and told_apart(
+            trainings[one], trainings[other], attribute
+        )
+
     found: dict[Line, Place] = {}
     marks: tuple[Place, ...] = ("best", "second")
-    for place, mark in enumerate(marks):
-        lower = [line for lines in order[place + 1 :] for line in lines]
-        here = order[place] if place < len(order) else []
-        pairs = [(trainings[one], trainings[other]) for one in here for other in lower]
-        if not all(one_budget(a[0], b[0]) and told_apart(a, b, attribute) for a, b in pairs):
+    for mark in marks:
+        here = [one for one in left if all(above(one, other) >= 0 for other in left)]
+        lower = [line for line in left if line not in here]
+        if not here or not all(above(one, other) > 0 and apart(one, other) for one in here for other in lower):
             break
         found |= dict.fromkeys(here, mark)
+        left = lower
     return found
-
-
-def _on_common(scores: dict[Line, Score], trainings: Mapping[Line, Sequence[StoredCell]]) -> dict[Line, Score]:
-    """The scores as they are if all are of the same images, else means over what all lines have, if anything."""
-    rows = [frozenset(cell.rows) for line in scores for cell in trainings[line]]
-    if len(set(rows)) < 2:
-        return scores
-    common = frozenset.intersection(*rows)
-    if not common:
-        return scores
-    return {
-        line: score_of([replace(x, rows={place: x.rows[place] for place in common}) for x in trainings[line]])
-        for line in scores
-    }
 
 
 def one_budget(one: StoredCell, other: StoredCell) -> bool:
@@ -136,7 +137,7 @@ def told_apart(one: Sequence[StoredCell], other: Sequence[StoredCell], attribute
 
     The difference is taken image by image, on what all trainings of both have, repeats averaged. Its variance over
     images and that over trainings add up, each widened by Student's t of its own number. A single image of single
-    trainings has no interval and says what it says.
+    trainings has no interval and says what it says; one of several images tells nothing apart.
 
     Parameters
     ----------
@@ -146,8 +147,8 @@ def told_apart(one: Sequence[StoredCell], other: Sequence[StoredCell], attribute
         Which score.
     """
     sides = [sorted(cells, key=training_seed) for cells in (one, other)]
-    common = set.intersection(*(set(cell.rows) for cells in sides for cell in cells))
-    if not common:
+    common = shared_rows([*one, *other])
+    if not common or len(_images(common)) == 1 < max(len(_images(cell.rows)) for cell in (*one, *other)):
         return False
     values = [[{place: getattr(cell.rows[place], attribute) for place in common} for cell in cells] for cells in sides]
     finite = sorted(p for p in common if all(math.isfinite(part[p]) for side in values for part in side))
@@ -163,6 +164,10 @@ def told_apart(one: Sequence[StoredCell], other: Sequence[StoredCell], attribute
         means = [[first - second for first, second in zip(*means, strict=True)]]
     half = math.hypot(*map(_half, [differences, *means]))
     return abs(fmean(differences)) > half
+
+
+def _images(rows: Iterable[tuple[str, int]]) -> set[str]:
+    return {image for image, _ in rows}
 
 
 def _half(values: Sequence[float]) -> float:

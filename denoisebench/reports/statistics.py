@@ -181,6 +181,8 @@ def against(groups: Mapping[Column, Sequence[Group]], names: Sequence[str], refe
         ones = [g for g in column if g is not other and (wanted is None or g.line in wanted)]
         found += corrected([d for one in ones if (d := difference(one, other)) is not None])
     if not found:
+        if {*names} == {reference}:
+            raise UserError(f"There is nothing to compare {reference!r} with: name another method than the reference.")
         raise UserError(
             f"No noisy image of this folder was scored for {reference!r} and for another method under one protocol, so "
             "there is nothing to compare; `denoisebench run --methods` with both makes such rows."

@@ -34,6 +34,7 @@ from denoisebench.results.summary import (
     method_of,
     noisy_cells,
     perfect_note,
+    rows_of_columns,
     score_of,
     scoring_text,
 )
@@ -99,7 +100,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
     """
     chosen, older = current(cells)
     chosen.sort(key=lambda cell: not cell.about["baseline"])
-    noisy = noisy_cells(chosen)
+    noisy, rows = noisy_cells(chosen), rows_of_columns(chosen)
     if methods is not None:
         chosen = _named(chosen, methods)
     table = Table()
@@ -117,14 +118,14 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
     table.columns = in_groups(table.columns)
     table.scores = {
-        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1])))
+        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1]), rows[place[1]]))
         for place, group in table.cells.items()
     }
     table.seconds = {line: fmean(values) for line, values in seconds.items()}
     _separate_protocols(table)
     for column in table.columns:
         groups = {line: table.cells[line, column] for line in table.lines if (line, column) in table.cells}
-        marked = ranked(_fewer_flagged({line: table.scores[line, column] for line in groups}), groups)
+        marked = ranked({line: table.scores[line, column] for line in groups}, groups)
         table.scores |= {(line, column): score for line, score in marked.items()}
     table.notes = [*_notes(table, chosen, older), *notes]
     return table
@@ -135,15 +136,6 @@ def in_groups(columns: Sequence[Column], named: Sequence[str] = ()) -> list[Colu
     noises = list(dict.fromkeys([*named, *(column.noise for column in columns)]))
     datasets = list(dict.fromkeys([*named, *(column.dataset for column in columns)]))
     return sorted(columns, key=lambda column: (noises.index(column.noise), datasets.index(column.dataset)))
-
-
-def _fewer_flagged(scores: Mapping[Line, Score]) -> dict[Line, Score]:
-    """The scores of a column; a mean of fewer images than another one has the flag that says so, if it has no other."""
-    most = max(score.rows for score in scores.values())
-    return {
-        line: replace(score, flag="fewer") if score.rows < most and not score.flag else score
-        for line, score in scores.items()
-    }
 
 
 def _named(cells: Sequence[StoredCell], names: Sequence[str]) -> list[StoredCell]:
@@ -172,8 +164,11 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     for column in table.columns:
         counts = sorted({score.rows for score in scores[column].values()})
         evaluations = " to ".join(map(str, counts if len(counts) < 3 else (counts[0], counts[-1])))
+        ending = "" if counts == [1] else "s"
         way = "" if alike else f"{ways[column]}; "
-        notes.append(f"{table.titles[column]}: mean of {evaluations} scored images; {way}protocol {column.protocol}.")
+        notes.append(
+            f"{table.titles[column]}: mean of {evaluations} scored image{ending}; {way}protocol {column.protocol}."
+        )
         several = sorted({score.trainings for score in scores[column].values()} - {1})
         if several:
             notes.append(

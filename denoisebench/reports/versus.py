@@ -143,7 +143,7 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
 
 def _counts(lines: Sequence[Difference]) -> str:
     images, rows = sorted({d.images for d in lines}), sorted({d.rows for d in lines})
-    said = f"{_range(images)} images"
+    said = f"{_range(images)} image{'' if images == [1] else 's'}"
     return said if images == rows else f"{said}, {_range(rows)} noisy"
 
 

@@ -15,13 +15,15 @@ from denoisebench.protocol.noise import parse_noise
 from denoisebench.results.store import StoredCell
 
 Place = Literal["", "best", "second"]
+#: Image and repeat of scores.
+Rows = frozenset[tuple[str, int]]
 
 #: Scores that mislead where they stand among others: symbol of the footnote, and what it says.
 FLAGS = {
     "below": ("†", "below the noisy input in PSNR; not ranked"),
     "below in SSIM": ("§", "below the noisy input in SSIM; not ranked by it"),
     "unchanged": ("‡", "within 0.05 dB of the noisy input on every image, so the input came back; not ranked"),
-    "fewer": ("¶", "mean of fewer images than others of its column; ranked by what all of them have"),
+    "fewer": ("¶", "mean without some images of its column; compared with other lines on the images that both have"),
 }
 _SAME_DB = 0.05
 
@@ -104,13 +106,16 @@ def current(cells: Sequence[StoredCell]) -> tuple[list[StoredCell], int]:
     return list(newest.values()), len(cells) - len(newest)
 
 
-def score_of(trainings: Sequence[StoredCell]) -> Score:
-    """Means over the trainings of a method and over the images of each.
+def score_of(trainings: Sequence[StoredCell], on: Rows | None = None) -> Score:
+    """Means over the trainings of a method and over the images that each of them has, or the part of these in ``on``.
 
-    An image that equals its reference has an infinite PSNR. The mean is over the others, the same in every training, so
-    that the spread is not one between images.
+    An image that equals its reference has an infinite PSNR. The mean is over the others. All trainings have a mean over
+    the same images, so that the spread is not one between images.
     """
-    rows = [list(cell.rows.values()) for cell in trainings]
+    places = shared_rows(trainings)
+    if on is not None:
+        places &= on
+    rows = [[row for place, row in cell.rows.items() if place in places or not places] for cell in trainings]
     perfect = frozenset((row.image, row.repeat) for part in rows for row in part if not math.isfinite(row.psnr))
     levels = [
         fmean([row.psnr for row in part if (row.image, row.repeat) not in perfect] or [math.inf]) for part in rows
@@ -118,6 +123,20 @@ def score_of(trainings: Sequence[StoredCell]) -> Score:
     ssim = fmean(fmean(row.ssim for row in part) for part in rows)
     spread = stdev(levels) if len(levels) > 1 and math.isfinite(sum(levels)) else 0.0
     return Score(fmean(levels), ssim, min(map(len, rows)), len(rows), spread, perfect)
+
+
+def shared_rows(cells: Iterable[StoredCell]) -> Rows:
+    """Image and repeat of what all of these cells have scores of."""
+    return frozenset.intersection(*(frozenset(cell.rows) for cell in cells))
+
+
+def rows_of_columns(cells: Iterable[StoredCell]) -> dict[Column, Rows]:
+    """Image and repeat of everything that any cell of a column has a score of."""
+    found: dict[Column, Rows] = {}
+    for cell in cells:
+        column = column_of(cell)
+        found[column] = found.get(column, frozenset()) | cell.rows.keys()
+    return found
 
 
 def perfect_note(what: str, score: Score) -> str:
@@ -137,8 +156,22 @@ def noisy_cells(cells: Sequence[StoredCell]) -> dict[Column, StoredCell]:
     return {column_of(cell): cell for cell in cells if cell.about.get("baseline")}
 
 
-def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> str:
-    """The key of `FLAGS` that a method earned beside the noisy input, on the images of both; '' for none."""
+def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None, column: Rows) -> str:
+    """The key of `FLAGS` of a score; '' for none.
+
+    Parameters
+    ----------
+    trainings : Sequence[StoredCell]
+        The cells behind the score.
+    noisy : StoredCell or None
+        The noisy input of the column; what it is compared with, on the images of both.
+    column : Rows
+        What any line of the column has a score of.
+    """
+    return _beside_noisy(trainings, noisy) or ("fewer" if shared_rows(trainings) != column else "")
+
+
+def _beside_noisy(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> str:
     if noisy is None or any(cell.about.get("baseline") for cell in trainings):
         return ""
     pairs = [(row, noisy.rows[place]) for cell in trainings for place, row in cell.rows.items() if place in noisy.rows]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
+from denoisebench.toolbox.flat import noise_correlation, noise_growth
 
+#: (H, W, C) float.
+Plane = npt.NDArray[np.floating]
 _STRIDE, _PATCH, _SMALLEST_PATCH = 3, 8, 2
 # Patches per value of a patch: enough for a bias below 4 %, and the least for any estimate.
 _AMPLE, _SPARSE = 25.0, 4.0
@@ -16,12 +20,23 @@ _AMPLE, _SPARSE = 25.0, 4.0
 _BLOCK_BYTES = 2**22
 
 
-# White noise reads the same on every second pixel, to some 10 %; weak noise on fine texture, and up to 1.2 times more.
-_WHITE_GROWTH = 1.25
+# White noise reads the same on every second pixel, to some 10 %; on fine texture weak noise reads up to three times
+# more, but most flattest blocks show less than this correlation of neighbours, where that of telephones has 0.23.
+_WHITE_GROWTH, _WHITE_GROWTH_GRAY, _CORRELATED = 1.25, 1.1, 0.2
 # Channels one at a time read up to twice the level of all together in white noise, more than that in tied channels.
 _TIED = 2.5
 # Noise of demosaiced pixels is independent again three pixels apart; what still grows beyond is not understood.
 _APART, _SETTLED = 3, 1.15
+# Estimates of white noise that are within this of each other are both right; texture makes one of others too large.
+# Of pixels that are apart all patches count, for noise that grows with the signal, unless they are far too large.
+_AGREED, _FAR_APART = 1.05, 1.6
+# Standard error, as a share of the level: of white noise at least, by how far its two estimates part (their logarithms;
+# 85 to 96 % of photographs lie within twice that), and of noise that is not white or could not be told.
+_LEAST_ERROR, _BY_GAP, _UNLIKE = 0.02, 0.3, 0.2
+# Larger planes are looked at in so many tiles along each side, of so many pixels.
+_LARGE, _TILES, _TILE = 2**20, 4, 256
+# Share of the pixels of a plane that have its least or its largest value, beyond which these are clipped.
+_CLIPPED = 0.005
 
 
 @dataclass(frozen=True)
@@ -38,22 +53,29 @@ class Level:
         Estimate from every second pixel over that from all: 1 for white noise.
     settled : bool
         Whether pixels still farther apart tell the same; if not, ``sigma`` is a guess.
+    error : float
+        Standard error of ``sigma``, as a share of it.
     """
 
     sigma: float
     correlated: bool
     growth: float
     settled: bool
+    error: float = 0.0
 
 
 def estimate_level(noisy: npt.NDArray[np.floating]) -> Level:
-    """`estimate_sigma` for noise that need not be white.
+    """The level of noise that need not be white, and on images that need not be smooth.
 
-    Noise of neighbouring pixels that belongs together hides from an estimator for white noise: in photographs of
-    telephones (SIDD) of true sigma 16.5 it finds 3. Pixels far enough apart are independent again, so the image is
-    thinned out: the estimate from every third pixel of each channel is taken where that from every second pixel exceeds
-    that from all, or channels one by one far exceed all together. On SIDD that is within 3 % in the median; fine
-    texture raises it, by up to a quarter on photographs at sigma 20.
+    `estimate_sigma` takes fine texture for noise: on gray photographs it is 10 to 40 % too large at sigma 10 and twice
+    as large at 5. The flattest blocks (`denoisebench.toolbox.flat`) are within 1 to 3 % there, so the smaller of the
+    two counts, and their mean where they agree.
+
+    Noise of neighbouring pixels that belongs together hides from both: in photographs of telephones (SIDD) of true
+    sigma 16.5 they find 3. Pixels far enough apart are independent again, so the image is thinned out: the estimate
+    from every third pixel of each channel is taken where that from every second pixel exceeds that from all and
+    neighbours agree in the flattest blocks, too, or channels one by one far exceed all together. On SIDD that is within
+    3 % in the median. Weak noise on a photograph that is fine texture everywhere may pass for such noise.
 
     Parameters
     ----------
@@ -68,16 +90,61 @@ def estimate_level(noisy: npt.NDArray[np.floating]) -> Level:
     sigma = estimate_sigma(noisy)
     planes = np.split(noisy, noisy.shape[2], axis=2)
     try:
-        growth = _over(_thinned(noisy, 2), sigma)
+        growth = _over(_thinned(noisy, 2, estimate_sigma), sigma)
         # What is left between channels that carry the same noise says nothing of it.
-        tied = len(planes) > 1 and _over(_apart(planes, 1), sigma) > _TIED
-        if growth <= _WHITE_GROWTH and not tied:
-            return Level(sigma, False, growth, True)
-        apart, beyond = (_apart(planes, step) for step in (_APART, _APART + 1))
+        tied = len(planes) > 1 and _over(_apart(planes, 1, estimate_sigma), sigma) > _TIED
+        white = _WHITE_GROWTH if len(planes) > 1 else _WHITE_GROWTH_GRAY
+        if not tied and (growth <= white or _neighbours(planes) < _CORRELATED):
+            level, error = _white_level(sigma, planes)
+            return Level(level, False, growth, True, error)
+        apart, beyond = (_apart(planes, step, _level_of) for step in (_APART, _APART + 1))
     except UserError:
         # Too small to be thinned out.
-        return Level(sigma, False, 1.0, False)
-    return Level(apart, True, growth, beyond <= _SETTLED * apart)
+        return Level(sigma, False, 1.0, False, _UNLIKE)
+    return Level(apart, True, growth, beyond <= _SETTLED * apart, _UNLIKE)
+
+
+def _white_level(sigma: float, planes: list[Plane]) -> tuple[float, float]:
+    """The level of white noise, by the estimate from all patches and that of the flattest blocks, and its error."""
+    tiles = [tile for plane in planes for tile in _tiles(plane[:, :, 0])]
+    silent = [_silent(tile) for tile in tiles]
+    found = noise_growth([np.where(still, np.nan, tile) for still, tile in zip(silent, tiles, strict=True)])
+    if not np.isfinite(found.offset_error):
+        return sigma, _UNLIKE
+    mean = float(np.mean([tile.mean() for tile in tiles]))
+    flat = float(np.sqrt(max(found.gain * mean + found.offset, 0.0)))
+    # All patches together are the quieter for those that have no noise.
+    sigma /= float(np.sqrt(max(1 - np.mean([still.mean() for still in silent]), _CLIPPED)))
+    low, high = sorted((flat, sigma))
+    error = float(np.hypot(_LEAST_ERROR, _BY_GAP * np.log(high / low))) if low > 0 else _UNLIKE
+    return (low if high > _AGREED * low else (low + high) / 2), error
+
+
+def _tiles(plane: Plane) -> list[Plane]:
+    """The plane (H, W), or tiles that are spread evenly over it where it is large."""
+    if plane.size <= _LARGE:
+        return [plane]
+    rows, columns = (
+        np.linspace(0, max(0, side - _TILE), _TILES if side > _TILE else 1).astype(int) for side in plane.shape
+    )
+    return [plane[row : row + _TILE, column : column + _TILE] for row in rows for column in columns]
+
+
+def _silent(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Pixels (H, W) that tell nothing of the noise: clipped ones, and those of areas without any, as of a frame."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    silent = np.asarray(maximum_filter(plane, 3) == minimum_filter(plane, 3))
+    for end in (plane.min(), plane.max()):
+        clipped = plane == end
+        silent |= clipped if clipped.mean() > _CLIPPED else False
+    return silent
+
+
+def _neighbours(planes: list[Plane]) -> float:
+    """How much the noise of neighbours agrees in the flattest blocks, along rows or columns, mean of channels."""
+    found = [noise_correlation(tile) for plane in planes for tile in _tiles(plane[:, :, 0])]
+    return float(max(abs(np.mean([one[lag][0] for one in found])) for lag in ((0, 1), (1, 0))))
 
 
 def _over(level: float, other: float) -> float:
@@ -86,15 +153,21 @@ def _over(level: float, other: float) -> float:
     return 1.0 if level == 0 else float("inf")
 
 
-def _apart(planes: list[npt.NDArray[np.floating]], step: int) -> float:
-    """Root mean square of the estimates from every so many pixels of each channel by itself."""
-    return float(np.sqrt(np.mean([_thinned(plane, step) ** 2 for plane in planes])))
+def _apart(planes: list[Plane], step: int, measure: Callable[[Plane], float]) -> float:
+    """Root mean square of what is measured on every so many pixels of each channel by itself."""
+    return float(np.sqrt(np.mean([_thinned(plane, step, measure) ** 2 for plane in planes])))
 
 
-def _thinned(noisy: npt.NDArray[np.floating], step: int) -> float:
-    """Median of the estimates from every so many pixels, of four ways to begin."""
+def _thinned(noisy: Plane, step: int, measure: Callable[[Plane], float]) -> float:
+    """Median of what is measured on every so many pixels, of four ways to begin."""
     starts = [(row, column) for row in range(min(step, 2)) for column in range(min(step, 2))]
-    return float(np.median([estimate_sigma(noisy[row::step, column::step]) for row, column in starts]))
+    return float(np.median([measure(noisy[row::step, column::step]) for row, column in starts]))
+
+
+def _level_of(noisy: Plane) -> float:
+    sigma = estimate_sigma(noisy)
+    level = _white_level(sigma, np.split(noisy, noisy.shape[2], axis=2))[0]
+    return level if sigma > _FAR_APART * level else sigma
 
 
 def estimate_sigma(noisy: npt.NDArray[np.floating], patch: int | None = None) -> float:
@@ -167,7 +240,8 @@ def _patches_per_value(height: int, width: int, channels: int, patch: int) -> fl
 def _too_small(height: int, width: int, channels: int) -> UserError:
     return UserError(
         f"The noise level of a {width}x{height} image of {channels} channels cannot be estimated: "
-        "it holds too few patches. Use a larger image, or say the level: --sigma, or a method that is told it."
+        "it holds too few patches. Use a larger image, say the level (denoise --sigma 17, or a setting such as "
+        "nlm[sigma=17]), or take a method that is told it."
     )
 
 

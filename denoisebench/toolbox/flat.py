@@ -25,8 +25,11 @@ _SIDE, _CHOOSING, _MEASURING, _FLATTEST = 8, 3, 10, 0.1
 _STEP, _LEVELS, _FEWEST = 3, 16, 60
 # Width of a level of brightness, over the standard deviation of the mean of a block.
 _WIDER = 3.0
+# Share of the pixels of a plane that have its least or its largest value, beyond which these are clipped; share of such
+# pixels in a block whose noise is cut; share of the blocks that must be free of it to tell more than all together.
+_CLIPPED, _CUT, _WHOLE = 0.005, 0.02, 0.5
 # Blocks for correlations, and how far these are looked for.
-BLOCK, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE, _FLATTEST_WIDE = 16, 4, 8, 24, 0.02
+_WIDE, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE, _FLATTEST_WIDE = 16, 4, 8, 24, 0.02
 REACH = 7
 LAGS: Sequence[Lag] = (
     *((0, k) for k in range(1, REACH + 1)), *((k, 0) for k in range(1, REACH + 1)), (1, 1),
@@ -49,13 +52,14 @@ class _Blocks(NamedTuple):
     """Blocks of an image.
 
     Mean brightness, and mean squares of the coefficients of low, middle and high frequencies: of white noise the mean
-    of each is its variance, and one tells nothing of the others.
+    of each is its variance, and one tells nothing of the others. And the share of pixels that are clipped.
     """
 
     mean: FloatArray
     low: FloatArray
     middle: FloatArray
     high: FloatArray
+    clipped: FloatArray
 
 
 class _Levels(NamedTuple):
@@ -74,9 +78,15 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
         (frequency > 0) & (frequency <= _CHOOSING), (frequency > _CHOOSING) & (frequency < _MEASURING),
         frequency >= _MEASURING,
     )  # fmt: skip
-    coefficients = dctn(_blocks(plane, _SIDE, _STEP), axes=(1, 2), norm="ortho")
+    blocks = _blocks(plane, _SIDE, _STEP)
+    blocks = blocks[np.isfinite(blocks).all(axis=(1, 2))]
+    coefficients = dctn(blocks, axes=(1, 2), norm="ortho")
     squares = np.square(coefficients)
-    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands))
+    clipped = np.zeros(len(blocks))
+    for end in (np.nanmin(plane), np.nanmax(plane)) if len(blocks) else ():
+        if np.mean(plane == end) > _CLIPPED:
+            clipped += (blocks == end).mean(axis=(1, 2))
+    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands), clipped)
 
 
 def _edges(blocks: _Blocks) -> FloatArray:
@@ -118,16 +128,16 @@ def _white() -> tuple[npt.NDArray[np.bool_], dict[Lag, float]]:
     """Frequencies that measure, and what white noise without the others correlates by, at each lag."""
     from scipy.fft import idctn
 
-    kept = _frequencies(BLOCK) > _WIDE_CHOOSING
-    size = BLOCK * BLOCK
-    basis = idctn(np.eye(size).reshape(size, BLOCK, BLOCK)[kept.ravel()], axes=(1, 2), norm="ortho")
+    kept = _frequencies(_WIDE) > _WIDE_CHOOSING
+    size = _WIDE * _WIDE
+    basis = idctn(np.eye(size).reshape(size, _WIDE, _WIDE)[kept.ravel()], axes=(1, 2), norm="ortho")
     return kept, {lag: _product(basis, lag).sum() / _product(basis, (0, 0)).sum() for lag in LAGS}
 
 
 def _product(blocks: FloatArray, lag: Lag) -> FloatArray:
     """Mean product of pixels that lie so far apart (rows, columns), by block."""
     down, across = lag
-    first = blocks[:, : BLOCK - down, : BLOCK - across]
+    first = blocks[:, : _WIDE - down, : _WIDE - across]
     return np.asarray((first * blocks[:, down:, across:]).mean(axis=(1, 2)))
 
 
@@ -148,8 +158,8 @@ def noise_correlation(plane: npt.NDArray[np.floating[Any]]) -> dict[Lag, tuple[f
     from scipy.fft import dctn, idctn
 
     kept, expected = _white()
-    coefficients = dctn(_blocks(plane, BLOCK, _WIDE_STEP), axes=(1, 2), norm="ortho")
-    low = np.square(coefficients[:, ~kept & (_frequencies(BLOCK) > 0)]).sum(axis=1)
+    coefficients = dctn(_blocks(plane, _WIDE, _WIDE_STEP), axes=(1, 2), norm="ortho")
+    low = np.square(coefficients[:, ~kept & (_frequencies(_WIDE) > 0)]).sum(axis=1)
     count = min(len(low), max(_FEWEST_WIDE, int(len(low) * _FLATTEST_WIDE)))
     flat = np.argpartition(low, count - 1)[:count]
     residual = idctn(coefficients[flat] * kept, axes=(1, 2), norm="ortho")
@@ -220,7 +230,7 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     Parameters
     ----------
     planes : sequence of (H, W) float
-        Of one camera, any scale.
+        Of one camera, any scale; blocks with pixels that are not finite are left out.
 
     Returns
     -------
@@ -229,6 +239,17 @@ def noise_growth(planes: Sequence[npt.NDArray[np.floating[Any]]]) -> Growth:
     """
     measured = [_measured(plane) for plane in planes]
     blocks = _Blocks(*(np.concatenate(parts) for parts in zip(*measured, strict=True)))
+    growth = _grown(blocks)
+    whole = blocks.clipped <= _CUT
+    if growth.grows and not whole.all() and whole.mean() > _WHOLE:
+        # Noise that is cut at an end is less there, which looks like growth.
+        elsewhere = _grown(_Blocks(*(part[whole] for part in blocks)))
+        return growth if elsewhere.grows else elsewhere
+    return growth
+
+
+def _grown(blocks: _Blocks) -> Growth:
+    """The line through levels of blocks, chosen again and again."""
     edges = _edges(blocks)
     growth = _line(_levels(blocks, _FLATTEST, edges))
     for _ in range(_ROUNDS if len(blocks.mean) else 0):

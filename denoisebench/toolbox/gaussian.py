@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,9 @@ class GaussianDenoiser(PlainMethod):
     """
 
     sigma: Literal["estimate", "known"] | float = "estimate"
+
+    #: Changed when `estimate_level` finds other levels: results on real noise are stored under it.
+    real_levels: ClassVar[str] = "flattest blocks"
 
     def __post_init__(self) -> None:
         if not isinstance(self.sigma, str) and not 0 < self.sigma <= 255:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.text import counted
 from denoisebench.reports.figures import style
 from denoisebench.reports.figures.quality import names_of
 from denoisebench.reports.statistics import Difference, Floats, Group, difference, named
@@ -38,6 +39,8 @@ def scatter(groups: Mapping[Column, Sequence[Group]], one: str, other: str) -> F
         pairs += [(a, b) for a in first for b in second if a is not b]
     found = [(a, b, d) for a, b in pairs if (d := difference(b, a)) is not None and math.isfinite(d.psnr)]
     if not found:
+        if one == other:
+            raise UserError(f"There is nothing to compare {one!r} with: name two methods.")
         raise UserError(f"No test set of these results was scored for both {one!r} and {other!r} under one protocol.")
     with style.styled():
         figure, axes = style.panels(len(found), 3.2, 3.2)
@@ -65,7 +68,7 @@ def _scatter_panel(panel: Axes, a: Group, b: Group, found: Difference) -> None:
     text = f"{style.short(b.name)} minus {style.short(a.name)}:\n{found.psnr:+.2f} dB"
     text += f"  [{interval_text(found.psnr_interval, 2)}]" if found.psnr_interval else ""
     panel.text(
-        0.03, 0.97, f"{text}\nhigher on {found.won * len(images):g} of {len(images)} images",
+        0.03, 0.97, f"{text}\nhigher on {found.won * len(images):g} of {counted(len(images), 'image')}",
         transform=panel.transAxes, va="top", fontsize=7,
     )  # fmt: skip
 

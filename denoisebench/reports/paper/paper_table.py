@@ -34,6 +34,7 @@ from denoisebench.results.summary import (
     line_of,
     noisy_cells,
     perfect_note,
+    rows_of_columns,
     score_of,
     scoring_text,
 )
@@ -166,10 +167,12 @@ def paper_table(
         found += _entries(part, literature(part.table), newest)
     added, outside = _others(found, newest)
     found += added
-    noisy = noisy_cells(current(cells)[0])
-    found = [
-        replace(e, flagged=flag_of(e.measured, noisy.get(column_of(e.measured[0])))) if e.measured else e for e in found
-    ]
+    chosen = current(cells)[0]
+    noisy, every = noisy_cells(chosen), rows_of_columns(chosen)
+    for place, entry in enumerate(found):
+        if entry.measured:
+            column = column_of(entry.measured[0])
+            found[place] = replace(entry, flagged=flag_of(entry.measured, noisy.get(column), every[column]))
     noises = list(dict.fromkeys(entry.noise for entry in found))
     found.sort(key=lambda entry: noises.index(entry.noise))
     unknown_variants = set(part.variants) - {entry.method for entry in found}
