@@ -1,10 +1,12 @@
 """A network for one level on images of others, as they are and scaled to it: a table of docs/own-images.md.
 
-Usage: python tools/scaled_networks.py. Takes the middle of the first five photographs of `heldout`, which lies
+Usage: python tools/scaled_networks.py [METHOD]. Takes the middle of the first five photographs of `heldout`, which lies
 below DENOISEBENCH_DATA.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from denoisebench.plugins.method import LearnedMethod
 from denoisebench.protocol.images import FloatImage, UIntImage
 from denoisebench.training.weights import Shelf, weights_folders
 
-METHOD, ONE, RANGE = "nbr2nbr", "nbr2nbr-gauss25-rgb", "nbr2nbr-gauss5_50-rgb"
+METHOD = sys.argv[1] if len(sys.argv) > 1 else "nbr2nbr"
+ONE, RANGE = f"{METHOD}-gauss25-rgb", f"{METHOD}-gauss5_50-rgb"
 LEVELS, COUNT, SIDE = (5, 10, 15, 25, 40), 5, 256
 HEADS = ("sigma", "noisy", "network of 25 as it is", "image scaled to it", "network of 5 to 50", "NLM, sigma told")
 

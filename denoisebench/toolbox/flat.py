@@ -86,7 +86,8 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
     for end in (np.nanmin(plane), np.nanmax(plane)) if len(blocks) else ():
         if np.mean(plane == end) > _CLIPPED:
             clipped += (blocks == end).mean(axis=(1, 2))
-    return _Blocks(coefficients[:, 0, 0] / _SIDE, *(squares[:, band].mean(axis=1) for band in bands), clipped)
+    low, middle, high = (squares[:, band].mean(axis=1) for band in bands)
+    return _Blocks(coefficients[:, 0, 0] / _SIDE, low, middle, high, clipped)
 
 
 def _edges(blocks: _Blocks) -> FloatArray:
