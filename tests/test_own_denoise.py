@@ -238,7 +238,10 @@ def test_which_network_is_chosen() -> None:
     ranged = choose(method, 17 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb")
     assert ranged.factor == 1.0
     assert ranged.level == pytest.approx(17 / 255)
-    assert choose(method, 17 / 255, 3, SHIPPED).weights.path.stem == "b2u-gauss5_50-rgb"
+    # One level that is near is better than a range that holds it, and one that is not is worse.
+    taken = {sigma: choose(method, sigma / 255, 3, SHIPPED).weights.path.stem for sigma in (5, 9, 11, 17, 40, 45)}
+    assert [sigma for sigma, stem in taken.items() if stem == single] == [11, 17, 40]
+    assert {stem for sigma, stem in taken.items() if sigma in (5, 9, 45)} == {"b2u-gauss5_50-rgb"}
     assert choose(method, 75 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb").factor == pytest.approx(50 / 75)
     with pytest.raises(UserError, match=r"no trained network of b2u.stride=2.*nlm, bm3d or zsn2n"):
         choose(parse_method("b2u[stride=2]"), 0.1, 3, SHIPPED)  # type: ignore[arg-type]
