@@ -74,6 +74,8 @@ def test_a_dark_ground_does_not_hide_the_gain_of_cells(bright: float, seed: int)
 def test_nothing_is_fitted_to_nothing() -> None:
     assert noise_growth([np.full((64, 64), 3.0)]) == Growth(0.0, 0.0, 0.0, 0.0)
     assert noise_growth([np.zeros((10, 10))]).offset_error == float("inf")
+    ramp = np.repeat(np.arange(64.0), 64)[:, None] * np.ones(512)
+    assert noise_growth([np.round(ramp)]) == Growth(0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("plane", PHOTOGRAPHS)

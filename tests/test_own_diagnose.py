@@ -45,6 +45,21 @@ def test_white_noise(sigma: float) -> None:
     assert "mosaic" not in said(found)
 
 
+@pytest.mark.parametrize("sigma", [5, 10])
+@pytest.mark.parametrize(("least", "independent"), [(0.2, True), (0.8, None)])
+def test_white_noise_on_fine_texture_is_not_called_correlated(
+    sigma: float, least: float, independent: bool | None
+) -> None:
+    rng = np.random.default_rng(4)
+    # Texture everywhere, across the image from this many times the noise to four times more.
+    texture = gaussian_filter(rng.standard_normal((512, 512)), 0.8)
+    amplitude = sigma * (least + 4 * np.linspace(0, 1, 512))
+    found = of(128 + amplitude * texture / texture.std() + sigma * rng.standard_normal(texture.shape))
+    assert found.independent is independent
+    assert found.level.sigma == pytest.approx(sigma, rel=0.05)
+    assert ("cannot be told" in said(found)) == ("about" in found.facts[0]) == (independent is None)
+
+
 def test_counts_of_a_microscope() -> None:
     signal = gaussian_filter(np.asarray(astronaut(), np.float64)[:, :, 1], 1.5)
     counts = 12 * RNG.poisson(signal / 12) + 100 + 5 * RNG.standard_normal(signal.shape)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.own.level import CORRELATED, judged, levels_of
 from denoisebench.own.model import Detector, disagreement, line_text
 from denoisebench.own.stack import Array, Layout, Stack
 from denoisebench.protocol.images import FloatImage
@@ -23,8 +24,8 @@ from denoisebench.toolbox.poisson_gaussian import PoissonGaussian
 # Pieces of a large image that are looked at: as many, of that side.
 _PIECES, _SIDE = 4, 512
 _SMALLEST = 48
-# Correlation of noise that matters to a blind-spot method, and that a row or column of its own has far away.
-CORRELATED, _STRIPED = 0.1, 0.04
+# Correlation that noise of whole rows or columns has far away.
+_STRIPED = 0.04
 # Share of pixels at the ends of the range that bends the noise.
 _CLIPPED = 0.002
 # Ratio of noise variances on the four places of a 2x2 cell: a colour mosaic, or what interpolation left of it.
@@ -128,9 +129,7 @@ def diagnose(stack: Stack, layout: Layout, detector: Detector | None = None) -> 
         raise UserError(f"it is {width}x{height} pixels; noise is told from {_SMALLEST} pixels on each side.")
     if all(float(np.ptp(piece)) == 0 for piece in pieces):
         raise UserError("it is constant, so there is no noise to look at.")
-    levels = [estimate_level(piece) for piece in pieces]
-    # The level of one piece, the middle one, so that all its numbers belong together.
-    level = sorted(levels, key=lambda found: found.sigma)[len(levels) // 2]
+    level = _middle([estimate_level(piece) for piece in pieces])
     count = pieces[0].shape[2]
     names = ["red", "green", "blue"] if count == 3 else [f"channel {number}" for number in range(count)]
     channels = [_channel(names[c], [piece[:, :, c] for piece in pieces]) for c in range(count)]
@@ -140,8 +139,14 @@ def diagnose(stack: Stack, layout: Layout, detector: Detector | None = None) -> 
         ratio = noise_over_line([piece[:, :, c] for piece in pieces for c in range(count)], given.gain, given.offset)
         bare = replace(bare, given=given, ratio=ratio)
     independent = _independent(bare)
+    bare = replace(bare, level=_middle(levels_of(pieces, independent)))
     facts, advice = _facts(bare, independent, stack, count), _advice(bare, independent)
     return replace(bare, facts=facts, advice=advice, independent=independent)
+
+
+def _middle(levels: Sequence[Level]) -> Level:
+    """That of one piece, so that all its numbers belong together."""
+    return sorted(levels, key=lambda found: found.sigma)[len(levels) // 2]
 
 
 def _pieces(plane: Array, planes: int) -> list[FloatImage]:
@@ -254,9 +259,7 @@ def _independent(found: Diagnosis) -> bool | None:
     worst = max(worst, *(abs(channel.columns[0]) for channel in found.channels))
     if _striped(found) or found.compressed > _COMPRESSED:
         return False
-    if worst < CORRELATED:
-        return not found.level.correlated
-    return False if found.level.correlated else None
+    return judged(worst, found.level)
 
 
 def _reach(values: Sequence[float], error: float) -> int:
@@ -342,8 +345,8 @@ def _correlation_facts(found: Diagnosis, independent: bool | None, count: int) -
     pair = f"{worst.rows[0]:.2f} along rows, {worst.columns[0]:.2f} along columns"
     if independent is None:
         facts.append(
-            f"In the flattest places neighbouring pixels agree ({pair}), but every second pixel tells the same level: "
-            "fine texture, most likely, and whether noise is independent cannot be told."
+            f"In the flattest places neighbouring pixels agree ({pair}): fine texture that fills the image, or noise "
+            "that is weakly correlated. Whether noise is independent cannot be told."
         )
     elif not independent and found.level.correlated:
         reach = max(_reach(worst.rows, worst.error), _reach(worst.columns, worst.error))
