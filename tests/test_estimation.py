@@ -141,6 +141,15 @@ def test_weak_noise_on_texture_in_gray_is_not_taken_for_more(name: str) -> None:
     assert 255 * estimate_level(noisy).sigma < 5.3
 
 
+@pytest.mark.parametrize("same", [False, True])
+def test_a_gray_photograph_in_three_channels(same: bool) -> None:
+    gray = np.repeat(photograph("coffee")[:, :, 1:2], 3, axis=2)
+    noisy = add(gray, 10)
+    noisy = np.repeat(noisy[:, :, :1], 3, axis=2) if same else noisy
+    found = estimate_level(noisy)
+    assert (found.correlated, 255 * found.sigma) == (False, pytest.approx(10, rel=0.03))
+
+
 def test_parts_without_noise_do_not_lower_the_level() -> None:
     noisy = np.round(255 * add(photograph("chelsea"), 10)[:, :, 1:2])
     plain = estimate_level(noisy).sigma

@@ -197,8 +197,8 @@ class Registry(Generic[T]):
         ]
         if not found and self._base is Method and any(map(_is_data_set, vars(module).values())):
             raise UserError(
-                f"Plugin {where} defines a data set, and a Python file given by --plugin a method: install the class "
-                "as an entry point of denoisebench.datasets or put it into datasets/; `data manifest` writes a TOML file."
+                f"Plugin {where} defines a data set, and a Python file given by --plugin a method: install its class "
+                "as an entry point of denoisebench.datasets or put it into datasets/; `data manifest` writes a TOML."
             )
         if len(found) != 1:
             raise UserError(

@@ -91,11 +91,12 @@ def estimate_level(noisy: npt.NDArray[np.floating]) -> Level:
     planes = np.split(noisy, noisy.shape[2], axis=2)
     try:
         growth = _over(_thinned(noisy, 2, estimate_sigma), sigma)
+        alone = _apart(planes, 1, estimate_sigma)
         # What is left between channels that carry the same noise says nothing of it.
-        tied = len(planes) > 1 and _over(_apart(planes, 1, estimate_sigma), sigma) > _TIED
+        tied = len(planes) > 1 and _over(alone, sigma) > _TIED
         white = _WHITE_GROWTH if len(planes) > 1 else _WHITE_GROWTH_GRAY
-        if not tied and (growth <= white or _neighbours(planes) < _CORRELATED):
-            level, error = _white_level(sigma, planes)
+        if (growth <= white and not tied) or _neighbours(planes) < _CORRELATED:
+            level, error = _white_level(alone if tied else sigma, planes)
             return Level(level, False, growth, True, error)
         apart, beyond = (_apart(planes, step, _level_of) for step in (_APART, _APART + 1))
     except UserError:
