@@ -56,7 +56,9 @@ def test_white_noise_on_fine_texture_is_not_called_correlated(
     amplitude = sigma * (least + 4 * np.linspace(0, 1, 512))
     found = of(128 + amplitude * texture / texture.std() + sigma * rng.standard_normal(texture.shape))
     assert found.independent is independent
-    assert found.level.sigma == pytest.approx(sigma, rel=0.05)
+    if independent:
+        assert found.level.sigma == pytest.approx(sigma, rel=0.05)
+    # Every second pixel shows more there, so its level is a guess.
     assert ("cannot be told" in said(found)) == ("about" in found.facts[0]) == (independent is None)
 
 

@@ -22,7 +22,6 @@ from denoisebench.core.resumable import resumable_array
 from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
-from denoisebench.own.level import independence, levels_of
 from denoisebench.own.model import MODELS, Camera, Detector, camera_from, camera_of
 from denoisebench.own.network import DARK, Choice, choose
 from denoisebench.own.reading import read_stack, read_view
@@ -34,7 +33,7 @@ from denoisebench.own.training import BUDGET, OwnNetwork, check_trainable, train
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import REAL, Draw, Noise
-from denoisebench.toolbox.estimation import Level
+from denoisebench.toolbox.estimation import estimate_level
 from denoisebench.training.recipe import recipe_from
 from denoisebench.training.weights import Shelf
 
@@ -229,7 +228,7 @@ def noise_model(stack: Stack, layout: Layout, scale: Scale, request: Request) ->
     none = np.zeros(layout.channels)
     if request.sigma:
         return NoiseModel(none, none + (request.sigma / white) ** 2, f"sigma {request.sigma:.4g}")
-    levels = _levels(samples)
+    levels = [estimate_level(one) for one in samples]
     found, error = (float(np.median([getattr(one, part) for one in levels])) for part in ("sigma", "error"))
     return NoiseModel(none, none + found**2, f"sigma {found * white:.4g}", uncertainty=2 * error)
 
@@ -546,7 +545,7 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
     camera = _camera(request, stack, samples, scale)
     if camera is not None:
         return _Told(method, _gauss(camera.level), camera.level, "fitted", camera)
-    found = _levels(samples)
+    found = [estimate_level(sample) for sample in samples]
     level = float(np.median([one.sigma for one in found]))
     if not level > 0:
         raise UserError("no noise was found in it; if there is some, give its standard deviation with --sigma.")
@@ -578,10 +577,6 @@ def _samples(stack: Stack, layout: Layout, scale: Scale) -> list[FloatImage]:
     planes = layout.planes
     chosen = planes[:: max(1, len(planes) // _ESTIMATED)][:_ESTIMATED]
     return [scale.apply(layout.view(stack.data, index)) for index in chosen]
-
-
-def _levels(samples: Sequence[FloatImage]) -> list[Level]:
-    return levels_of(samples, independence(samples))
 
 
 def _gauss(level: float) -> Noise:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from denoisebench.core.errors import UserError
-from denoisebench.own.level import independence
 from denoisebench.protocol.images import FloatImage
+from denoisebench.toolbox.estimation import estimate_level
 from denoisebench.toolbox.flat import noise_growth, noise_over_line
 from denoisebench.toolbox.poisson_gaussian import PoissonGaussian
 from denoisebench.toolbox.vst import generalised_anscombe, inverse_generalised_anscombe
@@ -155,7 +155,7 @@ def camera_of(samples: Sequence[FloatImage], asked: bool) -> Camera | None:
         if asked:
             raise UserError("its noise does not grow with the signal, so --noise camera does not fit; use gauss.")
         return None
-    if not asked and independence(samples) is False:
+    if not asked and any(estimate_level(sample).correlated for sample in samples):
         # The fit is for white noise.
         return None
     channels = [PoissonGaussian(growth.gain, growth.offset) for growth in growths]

@@ -14,8 +14,7 @@ import numpy as np
 from denoisebench.core.errors import UserError
 from denoisebench.core.progress import Quiet
 from denoisebench.own.denoise import NoiseModel, Request, Runner, noise_model
-from denoisebench.own.diagnose import diagnose
-from denoisebench.own.level import CORRELATED
+from denoisebench.own.diagnose import CORRELATED, diagnose
 from denoisebench.own.residual import FINEST, MOVED, Checks, block_means, checks_of
 from denoisebench.own.risk import Estimate, Filter, difference, from_captures, from_heldout, from_pure, from_sure
 from denoisebench.own.scale import Scale, finite, parse_range, scale_of

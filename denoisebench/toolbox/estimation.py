@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -146,12 +146,6 @@ def _neighbours(planes: list[Plane]) -> float:
     """How much the noise of neighbours agrees in the flattest blocks, along rows or columns, mean of channels."""
     found = [noise_correlation(tile) for plane in planes for tile in _tiles(plane[:, :, 0])]
     return float(max(abs(np.mean([one[lag][0] for one in found])) for lag in ((0, 1), (1, 0))))
-
-
-def taken_as_white(noisy: Plane, level: Level) -> Level:
-    """The level of an image (H, W, C) whose noise is taken as white, although every second pixel tells more of it."""
-    sigma, error = _white_level(estimate_sigma(noisy), np.split(noisy, noisy.shape[2], axis=2))
-    return replace(level, sigma=sigma, correlated=False, settled=False, error=max(error, _UNLIKE))
 
 
 def _over(level: float, other: float) -> float:

@@ -29,7 +29,7 @@ _WIDER = 3.0
 # pixels in a block whose noise is cut; share of the blocks that must be free of it to tell more than all together.
 _CLIPPED, _CUT, _WHOLE = 0.005, 0.02, 0.5
 # Blocks for correlations, and how far these are looked for.
-BLOCK, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE, _FLATTEST_WIDE = 16, 4, 8, 24, 0.02
+_WIDE, _WIDE_CHOOSING, _WIDE_STEP, _FEWEST_WIDE, _FLATTEST_WIDE = 16, 4, 8, 24, 0.02
 REACH = 7
 LAGS: Sequence[Lag] = (
     *((0, k) for k in range(1, REACH + 1)), *((k, 0) for k in range(1, REACH + 1)), (1, 1),
@@ -129,16 +129,16 @@ def _white() -> tuple[npt.NDArray[np.bool_], dict[Lag, float]]:
     """Frequencies that measure, and what white noise without the others correlates by, at each lag."""
     from scipy.fft import idctn
 
-    kept = _frequencies(BLOCK) > _WIDE_CHOOSING
-    size = BLOCK * BLOCK
-    basis = idctn(np.eye(size).reshape(size, BLOCK, BLOCK)[kept.ravel()], axes=(1, 2), norm="ortho")
+    kept = _frequencies(_WIDE) > _WIDE_CHOOSING
+    size = _WIDE * _WIDE
+    basis = idctn(np.eye(size).reshape(size, _WIDE, _WIDE)[kept.ravel()], axes=(1, 2), norm="ortho")
     return kept, {lag: _product(basis, lag).sum() / _product(basis, (0, 0)).sum() for lag in LAGS}
 
 
 def _product(blocks: FloatArray, lag: Lag) -> FloatArray:
     """Mean product of pixels that lie so far apart (rows, columns), by block."""
     down, across = lag
-    first = blocks[:, : BLOCK - down, : BLOCK - across]
+    first = blocks[:, : _WIDE - down, : _WIDE - across]
     return np.asarray((first * blocks[:, down:, across:]).mean(axis=(1, 2)))
 
 
@@ -159,8 +159,8 @@ def noise_correlation(plane: npt.NDArray[np.floating[Any]]) -> dict[Lag, tuple[f
     from scipy.fft import dctn, idctn
 
     kept, expected = _white()
-    coefficients = dctn(_blocks(plane, BLOCK, _WIDE_STEP), axes=(1, 2), norm="ortho")
-    low = np.square(coefficients[:, ~kept & (_frequencies(BLOCK) > 0)]).sum(axis=1)
+    coefficients = dctn(_blocks(plane, _WIDE, _WIDE_STEP), axes=(1, 2), norm="ortho")
+    low = np.square(coefficients[:, ~kept & (_frequencies(_WIDE) > 0)]).sum(axis=1)
     count = min(len(low), max(_FEWEST_WIDE, int(len(low) * _FLATTEST_WIDE)))
     flat = np.argpartition(low, count - 1)[:count]
     residual = idctn(coefficients[flat] * kept, axes=(1, 2), norm="ortho")
