@@ -180,6 +180,9 @@ def test_a_module_beside_a_plugin_is_not_searched_and_the_error_says_what_to_do(
     (tmp_path / "my_parts").mkdir()
     with pytest.raises(UserError, match=re.escape(f"does not search: add {tmp_path.resolve()} to PYTHONPATH")):
         METHODS.add_file(tmp_path / "mine.py")
+    (tmp_path / "set.py").write_text("from denoisebench.data.dataset import DataSet\nclass S(DataSet):\n    name = 's'")
+    with pytest.raises(UserError, match=r"defines a data set, and a Python file given by --plugin a method: install"):
+        METHODS.add_file(tmp_path / "set.py")
     with pytest.raises(UserError, match="is a folder; name the Python file in it"):
         METHODS.add_file(tmp_path)
 

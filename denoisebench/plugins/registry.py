@@ -195,6 +195,11 @@ class Registry(Generic[T]):
             and value.__module__ == module.__name__
             and getattr(value, "name", None)
         ]
+        if not found and self._base is Method and any(map(_is_data_set, vars(module).values())):
+            raise UserError(
+                f"Plugin {where} defines a data set, and a Python file given by --plugin a method: install its class "
+                "as an entry point of denoisebench.datasets or put it into datasets/; `data manifest` writes a TOML."
+            )
         if len(found) != 1:
             raise UserError(
                 f"Plugin {where} must define exactly one {self.kind} (a subclass of "
@@ -223,6 +228,10 @@ class Registry(Generic[T]):
             if problem:
                 raise UserError(f"Method plugin {where}: the default of its setting {setting.name!r}, {problem}.")
         return plugin
+
+
+def _is_data_set(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, DataSet) and value not in (DataSet, FolderSet)
 
 
 def _info_flaw(info: Info) -> str:
