@@ -34,7 +34,7 @@ from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMet
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.noise import REAL, Draw, Noise
 from denoisebench.toolbox.estimation import estimate_level
-from denoisebench.training.recipe import recipe_from
+from denoisebench.training.recipe import recipe_from, usual_precision
 from denoisebench.training.weights import Shelf
 
 # Networks get larger images in tiles of this side: less memory, the same result.
@@ -458,7 +458,7 @@ class Runner:
             network = self._network[1]
         fitting = None
         if isinstance(method, PerImageMethod):
-            fitting = Fitting(fit_recipe(method, request.image_budget))
+            fitting = Fitting(fit_recipe(method, request.image_budget, usual_precision(request.device)))
         tile = _TILE if request.tile is None else request.tile
         route = Route(
             method, network, noise, seed=request.seed, device=request.device, fitting=fitting, tile=tile,
