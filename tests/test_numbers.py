@@ -183,8 +183,8 @@ def test_predicted_means_are_those_of_the_tool() -> None:
     methods, sets = {"bm3d": "CBM3D", "anscombe_bm3d": "Anscombe+BM3D"}, {"kodak": "Kodak", "bsd300": "BSD300"}
     noises = {"gauss5_50": "σ∈[5,50]", "poisson5_50": "λ∈[5,50]"}
     made: list[Any] = [
-        [methods[method], f"{sets.get(data, 'Set14')}, {noises[noise]}", one, every, paper]
-        for method, data, noise, one, _, _, _, every, paper in lines
+        [methods[method], f"{sets.get(data, 'Set14')}, {noises[noise]}", one, every, measured, paper]
+        for method, data, noise, one, _, _, _, every, measured, paper in lines
         if method in methods
     ]
     assert sorted(table_of("results/README.md", "method", "data, noise")) == sorted(made)

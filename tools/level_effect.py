@@ -15,6 +15,7 @@ logarithm of the ratio of levels, and the fit is averaged over the levels of all
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,12 @@ from denoisebench.reports.paper.published import Key, published
 from denoisebench.results.store import Store, StoredCell
 
 FloatArray = npt.NDArray[np.float64]
-HEADS = ("method", "data", "noise", "one draw", "s", "q", "rest", "all draws", "paper")
+HEADS = ("method", "data", "noise", "one draw", "s", "q", "rest", "all draws", "measured", "paper")
+
+
+def first_draw(cell: StoredCell) -> StoredCell:
+    """The cell with the first draw of each image alone."""
+    return replace(cell, rows={place: row for place, row in cell.rows.items() if row.repeat == 0})
 
 
 def ratios(cell: StoredCell, level: float) -> FloatArray:
@@ -55,10 +61,11 @@ def single_of(noise: Noise, cells: dict[tuple[str, str, str], StoredCell], metho
 
 def main(results: Path, levels: Path) -> None:
     """Print a line for each method, test set and ranged noise."""
-    cells = {}
+    cells, whole = {}, {}
     for cell in Store(results, create=False).all():
         protocol = cell.identity["protocol"]
-        cells[cell.about["text"], protocol["dataset"], protocol["noise"]] = cell
+        place = cell.about["text"], protocol["dataset"], protocol["noise"]
+        cells[place], whole[place] = first_draw(cell), cell
     draws = {
         (cell.identity["protocol"]["dataset"], cell.identity["protocol"]["noise"]): cell
         for cell in Store(levels, create=False).all()
@@ -77,7 +84,9 @@ def main(results: Path, levels: Path) -> None:
         one = float(np.mean([row.psnr for row in cell.rows.values()]))
         paper = published().get(Key(method, text, data))
         numbers = [f"{value:.2f}" for value in (one, s, q, rest, float(np.mean(base + s * x + q * x**2)))]
-        lines.append([method, data, text, *numbers, f"{paper.psnr:.2f}" if paper else ""])
+        rows = whole[method, data, text].rows
+        measured = f"{np.mean([row.psnr for row in rows.values()]):.2f}" if len(rows) > len(cell.rows) else ""
+        lines.append([method, data, text, *numbers, measured, f"{paper.psnr:.2f}" if paper else ""])
     print(tabulate(sorted(lines), HEADS, tablefmt="github", disable_numparse=True))
 
 
