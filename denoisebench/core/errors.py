@@ -89,8 +89,12 @@ def explain(error: BaseException) -> str:
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
     """An error for a name that does not exist: nearest spelling first, then every allowed value."""
     names = sorted(known)
-    folded = {each.casefold(): each for each in reversed(names)}
+    folded: dict[str, list[str]] = {}
+    for each in names:
+        folded.setdefault(each.casefold(), []).append(each)
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    guess = f" Did you mean {folded[close[0]]!r}?" if close else ""
+    # Of names that differ in capitals alone the one whose capitals are like those that were written.
+    alike = difflib.get_close_matches(name, folded[close[0]], n=1, cutoff=0.0) if close else []
+    guess = f" Did you mean {alike[0]!r}?" if alike else ""
     allowed = f" Allowed: {', '.join(names)}." if names else ""
     return UserError(f"Unknown {kind} {name!r}.{guess}{allowed}{' ' + hint if hint else ''}")
