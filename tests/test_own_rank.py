@@ -91,6 +91,8 @@ def test_the_command(command: Callable[..., Any], tmp_path: Path) -> None:
     assert "| noisy input" in done.out
     assert "Take nlm" in done.out
     assert "c.npy" in done.err
+    alone = command("rank", tmp_path / "a.npy", "--methods", "nlm", "--captures", "files")
+    assert (alone.code, "two at least; there is 1" in alone.err) == (2, True)
     wrong = command("rank", tmp_path / "a.npy", "--methods", "blur", "--by", "psnr")
     assert wrong.code == 2
     assert "'blur'" in wrong.err

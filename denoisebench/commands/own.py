@@ -311,13 +311,15 @@ def rank(
     assert request is not None
     captures = None if ranking.captures is None else ranking.captures.upper()
     paths = [path for path, _ in found.files]
+    if captures == FILES and len(paths) < 2:
+        raise UserError("--captures files: name the files of all captures of the view, two at least; there is 1.")
     page = None if ranking.html is None else RankPage(ranking.html)
     # Captures that are files of their own are one view; else each file is.
     views = {paths[0]: paths} if captures == FILES else {path: [path] for path in paths}
 
     def ranked(path: Path) -> Callable[[], None]:
         stack = read_view(views[path], reading.axes, reading.convert)
-        axis = stack.axes[0] if captures == FILES and len(paths) > 1 else captures
+        axis = stack.axes[0] if captures == FILES else captures
         told = rank_file(stack, methods, request, axis, ranking.by, ranking.side)
         if page is not None:
             page.add(str(path), told)
