@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
-from denoisebench.toolbox.flat import noise_correlation, noise_growth
+from denoisebench.toolbox.flat import clipped, noise_correlation, noise_growth
 
 #: (H, W, C) float.
 Plane = npt.NDArray[np.floating]
@@ -35,8 +35,8 @@ _AGREED, _FAR_APART = 1.05, 1.6
 _LEAST_ERROR, _BY_GAP, _UNLIKE = 0.02, 0.3, 0.2
 # Larger planes are looked at in so many tiles along each side, of so many pixels.
 _LARGE, _TILES, _TILE = 2**20, 4, 256
-# Share of the pixels of a plane that have its least or its largest value, beyond which these are clipped.
-_CLIPPED = 0.005
+# Least part of an image that must have noise, for its level to be told from all patches.
+_LEAST_NOISY = 0.005
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ def estimate_level(noisy: npt.NDArray[np.floating]) -> Level:
 
     Noise of neighbouring pixels that belongs together hides from both: in photographs of telephones (SIDD) of true
     sigma 16.5 they find 3. Pixels far enough apart are independent again, so the image is thinned out: the estimate
-    from every third pixel of each channel is taken where that from every second pixel exceeds that from all and
-    neighbours agree in the flattest blocks, too, or channels one by one far exceed all together. On SIDD that is within
-    3 % in the median. Weak noise on a photograph that is fine texture everywhere may pass for such noise.
+    from every third pixel of each channel is taken where neighbours agree in the flattest blocks and, besides, the
+    estimate from every second pixel exceeds that from all or channels one by one far exceed all together. On SIDD that
+    is within 3 % in the median. Weak noise on a photograph that is fine texture everywhere may pass for such noise.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def estimate_level(noisy: npt.NDArray[np.floating]) -> Level:
     planes = np.split(noisy, noisy.shape[2], axis=2)
     try:
         growth = _over(_thinned(noisy, 2, estimate_sigma), sigma)
-        alone = _apart(planes, 1, estimate_sigma)
+        alone = _apart(planes, 1, estimate_sigma) if len(planes) > 1 else sigma
         # What is left between channels that carry the same noise says nothing of it.
-        tied = len(planes) > 1 and _over(alone, sigma) > _TIED
+        tied = _over(alone, sigma) > _TIED
         white = _WHITE_GROWTH if len(planes) > 1 else _WHITE_GROWTH_GRAY
         if (growth <= white and not tied) or _neighbours(planes) < _CORRELATED:
             level, error = _white_level(alone if tied else sigma, planes)
@@ -115,7 +115,7 @@ def _white_level(sigma: float, planes: list[Plane]) -> tuple[float, float]:
     mean = float(np.mean([tile.mean() for tile in tiles]))
     flat = float(np.sqrt(max(found.gain * mean + found.offset, 0.0)))
     # All patches together are the quieter for those that have no noise.
-    sigma /= float(np.sqrt(max(1 - np.mean([still.mean() for still in silent]), _CLIPPED)))
+    sigma /= float(np.sqrt(max(1 - np.mean([still.mean() for still in silent]), _LEAST_NOISY)))
     low, high = sorted((flat, sigma))
     error = float(np.hypot(_LEAST_ERROR, _BY_GAP * np.log(high / low))) if low > 0 else _UNLIKE
     return (low if high > _AGREED * low else (low + high) / 2), error
@@ -136,10 +136,7 @@ def _silent(plane: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     from scipy.ndimage import maximum_filter, minimum_filter
 
     silent = np.asarray(maximum_filter(plane, 3) == minimum_filter(plane, 3))
-    for end in (plane.min(), plane.max()):
-        clipped = plane == end
-        silent |= clipped if clipped.mean() > _CLIPPED else False
-    return silent
+    return silent | clipped(plane)
 
 
 def _neighbours(planes: list[Plane]) -> float:

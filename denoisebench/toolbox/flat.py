@@ -41,7 +41,7 @@ def _frequencies(side: int) -> npt.NDArray[np.intp]:
     return np.asarray(down + across)
 
 
-def _blocks(plane: npt.NDArray[np.floating[Any]], side: int, step: int) -> FloatArray:
+def _blocks(plane: npt.NDArray[np.floating[Any] | np.bool_], side: int, step: int) -> FloatArray:
     if min(plane.shape) < side:
         return np.empty((0, side, side))
     windows = np.lib.stride_tricks.sliding_window_view(plane.astype(np.float64), (side, side))
@@ -70,6 +70,17 @@ class _Levels(NamedTuple):
     weight: FloatArray
 
 
+def clipped(plane: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+    """Pixels (H, W) at the least or the largest finite value, where so many are that the noise is cut there."""
+    found = np.zeros(plane.shape, bool)
+    values = plane[np.isfinite(plane)]
+    for end in (values.min(), values.max()) if values.size else ():
+        at_end = plane == end
+        if at_end.mean() > _CLIPPED:
+            found |= at_end
+    return found
+
+
 def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
     from scipy.fft import dctn
 
@@ -79,15 +90,12 @@ def _measured(plane: npt.NDArray[np.floating[Any]]) -> _Blocks:
         frequency >= _MEASURING,
     )  # fmt: skip
     blocks = _blocks(plane, _SIDE, _STEP)
-    blocks = blocks[np.isfinite(blocks).all(axis=(1, 2))]
-    coefficients = dctn(blocks, axes=(1, 2), norm="ortho")
+    finite = np.isfinite(blocks).all(axis=(1, 2))
+    coefficients = dctn(blocks[finite], axes=(1, 2), norm="ortho")
     squares = np.square(coefficients)
-    clipped = np.zeros(len(blocks))
-    for end in (np.nanmin(plane), np.nanmax(plane)) if len(blocks) else ():
-        if np.mean(plane == end) > _CLIPPED:
-            clipped += (blocks == end).mean(axis=(1, 2))
+    cut = _blocks(clipped(plane), _SIDE, _STEP)[finite].mean(axis=(1, 2))
     low, middle, high = (squares[:, band].mean(axis=1) for band in bands)
-    return _Blocks(coefficients[:, 0, 0] / _SIDE, low, middle, high, clipped)
+    return _Blocks(coefficients[:, 0, 0] / _SIDE, low, middle, high, cut)
 
 
 def _edges(blocks: _Blocks) -> FloatArray:

@@ -339,9 +339,7 @@ def _without_score(table: Table, rows: Sequence[Sequence[Line]], titles: Mapping
 
 def _places(table: Table, columns: Sequence[Column]) -> list[str]:
     """Names of columns, each noise by itself where all its columns are among them."""
-    whole = {
-        noise for noise in (c.noise for c in columns) if all(c in columns for c in table.columns if c.noise == noise)
-    }
+    whole = {c.noise for c in columns} - {c.noise for c in table.columns if c not in columns}
     several = len(table.columns) > len({column.noise for column in table.columns})
     return list(
         dict.fromkeys(plain(table.parts[c][1] if several and c.noise in whole else table.titles[c]) for c in columns)
