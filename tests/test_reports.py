@@ -24,7 +24,7 @@ from denoisebench.reports.ranking import OF_ONE_IMAGE, RULE, told_apart
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.results.summary import FLAGS, current
+from denoisebench.results.summary import FLAGS, Score, current, flag_notes
 
 
 def cell(
@@ -633,6 +633,13 @@ def test_a_method_below_its_input_or_equal_to_it_is_never_best() -> None:
     assert {score.flag for score in nearly.scores.values()} == {""}, "0.06 dB on one image is a change"
     alone = build_table([cell("worse", 19.0), cell("good", 24.0)])
     assert marks(alone, "psnr") == {"worse": "second", "good": "best"}, "without the noisy input nobody knows"
+
+
+def test_a_footnote_names_methods_once_for_all_their_columns() -> None:
+    short, sound = Score(30.0, 0.8, 24, flag="fewer"), Score(30.0, 0.8, 240)
+    flagged = [("n2c", "A", short), ("b2u", "A", short), ("n2c", "B", short), ("b2u", "B", short), ("bm3d", "B", sound)]
+    (note,) = flag_notes([*flagged, ("r2r", "C", short)])
+    assert note.startswith("¶ n2c, b2u on A and on B; r2r on C: mean without some images of its column")
 
 
 def test_the_footnote_of_a_misleading_score_is_in_every_format() -> None:

@@ -184,7 +184,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
             )
     notes += _level_notes(table)
     notes += [f"All columns: {next(iter(ways.values()))}."] if alike else []
-    notes += flag_notes((f"{line.method} on {table.titles[place]}", s) for (line, place), s in table.scores.items())
+    notes += flag_notes((line.method, table.titles[place], score) for (line, place), score in table.scores.items())
     notes += machine_notes(cells)
     for cell in cells:
         tiles = {row.tile for row in cell.rows.values()} - {0}

@@ -190,13 +190,24 @@ def flag_symbol(score: Score) -> str:
     return FLAGS[score.flag][0] if score.flag else ""
 
 
-def flag_notes(named: Iterable[tuple[str, Score]]) -> list[str]:
-    """Footnotes of flagged scores: one per symbol, with the names given."""
-    names: dict[str, list[str]] = {}
-    for name, score in named:
-        if score.flag:
-            names.setdefault(score.flag, []).append(name)
-    return [f"{symbol} {'; '.join(names[key])}: {text}." for key, (symbol, text) in FLAGS.items() if key in names]
+def flag_notes(flagged: Iterable[tuple[str, str, Score]]) -> list[str]:
+    """Footnotes of flagged scores, one per symbol.
+
+    Parameters
+    ----------
+    flagged : Iterable[tuple[str, str, Score]]
+        Method, title of the column, and score; methods of several columns are named once.
+    """
+    methods: dict[tuple[str, str], list[str]] = {}
+    for method, column, score in flagged:
+        methods.setdefault((score.flag, column), []).append(method)
+    columns: dict[tuple[str, str], list[str]] = {}
+    for (flag, column), names in methods.items():
+        columns.setdefault((flag, ", ".join(names)), []).append(column)
+    told: dict[str, list[str]] = {}
+    for (flag, listed), titles in columns.items():
+        told.setdefault(flag, []).append(f"{listed} on {' and on '.join(titles)}")
+    return [f"{symbol} {'; '.join(told[flag])}: {text}." for flag, (symbol, text) in FLAGS.items() if flag in told]
 
 
 def training_seed(cell: StoredCell) -> int:

@@ -397,7 +397,7 @@ def notes_of(table: PaperTable) -> list[str]:
         count = " or ".join(map(str, several))
         told.append(f"± is the standard deviation over {count} trainings that differ in their seed")
     told += flag_notes(
-        (f"{e.method} on {e.dataset}, {_noise_title(e.noise)}", e.score) for e in table.entries if e.score is not None
+        (e.method, f"{e.dataset}, {_noise_title(e.noise)}", e.score) for e in table.entries if e.score is not None
     )
     scores = [(entry, entry.score) for entry in table.entries if entry.score is not None]
     told += filter(None, (perfect_note(f"{e.method}, {e.dataset}, {_noise_title(e.noise)}", s) for e, s in scores))
