@@ -639,7 +639,21 @@ def test_a_footnote_names_methods_once_for_all_their_columns() -> None:
     short, sound = Score(30.0, 0.8, 24, flag="fewer"), Score(30.0, 0.8, 240)
     flagged = [("n2c", "A", short), ("b2u", "A", short), ("n2c", "B", short), ("b2u", "B", short), ("bm3d", "B", sound)]
     (note,) = flag_notes([*flagged, ("r2r", "C", short)])
-    assert note.startswith("¶ n2c, b2u on A and on B; r2r on C: mean without some images of its column")
+    assert note.startswith("¶ n2c, b2u on A and on B; r2r on C: mean without some images or levels of its column")
+
+
+@pytest.mark.parametrize(("levels", "flag"), [((0.1, 0.1), ""), ((0.1, 0.2), "fewer")])
+def test_a_mean_without_some_draws_is_marked_where_their_level_is_another(levels: Sequence[float], flag: str) -> None:
+    both, one = cell("both"), cell("one")
+    (row,) = one.rows.values()
+    one.rows["im0", 0] = row._replace(level=levels[0])
+    both.rows.update({("im0", draw): row._replace(repeat=draw, level=level) for draw, level in enumerate(levels)})
+    flags = {line.method: score.flag for (line, _), score in build_table([both, one]).scores.items()}
+    assert flags == {"both": "", "one": flag}
+    del one.rows["im0", 0]
+    one.rows["im1", 0] = row._replace(image="im1", level=levels[0])
+    flags = {line.method: score.flag for (line, _), score in build_table([both, one]).scores.items()}
+    assert flags == {"both": "fewer", "one": "fewer"}
 
 
 def test_the_footnote_of_a_misleading_score_is_in_every_format() -> None:

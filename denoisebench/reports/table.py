@@ -25,6 +25,7 @@ from denoisebench.results.summary import (
     Score,
     changed_settings,
     column_of,
+    contents_of_columns,
     current,
     flag_notes,
     flag_of,
@@ -34,7 +35,6 @@ from denoisebench.results.summary import (
     method_of,
     noisy_cells,
     perfect_note,
-    rows_of_columns,
     score_of,
     scoring_text,
 )
@@ -100,7 +100,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
     """
     chosen, older = current(cells)
     chosen.sort(key=lambda cell: not cell.about["baseline"])
-    noisy, rows = noisy_cells(chosen), rows_of_columns(chosen)
+    noisy, every = noisy_cells(chosen), contents_of_columns(chosen)
     if methods is not None:
         chosen = _named(chosen, methods)
     table = Table()
@@ -118,7 +118,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
         seconds.setdefault(line, []).extend(row.seconds for row in cell.rows.values())
     table.columns = in_groups(table.columns)
     table.scores = {
-        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1]), rows[place[1]]))
+        place: replace(score_of(group), flag=flag_of(group, noisy.get(place[1]), every[place[1]]))
         for place, group in table.cells.items()
     }
     table.seconds = {line: fmean(values) for line, values in seconds.items()}

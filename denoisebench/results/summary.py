@@ -17,13 +17,15 @@ from denoisebench.results.store import StoredCell
 Place = Literal["", "best", "second"]
 #: Image and repeat of scores.
 Rows = frozenset[tuple[str, int]]
+#: Image and level of its noise.
+Contents = frozenset[tuple[str, float | None]]
 
 #: Scores that mislead where they stand among others: symbol of the footnote, and what it says.
 FLAGS = {
     "below": ("†", "below the noisy input in PSNR; not ranked"),
     "below in SSIM": ("§", "below the noisy input in SSIM; not ranked by it"),
     "unchanged": ("‡", "within 0.05 dB of the noisy input on every image, so the input came back; not ranked"),
-    "fewer": ("¶", "mean without some images of its column; compared with other lines on the images that both have"),
+    "fewer": ("¶", "mean without some images or levels of its column; compared with other lines on what both have"),
 }
 _SAME_DB = 0.05
 
@@ -130,12 +132,21 @@ def shared_rows(cells: Iterable[StoredCell]) -> Rows:
     return frozenset.intersection(*(frozenset(cell.rows) for cell in cells))
 
 
-def rows_of_columns(cells: Iterable[StoredCell]) -> dict[Column, Rows]:
-    """Image and repeat of everything that any cell of a column has a score of."""
-    found: dict[Column, Rows] = {}
+def contents(trainings: Iterable[StoredCell]) -> Contents:
+    """Images, and the levels of their noise, of what all of these cells have scores of.
+
+    Another draw of the same level changes a mean over images by next to nothing, another level does not.
+    """
+    trainings = list(trainings)
+    return frozenset((place[0], trainings[0].rows[place].level) for place in shared_rows(trainings))
+
+
+def contents_of_columns(cells: Iterable[StoredCell]) -> dict[Column, Contents]:
+    """Images, and the levels of their noise, of everything that any cell of a column has a score of."""
+    found: dict[Column, Contents] = {}
     for cell in cells:
         column = column_of(cell)
-        found[column] = found.get(column, frozenset()) | cell.rows.keys()
+        found[column] = found.get(column, frozenset()) | contents([cell])
     return found
 
 
@@ -156,7 +167,7 @@ def noisy_cells(cells: Sequence[StoredCell]) -> dict[Column, StoredCell]:
     return {column_of(cell): cell for cell in cells if cell.about.get("baseline")}
 
 
-def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None, column: Rows) -> str:
+def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None, column: Contents) -> str:
     """The key of `FLAGS` of a score; '' for none.
 
     Parameters
@@ -165,10 +176,10 @@ def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None, column: R
         The cells behind the score.
     noisy : StoredCell or None
         The noisy input of the column; what it is compared with, on the images of both.
-    column : Rows
-        What any line of the column has a score of.
+    column : Contents
+        Images and levels that any line of the column has a score of.
     """
-    return _beside_noisy(trainings, noisy) or ("fewer" if shared_rows(trainings) != column else "")
+    return _beside_noisy(trainings, noisy) or ("fewer" if contents(trainings) != column else "")
 
 
 def _beside_noisy(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> str:

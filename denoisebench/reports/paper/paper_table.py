@@ -27,6 +27,7 @@ from denoisebench.results.summary import (
     Line,
     Score,
     column_of,
+    contents_of_columns,
     current,
     flag_notes,
     flag_of,
@@ -34,7 +35,6 @@ from denoisebench.results.summary import (
     line_of,
     noisy_cells,
     perfect_note,
-    rows_of_columns,
     score_of,
     scoring_text,
 )
@@ -168,7 +168,7 @@ def paper_table(
     added, outside = _others(found, newest)
     found += added
     chosen = current(cells)[0]
-    noisy, every = noisy_cells(chosen), rows_of_columns(chosen)
+    noisy, every = noisy_cells(chosen), contents_of_columns(chosen)
     for place, entry in enumerate(found):
         if entry.measured:
             column = column_of(entry.measured[0])
