@@ -288,7 +288,7 @@ def test_older_results_of_a_line_are_left_out_with_a_note() -> None:
     for cells in ([old, new], [new, old]):
         table = build_table(cells)
         assert [score.psnr for score in table.scores.values()] == [30.0]
-        assert table.notes[-1].startswith("1 older results of the same lines")
+        assert table.notes[-1].startswith("1 older result of the same line, ")
         assert current(cells) == ([new], 1)
     assert not any("older" in note for note in build_table([new]).notes)
 

@@ -6,7 +6,7 @@ import gc
 import math
 import os
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -171,12 +171,14 @@ class Store:
         """The cell files, sorted, without those of other programs (``._x`` of macOS)."""
         return list(own_entries(self.cells, "*.json"))
 
-    def all(self) -> list[StoredCell]:
-        """Every intact cell with at least one row; `damaged` names the other files."""
+    def all(self, without: Collection[str] = ()) -> list[StoredCell]:
+        """Every intact cell with at least one row, without those of some keys; `damaged` names the other files."""
         self.damaged = []
         cells = []
         with collection_paused():
             for path in self.files():
+                if path.stem in without:
+                    continue
                 try:
                     cell = _cell_of(path, _content(path))
                     _check_reportable(path, cell)
