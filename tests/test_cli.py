@@ -881,7 +881,16 @@ def test_a_new_method_keeps_the_contract_and_runs(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("b2u", "taken"), ("Big", "lower-case"), ("a-b", "lower-case"), ("for", "not allowed"), ("äh", "not allowed")],
+    [
+        ("b2u", "taken"),
+        ("Big", "lower-case"),
+        ("a-b", "lower-case"),
+        ("for", "it is a word of Python"),
+        ("äh", "not allowed"),
+        ("all", "it means all methods"),
+        ("types", "in place of the module"),
+        ("torch", "in place of the module"),
+    ],
 )
 def test_a_name_that_cannot_be_used_is_refused(name: str, words: str, command: Command, tmp_path: Path) -> None:
     refused(command("new-method", name, "--folder", tmp_path), repr(name), words)
