@@ -27,7 +27,10 @@ Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these tes
 def compare(
     results: Results,
     methods: Annotated[
-        list[str] | None, typer.Argument(help="Two or more, as in the table; with --reference one, or none for all.", metavar="METHOD...")
+        list[str] | None,
+        typer.Argument(
+            help="Two or more, as in the table; with --reference one, or none for all.", metavar="METHOD..."
+        ),
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="What the others are compared with; the first METHOD if not given.")

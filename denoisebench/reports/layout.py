@@ -179,7 +179,8 @@ def _namesakes(lines: Iterable[Line], labels: Mapping[str, str]) -> list[str]:
     for line in lines:
         names.setdefault(title_of(line, labels), {})[line.name] = None
     return [
-        f"WARNING: {' and '.join(found)} have the same name in print, {title}; --label {list(found)[0]}=NAME tells them apart."
+        f"WARNING: {' and '.join(found)} have the same name in print, {title}; "
+        f"--label {next(iter(found))}=NAME tells them apart."
         for title, found in names.items()
         if len(found) > 1
     ]
