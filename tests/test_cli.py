@@ -724,7 +724,12 @@ def test_stored_scores_are_set_beside_a_published_table(
         assert "31.87/0.868" in line
         return line.split("|")[4].strip()
 
-    blank = command("report", out, "--table", "1")
+    by_itself = command("report", out, "--table", "1", "--label", "bm3d=Ours")
+    assert by_itself.code == 0, by_itself.err
+    assert by_itself.out.startswith("Nothing that was measured stands in table 1 of the paper, which --whole prints.")
+    assert "| Ours " in by_itself.out
+    assert "31.87/0.868" not in by_itself.out
+    blank = command("report", out, "--table", "1", "--whole")
     assert blank.code == 0, blank.err
     assert measured(blank.out) == ""
     from denoisebench.plugins.identity import class_name
