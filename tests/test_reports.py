@@ -19,10 +19,10 @@ from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
+from denoisebench.reports.layout import Layout
 from denoisebench.reports.paper.published import Key, beside, published, published_folder
 from denoisebench.reports.ranking import OF_ONE_IMAGE, RULE, told_apart
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
-from denoisebench.reports.layout import Layout
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, StoredCell
 from denoisebench.results.summary import FLAGS, current
