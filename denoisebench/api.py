@@ -328,9 +328,9 @@ def load_results(folder: str | Path) -> Results:
     from denoisebench.results.store import Store
 
     store = Store(_folder("folder", folder), create=False)
-    cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
-    if store.damaged or not cells:
-        raise UserError(" ".join(store.damaged) or f"Folder {folder} holds no finished results.")
+    cells = sorted(store.intact(), key=lambda cell: str(cell.about["written"]))
+    if not cells:
+        raise UserError(f"Folder {folder} holds no finished results.")
     return Results(store.folder, cells)
 
 

@@ -724,7 +724,12 @@ def test_stored_scores_are_set_beside_a_published_table(
         assert "31.87/0.868" in line
         return line.split("|")[4].strip()
 
-    blank = command("report", out, "--table", "1")
+    by_itself = command("report", out, "--table", "1", "--label", "bm3d=Ours")
+    assert by_itself.code == 0, by_itself.err
+    assert by_itself.out.startswith("Nothing that was measured stands in table 1 of the paper, which --whole prints.")
+    assert "| Ours " in by_itself.out
+    assert "31.87/0.868" not in by_itself.out
+    blank = command("report", out, "--table", "1", "--whole")
     assert blank.code == 0, blank.err
     assert measured(blank.out) == ""
     from denoisebench.plugins.identity import class_name
@@ -881,7 +886,16 @@ def test_a_new_method_keeps_the_contract_and_runs(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("b2u", "taken"), ("Big", "lower-case"), ("a-b", "lower-case"), ("for", "not allowed"), ("äh", "not allowed")],
+    [
+        ("b2u", "taken"),
+        ("Big", "lower-case"),
+        ("a-b", "lower-case"),
+        ("for", "it is a word of Python"),
+        ("äh", "not allowed"),
+        ("all", "it means all methods"),
+        ("types", "in place of the module"),
+        ("torch", "in place of the module"),
+    ],
 )
 def test_a_name_that_cannot_be_used_is_refused(name: str, words: str, command: Command, tmp_path: Path) -> None:
     refused(command("new-method", name, "--folder", tmp_path), repr(name), words)

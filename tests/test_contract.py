@@ -69,6 +69,18 @@ def test_seeded_randomness_is_allowed(plugin_file: MakePlugin) -> None:
     assert failures("toy") == []
 
 
+@pytest.mark.parametrize(("kind", "default"), [("int", "2.5"), ("float", "'wide'"), ("float", "None")])
+def test_a_default_of_another_type_than_declared_is_found(kind: str, default: str, tmp_path: Path) -> None:
+    path = tmp_path / "toy.py"
+    parts = {"decorator": "@dataclass(frozen=True)", "info": "label='Toy', licence='x'", "told": ""}
+    text = dedent(PLAIN).format(**parts).replace("width: float = 1.0", f"width: {kind} = {default}")
+    path.write_text(text, encoding="utf-8")
+    METHODS.add_file(path)
+    (broken,) = failures("toy")
+    assert broken.rule.startswith("settings")
+    assert "the default of 'width' is none of its values" in broken.detail
+
+
 PLAIN = """
     from dataclasses import dataclass
     from denoisebench.plugins.method import Info, Need, PlainMethod

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -442,3 +445,18 @@ def test_a_damaged_cell_is_named_and_the_rest_is_drawn(command: Command, results
     ran = command("figure", "pareto", results, "--out", tmp_path / "f.png")
     assert ran.code == 0
     assert "is damaged" in ran.err
+
+
+def test_a_backend_that_does_not_exist_is_no_matter(results: Path, tmp_path: Path) -> None:
+    arguments = [
+        sys.executable,
+        "-m",
+        "denoisebench",
+        "figure",
+        "table",
+        str(results),
+        "--out",
+        str(tmp_path / "f.svg"),
+    ]
+    found = subprocess.run(arguments, env={**os.environ, "MPLBACKEND": "none"}, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "")

@@ -76,7 +76,8 @@ def test_a_setting_is_read_by_its_type(key: str, text: str, value: Any) -> None:
         ("switch", "2", "true and false"),
         ("choice", "c", "a, b, 3"),
         ("choice", "A", "a, b, 3"),
-        ("maybe", "x", "finite number"),
+        ("maybe", "x", "a finite number, or none."),
+        ("maybe", "None", "a finite number, or none."),
         ("maybe_choice", "3", "2, 4"),
     ],
 )

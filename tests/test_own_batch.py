@@ -7,18 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
 from denoisebench.core.progress import Quiet
+from denoisebench.own import record
 from denoisebench.own.batch import denoise_files
 from denoisebench.own.denoise import Request
+from denoisebench.own.record import Entry, add_entry
 from denoisebench.plugins.lookup import parse_method
 from denoisebench.training.weights import Shelf
 
@@ -92,6 +97,26 @@ def test_results_of_one_name_do_not_race(tmp_path: Path) -> None:
     assert [entry.output for entry in done.done] == ["a.npy", "a.npz"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_files_whose_results_have_one_name_neither_is_lost(overwrite: bool, tmp_path: Path) -> None:
+    """A photograph as JPEG and as PNG: both results would be a PNG of that name."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("p.jpg", "p.png"):
+        Image.fromarray(RNG.integers(0, 255, (40, 48), np.uint8)).save(folder / name)
+    files = [(folder / name, Path(name)) for name in ("p.jpg", "p.png")]
+    request = Request(method=parse_method("nlm"), out=out, shelf=Shelf([]), sigma=20, overwrite=overwrite)
+    for done in (True, False):
+        outcome = denoise_files(files, request, Quiet())
+        assert ([entry.source for entry in outcome.done], outcome.present) == (
+            ([str(folder / "p.jpg")], []) if done else ([], ["p.png"])
+        )
+        (problem,) = outcome.problems
+        assert problem.source == str(folder / "p.png")
+        assert f"the name of that of {folder / 'p.jpg'}, {out / 'p.png'}; denoise it by itself" in problem.reason
+        assert "overwrite" not in problem.reason, "which would lose the other"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_stop_leaves_no_process_and_the_same_command_goes_on(plugin_file: Any, tmp_path: Path) -> None:
@@ -126,3 +151,22 @@ def test_a_stop_leaves_no_process_and_the_same_command_goes_on(plugin_file: Any,
     (tmp_path / "slow").unlink()
     assert subprocess.run(asked, check=False, capture_output=True).returncode == 0
     assert len(log_of(out)) == 4
+
+
+def test_commands_on_one_folder_at_once_keep_each_other_s_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {field.name: "" for field in fields(Entry)}
+    entries = [Entry(**{**texts, "output": name}) for name in ("a.tif", "b.tif")]  # type: ignore[arg-type] # texts do
+    other = threading.Thread(target=add_entry, args=(tmp_path, entries[1]))
+    read = record.read_log
+
+    def while_another_writes(folder: Path) -> dict[str, Mapping[str, str]]:
+        rows = read(folder)
+        if not other.ident:
+            other.start()
+            other.join(0.5)
+        return rows
+
+    monkeypatch.setattr(record, "read_log", while_another_writes)
+    assert add_entry(tmp_path, entries[0]) == []
+    other.join()
+    assert sorted(read(tmp_path)) == ["a.tif", "b.tif"]

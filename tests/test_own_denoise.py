@@ -106,6 +106,7 @@ def test_everything_wrong_is_listed_and_the_rest_is_done(
         "denoise-log.csv", "good.npy",
     ]  # fmt: skip
     kept = command("denoise", folder / "holed.npy", *asked, "--nan", "keep")
+    assert "were interpolated for the method; the result has them as they were" in kept.out
     assert kept.code == 0
     assert np.isnan(np.load(out / "holed.npy")).sum() == 1
     assert command("denoise", folder / "holed.npy", *asked, "--nan", "interpolate", "--overwrite").code == 0
@@ -245,8 +246,13 @@ def test_which_network_is_chosen() -> None:
     assert choose(method, 75 / 255, 3, SHIPPED, "b2u-gauss5_50-rgb").factor == pytest.approx(50 / 75)
     with pytest.raises(UserError, match=r"no trained network of b2u.stride=2.*nlm, bm3d or zsn2n"):
         choose(parse_method("b2u[stride=2]"), 0.1, 3, SHIPPED)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="n2v-gauss25-rgb does not fit b2u"):
+    with pytest.raises(UserError, match="n2v-gauss25-rgb does not fit b2u: give --method n2v with it"):
         choose(method, 0.1, 3, SHIPPED, "n2v-gauss25-rgb")
+    fitting = "of b2u these fit: b2u-gauss25-rgb, b2u-gauss5_50-rgb"
+    with pytest.raises(UserError, match=f"b2u-poisson30-rgb does not fit; {fitting}"):
+        choose(method, 0.1, 3, SHIPPED, "b2u-poisson30-rgb")
+    with pytest.raises(UserError, match=f"there is no network b2u-gaus25; {fitting}"):
+        choose(method, 0.1, 3, SHIPPED, "b2u-gaus25")
     with pytest.raises(UserError, match="--sigma"):
         choose(method, 0.5 / 255, 3, SHIPPED, single)
 

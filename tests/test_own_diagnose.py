@@ -183,6 +183,21 @@ def test_a_gain_that_is_given_is_compared_with_the_noise_and_not_fitted(gain: fl
     assert "--noise camera" not in said(found)
 
 
+def test_noise_that_a_file_cannot_have_is_refused_as_denoise_refuses_it(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A value without light above the values of the file: before, diagnose said that denoise would go by it."""
+    np.save(tmp_path / "a.npy", RNG.normal(80, 9, (96, 96)).astype(np.float32))
+    said = []
+    for name, more in (("diagnose", ()), ("denoise", ("--method", "nlm", "--out", tmp_path / "o"))):
+        ran = command(name, tmp_path / "a.npy", "--gain", "2", "--zero", "300", *more)
+        assert ran.code == 2
+        assert "-> With the same options" not in ran.out
+        said.append(ran.err[ran.err.index("its values have a mean of ") :].strip())
+    assert said[0] == said[1]
+    assert said[0].endswith("(variance = 2 x value - 600) has none; the value without light, --zero, lies below them.")
+
+
 def test_the_command_prints_and_counts_what_failed(command: Callable[..., Any], tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", CLEAN + 20 * RNG.standard_normal(CLEAN.shape))
     np.save(tmp_path / "b.npy", np.zeros((3, 4, 5, 6)))

@@ -16,8 +16,17 @@ from denoisebench.plugins.lookup import find_dataset
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Row
 from denoisebench.reports.grid import plain_text
+from denoisebench.reports.layout import Layout
 from denoisebench.reports.paper import paper_table as tables
-from denoisebench.reports.paper.paper_table import Entry, PaperTable, grid_of, measured_part, notes_of, paper_table
+from denoisebench.reports.paper.paper_table import (
+    Entry,
+    PaperTable,
+    check_columns,
+    grid_of,
+    measured_part,
+    notes_of,
+    paper_table,
+)
 from denoisebench.results.store import StoredCell
 from denoisebench.results.summary import Score
 
@@ -255,6 +264,16 @@ def test_the_terminal_shows_the_same_numbers_published_above_measured() -> None:
     for row in grid(table)[1]:
         assert all(any(text in line for line in lines) for text in row[2:-1:3])
     assert sum(line == "Gaussian σ=25" for line in lines) == 1
+
+
+def test_columns_are_checked_before_anything_is_computed() -> None:
+    part = PaperPart(1, {})
+    for name in ("kodak", "Kodak", "training"):
+        check_columns(part, Layout(columns=[name]), ["kodak"])
+    for name in ("set14", "seconds", "gauss25"):
+        with pytest.raises(UserError, match=f"Unknown column of table 1 '{name}'.*Allowed: Kodak, kodak, training"):
+            check_columns(part, Layout(columns=[name]), ["kodak"])
+    check_columns(part, Layout(columns=["set14"]), ["a folder of one's own"])
 
 
 def test_a_part_is_printed_as_that_part_and_the_rest_is_named() -> None:

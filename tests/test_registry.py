@@ -169,7 +169,9 @@ def test_a_default_that_is_made_by_a_function_is_named_as_such(tmp_path: Path) -
         "@dataclass(frozen=True)\nclass Made(PlainMethod):\n    widths: list = field(default_factory=lambda: [1])\n"
         "    name = 'made'\n    info = Info(label='Made')\n"
     )
-    with pytest.raises(UserError, match="'widths' needs a default value that is no default_factory: a number, a text"):
+    with pytest.raises(
+        UserError, match="'widths' needs a default value that is no default_factory: a number, a text or None"
+    ):
         METHODS.add_file(path)
 
 

@@ -19,6 +19,7 @@ from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports.files import outdated, write_reports
+from denoisebench.reports.layout import Layout
 from denoisebench.reports.paper.published import Key, beside, published, published_folder
 from denoisebench.reports.ranking import OF_ONE_IMAGE, RULE, told_apart
 from denoisebench.reports.render import SCORE_COLUMNS, latex, markdown, scores_csv, terminal, terminal_beside
@@ -288,7 +289,7 @@ def test_older_results_of_a_line_are_left_out_with_a_note() -> None:
     for cells in ([old, new], [new, old]):
         table = build_table(cells)
         assert [score.psnr for score in table.scores.values()] == [30.0]
-        assert table.notes[-1].startswith("1 older results of the same lines")
+        assert table.notes[-1].startswith("1 older result of the same line, ")
         assert current(cells) == ([new], 1)
     assert not any("older" in note for note in build_table([new]).notes)
 
@@ -460,6 +461,21 @@ def test_scores_hold_one_line_per_row_with_enough_digits() -> None:
     assert rows[0]["told"] == "noise model; noise level"
     assert rows[0]["cell"] == cells[0].key
     assert {row["noise"] for row in rows} == {"gauss25"}
+
+
+def test_methods_of_one_printed_name_are_named_and_a_label_mends_it() -> None:
+    mine, shipped = cell("mine"), cell("nlm")
+    mine.about["label"] = "NLM"
+    table = build_table([mine, shipped, cell("nlm[x=1]")])
+    (said,) = [line for line in markdown(table).splitlines() if "same name" in line]
+    assert said == "- WARNING: mine and nlm have the same name in print, NLM; --label mine=NAME tells them apart."
+    assert "same name" not in markdown(table, Layout(labels={"mine": "Ours"}))
+    assert "same name" not in markdown(build_table([cell("a", training="1 step"), cell("a", training="2 steps")]))
+
+
+def test_a_column_that_is_named_twice_is_there_once() -> None:
+    head = grid(markdown(build_table([cell("a")]), Layout(columns=["seconds", "told", "seconds"])))[0]
+    assert head == ["Method", "Told", "Kodak, Gaussian σ=25", "s/image"]
 
 
 # --- files ---

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from denoisebench.core import files
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.files import CannotWrite, sealed
 from denoisebench.protocol.protocol import Row
 from denoisebench.results.store import Store, StoredCell
@@ -328,3 +328,24 @@ def test_unfinished_files_of_a_crash_are_not_read(tmp_path: Path) -> None:
     store.write(cell())
     (store.cells / "0123456789abcdef.json.tmp99").write_text("{", encoding="utf-8")
     assert store.all() == [cell()]
+
+
+def test_where_nothing_may_be_left_out_the_error_says_what_to_do_and_does_not_say_it_was(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.intact() == []
+    (store.cells / "ab.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"is damaged: .* Run what made it again, .* or remove the file\.$") as told:
+        store.intact()
+    assert "left out" not in str(told.value)
+
+
+def test_a_mistake_in_a_folder_with_a_damaged_file_names_the_file_too(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match=r"^unknown$"), store.naming_damaged():
+        raise UserError("unknown")
+    (store.cells / "ab.json").write_text("{", encoding="utf-8")
+    store.all()
+    with pytest.raises(UserErrors) as caught, store.naming_damaged():
+        raise UserError("unknown")
+    first, second = map(str, caught.value.errors)
+    assert (first, "ab.json is damaged" in second) == ("unknown", True)

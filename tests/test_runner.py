@@ -29,7 +29,7 @@ from denoisebench.plugins.method import Batch, Info, LearnedMethod, NoiseInfo, P
 from denoisebench.protocol.images import FloatImage
 from denoisebench.reports.table import build_table
 from denoisebench.results.store import Store, StoredCell
-from denoisebench.results.summary import training_seed
+from denoisebench.results.summary import current, training_seed
 from denoisebench.training.recipe import Budget, Recipe
 
 pytestmark = pytest.mark.usefixtures("no_data", "fresh_registry")
@@ -266,6 +266,27 @@ def test_a_stored_run_computes_nothing(base: Experiment, tmp_path: Path) -> None
     assert first.cells == second.cells
     assert len(listener.lines) == 1
     assert "3 cells: 0 to compute, 3 stored or skipped" in listener.lines[0]
+
+
+def test_what_a_run_finds_is_what_reports_show_then(base: Experiment, tmp_path: Path) -> None:
+    """A plugin is changed, run, and changed back: the stored scores of before are the newest again."""
+    experiment, store = replace(base, methods=[identity(), ColourOnly()]), Store(tmp_path / "o")
+    first = run(experiment, store, Quiet()).cells[1]
+    changed = StoredCell({**first.identity, "code": "of the change"}, {**first.about}, dict(first.rows))
+    changed.about["written"] = f"{first.about['written']}, or later"
+    store.write(changed)
+    assert changed.key in {cell.key for cell in current(store.all())[0]}
+    files = {path: path.read_bytes() for path in store.files()}
+    outcome = run(experiment, store, Quiet())
+    assert outcome.computed == 0
+    assert {cell.key for cell in current(store.all())[0]} == {cell.key for cell in outcome.cells}
+    touched = [path.stem for path in store.files() if files[path] != path.read_bytes()]
+    assert touched == [first.key], "no other file is written"
+    assert store.read(first.identity).rows == first.rows
+    assert not list((store.folder / "claims").iterdir())
+    files = {path: path.read_bytes() for path in store.files()}
+    run(experiment, store, Quiet())
+    assert files == {path: path.read_bytes() for path in store.files()}, "the newest one stays as it is"
 
 
 def test_only_missing_repeats_are_computed(base: Experiment, tmp_path: Path) -> None:

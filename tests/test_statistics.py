@@ -284,6 +284,12 @@ def test_the_command_compares_and_refuses_in_a_sentence(command: Command, result
         assert ran.err.count("\n") == 1
     Store(tmp_path / "empty")
     assert command("compare", tmp_path / "empty", "a", "b").code == 2
+    (results / "cells" / "ab.json").write_text("{", encoding="utf-8")
+    for more in (("compare", results, "a", "nope"), ("report", results, "--methods", "nope")):
+        ran = command(*more)
+        assert ran.code == 2
+        assert "Unknown method of this" in ran.err
+        assert "ab.json is damaged" in ran.err, "it may be the one that was meant"
 
 
 def test_a_report_adds_differences(command: Command, results: Path) -> None:

@@ -117,10 +117,7 @@ def subjects(store: Store, choice: CellFilter) -> list[ReproducibleCell]:
     UserError
         Nothing is stored or chosen, or a plugin, data or a network is missing.
     """
-    stored = store.all()
-    if store.damaged:
-        raise UserError(" ".join(store.damaged))
-    cells = current(sorted(stored, key=lambda cell: str(cell.about["written"])))[0]
+    cells = current(sorted(store.intact(), key=lambda cell: str(cell.about["written"])))[0]
     if not cells:
         raise UserError(f"Folder {store.folder} holds no finished results.")
     chosen = _chosen(cells, choice)

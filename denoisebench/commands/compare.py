@@ -27,10 +27,13 @@ Datasets = Annotated[str | None, typer.Option("--datasets", help="Only these tes
 def compare(
     results: Results,
     methods: Annotated[
-        list[str] | None, typer.Argument(help="Methods as in the table; all if none is named.", metavar="METHOD...")
+        list[str] | None,
+        typer.Argument(
+            help="Two or more, as in the table; with --reference one, or none for all.", metavar="METHOD..."
+        ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="What the others are compared with; the first method if none is given.")
+        str | None, typer.Option(help="What the others are compared with; the first METHOD if not given.")
     ] = None,
     noise: Noise = None,
     datasets: Datasets = None,
@@ -50,9 +53,11 @@ def compare(
             raise UserError("Name two methods to compare, or a reference for all others: --reference b2u.")
         reference, *names = names
     store, cells = stored_cells(results, noise, datasets)
-    show(differences(cells, names, reference, form, page))
-    for text in store.damaged:
-        message(f"WARNING: {text}")
+    with store.naming_damaged():
+        text = differences(cells, names, reference, form, page)
+    show(text)
+    for flaw in store.damaged:
+        message(f"WARNING: {flaw}")
     if store.damaged:
         raise typer.Exit(1)
 
@@ -78,15 +83,16 @@ def stored_cells(
     cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
     if not cells:
         raise UserError(" ".join([f"Folder {results} holds no finished results.", *store.damaged]))
-    for part, kind, text in (("noise", "noise", noise), ("dataset", "data set", datasets)):
-        asked = [name.strip() for name in text.split(",") if name.strip()] if text else []
-        have = {str(cell.identity["protocol"][part]) for cell in cells}
-        for name in asked:
-            if name not in have:
-                raise unknown(f"{kind} of this run", name, have)
-        cells = [cell for cell in cells if not asked or cell.identity["protocol"][part] in asked]
-    if not cells:
-        raise UserError(f"Folder {results} holds no results of that noise on that data set.")
+    with store.naming_damaged():
+        for part, kind, text in (("noise", "noise", noise), ("dataset", "data set", datasets)):
+            asked = [name.strip() for name in text.split(",") if name.strip()] if text else []
+            have = {str(cell.identity["protocol"][part]) for cell in cells}
+            for name in asked:
+                if name not in have:
+                    raise unknown(f"{kind} of this run", name, have)
+            cells = [cell for cell in cells if not asked or cell.identity["protocol"][part] in asked]
+        if not cells:
+            raise UserError(f"Folder {results} holds no results of that noise on that data set.")
     return store, cells
 
 

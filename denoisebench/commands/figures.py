@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -157,7 +158,8 @@ def table(
     layout = layout_of(TableOptions(columns=columns, metric=metric, label=label, caption=caption, page=page))
     store, cells = stored_cells(results, noise, datasets)
     names = _names(methods) or None
-    grid = _grid(cells, names, layout) if published is None else _paper_grid(published, cells, names, layout)
+    with store.naming_damaged():
+        grid = _grid(cells, names, layout) if published is None else _paper_grid(published, cells, names, layout)
     _write(module.draw(grid, page_of(page).width), out, [f"WARNING: {text}" for text in store.damaged])
 
 
@@ -240,7 +242,8 @@ def _groups(
     store, cells = stored_cells(results, noise, datasets)
     groups = groups_of(cells)
     if methods:
-        lines = named(groups, _names(methods))
+        with store.naming_damaged():
+            lines = named(groups, _names(methods))
         groups = {column: [g for g in found if g.line in lines] for column, found in groups.items()}
         groups = {column: found for column, found in groups.items() if found}
     return groups, [f"WARNING: {text}" for text in store.damaged]
@@ -251,6 +254,8 @@ def _check(out: Path) -> None:
     from denoisebench.reports.figures.style import check_out
 
     check_out(out)
+    # Files are written and no window is opened, so it does not matter which one is set, or whether it exists.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         import matplotlib  # noqa: F401
     except ImportError:

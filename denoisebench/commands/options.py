@@ -308,7 +308,8 @@ class TableOptions(OptionGroup):
         str | None,
         typer.Option(
             help="Only these: told, training, seconds, images, parameters, multiply-adds, memory, "
-            "training-images, training-seconds, device, and test sets or noises by name, in that order."
+            "training-images, training-seconds, device, and test sets or noises by name, in that order; of a table "
+            "of the paper: training, and its test sets."
         ),
     ] = None
     metric: Annotated[str, typer.Option(help="psnr, ssim or both.")] = "both"

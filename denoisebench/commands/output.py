@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +116,12 @@ def print_paper_table(
         for ending, form in forms.items()
     }
     said = write_own(store.folder, contents)
+    if options.form is None and cells and not options.whole and not any(entry.measured for entry in table.entries):
+        say_all(said)
+        line(f"Nothing that was measured stands in table {table.number} of the paper, which --whole prints. By itself:")
+        line("")
+        print_table(cells, notes, replace(options, columns=None))
+        return
     if options.form is not None:
         document(paper_table.text_of(table, options.form, layout, options.page), end="")
         say_all(said)

@@ -402,7 +402,8 @@ def _show(outcome: "Outcome", out: Path) -> None:
         notes = f"; {entry.notes}" if entry.notes else ""
         line(f"{entry.output}: {entry.shape} {entry.dtype}{sigma}, {entry.seconds:.1f} s{notes}")
     if outcome.present:
-        line(f"{len(outcome.present)} were there already, made by this command.")
+        count = len(outcome.present)
+        line(f"{count} {'was' if count == 1 else 'were'} there already, made by this command.")
     say_all(outcome.said)
     if outcome.done:
         line(f"Log: {out / FILE}")

@@ -120,7 +120,7 @@ def measure(
             return
     where = None if output.plan else make_executor(execution, device, mistakes)
     experiment = make_experiment(selection, training, sources, device, mistakes, protocol, output, shipped=True)
-    _check_names(layout, experiment)
+    _check_names(layout, experiment, asked)
     if output.plan:
         print_plan(experiment, output.out)
         return
@@ -134,16 +134,21 @@ def measure(
     _show(outcome, absent, store, asked, output, table)
 
 
-def _check_names(layout: Layout | None, experiment: Experiment) -> None:
+def _check_names(layout: Layout | None, experiment: Experiment, asked: ExperimentFile | None) -> None:
     """Refuse columns and labels that the table will not have, before anything is computed."""
     from denoisebench.reports.layout import INFO
 
     columns = [*INFO, *(noise.id for noise in experiment.noises), *(found.name for found in experiment.datasets)]
     methods = ["identity", *(text for method in experiment.methods for text in (method.text, method.name))]
     mistakes = Mistakes()
-    for name in (layout.columns if layout else None) or ():
-        if name not in columns:
-            mistakes.note(unknown("column of this table", name, columns))
+    if layout is not None and asked is not None and asked.paper is not None:
+        from denoisebench.reports.paper.paper_table import check_columns
+
+        mistakes.read(None, check_columns, asked.paper, layout, [found.name for found in experiment.datasets])
+    else:
+        for name in (layout.columns if layout else None) or ():
+            if name not in columns:
+                mistakes.note(unknown("column of this table", name, columns))
     for name in layout.labels if layout else ():
         if name not in methods:
             mistakes.note(unknown("method of this table", name, methods))

@@ -157,14 +157,15 @@ def report(
         raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
     cells.sort(key=lambda cell: str(cell.about["written"]))
     names = split_list(methods) if methods else None
-    printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus and not csv else ""
-    say_all(write_reports(store)[1])
-    notes = flaws(store)
-    if asked is None:
-        print_table(cells, notes, shown, names)
-    else:
-        chosen = only_methods(cells, names)
-        print_paper_table(asked, chosen, notes, store, literature, shown)
+    with store.naming_damaged():
+        printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus and not csv else ""
+        say_all(write_reports(store)[1])
+        notes = flaws(store)
+        if asked is None:
+            print_table(cells, notes, shown, names)
+        else:
+            chosen = only_methods(cells, names)
+            print_paper_table(asked, chosen, notes, store, literature, shown)
     if printed:
         line("")
         show(printed)

@@ -7,7 +7,7 @@ is not in it is somebody else's, or was edited: it is kept under another name be
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,43 @@ def write_own(folder: Path, contents: Mapping[str, bytes], source: str = "") -> 
         The folder cannot be written to; what lies in it is as it was.
     """
     with locked(folder):
-        index = _read(folder)
-        ours = {name: index.get(name, {}).get("sha256", []) for name in contents}
-        for name, data in contents.items():
-            current = _digest(folder / name)
-            # Before the file, so that one that a stop leaves behind is known; the old one until then.
-            digests = dict.fromkeys([sha256(data).hexdigest(), *(d for d in ours[name] if d == current)])
-            index[name] = {"sha256": list(digests), "source": source}
-        write_text(folder / INDEX, sealed({"files": index}, FORMAT))
-        said = [keep_foreign(folder / name, {*ours[name], index[name]["sha256"][0]}) for name in contents]
-        for name, data in contents.items():
-            write_bytes(folder / name, data)
+        return _write(folder, contents, source)
+
+
+def rewrite_own(folder: Path, name: str, make: Callable[[], bytes]) -> list[str]:
+    """Write a file of this program that is made from what it holds: no other process writes it in between.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    name : str
+        Of the file.
+    make : callable
+        Reads what is there, and returns what shall be.
+
+    Returns
+    -------
+    list[str]
+        As `write_own`, which says what is raised, too.
+    """
+    with locked(folder):
+        return _write(folder, {name: make()}, "")
+
+
+def _write(folder: Path, contents: Mapping[str, bytes], source: str) -> list[str]:
+    """What `write_own` does; the lock of the folder is held."""
+    index = _read(folder)
+    ours = {name: index.get(name, {}).get("sha256", []) for name in contents}
+    for name, data in contents.items():
+        current = _digest(folder / name)
+        # Before the file, so that one that a stop leaves behind is known; the old one until then.
+        digests = dict.fromkeys([sha256(data).hexdigest(), *(d for d in ours[name] if d == current)])
+        index[name] = {"sha256": list(digests), "source": source}
+    write_text(folder / INDEX, sealed({"files": index}, FORMAT))
+    said = [keep_foreign(folder / name, {*ours[name], index[name]["sha256"][0]}) for name in contents]
+    for name, data in contents.items():
+        write_bytes(folder / name, data)
     return [sentence for sentence in said if sentence]
 
 

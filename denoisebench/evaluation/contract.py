@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.core.errors import explain
+from denoisebench.core.errors import UserError, explain
 from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
@@ -27,6 +27,7 @@ from denoisebench.plugins.method import (
     PlainMethod,
     known_of,
     setting_flaw,
+    show_value,
 )
 from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
@@ -122,6 +123,11 @@ def _settings(method: Method) -> str | None:
     without = [f.name for f in dataclasses.fields(method) if f.default is dataclasses.MISSING]
     if without:
         return f"settings without a default: {', '.join(without)}"
+    for f in dataclasses.fields(method):
+        try:
+            method.from_settings({f.name: show_value(f.default)})
+        except UserError as error:
+            return f"the default of {f.name!r} is none of its values: {error}"
     return None if parse_method(method.text) == method else f"{method.text} does not read back"
 
 

@@ -17,6 +17,9 @@ from denoisebench.plugins.identity import class_name
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
 
+#: When a cell was made or last asked for, by which the newest is known: texts sort as times do.
+WRITTEN = "%Y-%m-%dT%H:%M:%S.%fZ"
+
 
 def cell_labels(
     cell: Cell, record: Mapping[str, Any] | None, experiment: Experiment, written: datetime
@@ -45,7 +48,7 @@ def cell_labels(
         "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
         "machine": {},
         "harness": [code_digest(PROTOCOL)],
-        "written": written.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "written": written.strftime(WRITTEN),
     }
     if isinstance(cell.preparation, FitToEachImage):
         found["training"] = fit_text(cell.preparation.method, cell.preparation.recipe)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from denoisebench.core.errors import UserError
@@ -11,6 +13,8 @@ from denoisebench.core.progress import Progress, duration
 from denoisebench.core.text import counted
 from denoisebench.data.dataset import OwnFolder
 from denoisebench.execution.cellprogress import CellProgress, TrainingProgress
+from denoisebench.execution.claims import Claims
+from denoisebench.execution.describe import WRITTEN
 from denoisebench.execution.executors import Executor, Options, default_threads, make_executor
 from denoisebench.execution.forecast import Cost
 from denoisebench.execution.plan import Planned, plan
@@ -20,6 +24,7 @@ from denoisebench.experiment.cells import Experiment, reason_to_skip
 from denoisebench.experiment.preparation import TrainedNetwork
 from denoisebench.plugins.method import LearnedMethod
 from denoisebench.results.store import Store, StoredCell, report_flaw
+from denoisebench.results.summary import Column, Line, place_of
 from denoisebench.training.job import TrainingJob
 from denoisebench.training.records import record_of
 from denoisebench.training.weights import Weights
@@ -81,7 +86,34 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
         with _executor(executor, experiment) as ready:
             due = [(work, cost) for work, cost in zip(works, costs, strict=True) if work.missing]
             Scheduler(experiment, store, progress, ready).all([work for work, _ in due], [cost for _, cost in due])
-    return _outcome(works)
+    outcome = _outcome(works)
+    _make_newest(outcome.cells, store)
+    return outcome
+
+
+def _make_newest(cells: Sequence[StoredCell], store: Store) -> None:
+    """Let what a run found stored count as the newest of its place, as after a plugin's change was taken back.
+
+    Reports show the newest cell of a place, and must not show another one than the run that was made last.
+    """
+    keys = {cell.key for cell in cells}
+    if len(store.files()) <= len(keys):
+        return
+    latest: dict[tuple[Line, Column, int], str] = {}
+    for other in store.all(without=keys):
+        place = place_of(other)
+        latest[place] = max(latest.get(place, ""), other.about["written"])
+    behind = [cell for cell in cells if cell.about["written"] < latest.get(place_of(cell), "")]
+    with closing(Claims(store.folder / "claims")) as claims:
+        for number, cell in enumerate(behind):
+            if claims.take(cell.key) is not None:
+                continue  # another run is writing it, and so makes it the newest
+            fresh = store.read(cell.identity)  # it may have more rows by now
+            if fresh.rows:
+                written = datetime.now(UTC) + timedelta(microseconds=number)
+                fresh.about["written"] = written.strftime(WRITTEN)
+                store.write(fresh)
+            claims.release(cell.key)
 
 
 def _outcome(works: Sequence[CellProgress]) -> Outcome:

@@ -22,7 +22,7 @@ def parse_repeats(text: str) -> int | None:
     """Read ``--repeats``: a number from 1, or ``paper`` (None) for the paper's number of each set."""
     if text == "paper":
         return None
-    return whole_number("--repeats", text, 1, REPEATS, ", or paper (10/3/20)")
+    return whole_number("--repeats", text, 1, REPEATS, ", or paper (10/3/20/50)")
 
 
 def parse_tile(text: str) -> int | None:

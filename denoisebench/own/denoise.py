@@ -337,6 +337,8 @@ class Runner:
         self._network: tuple[str, torch.nn.Module] | None = None
         #: The networks that were trained on the files, by their number of channels.
         self.own: dict[int, OwnNetwork] = {}
+        # Results of this command, and what each is of: p.jpg and p.png both give p.png.
+        self._made: dict[Path, Path] = {}
 
     def one(self, source: Path, target: Path, report: Callable[[float, str], None]) -> Result:
         """One file, from reading to writing; its row in the log is left to others."""
@@ -346,8 +348,14 @@ class Runner:
         path, output = request.out / target, target.as_posix()
         sha256 = file_sha256(source)
         key = request.key(sha256, output)
+        taken = self._made.get(target, source)
+        if taken != source:
+            raise UserError(
+                f"its result would have the name of that of {taken}, {path}; denoise it by itself, with another --out."
+            )
         if os.path.lexists(path):
             if is_done(request.out, output, key):
+                self._made[target] = source
                 return Result(present=output)
             if path.resolve() == source.resolve():
                 raise UserError(
@@ -364,6 +372,7 @@ class Runner:
         if request.nan == "keep" and stack.data.dtype.kind == "f":
             result = np.where(np.isfinite(stack.data), result, stack.data)
         _write(stack, path, np.asarray(result))
+        self._made[target] = source
         for left in (partial.with_suffix(".npy"), partial.with_suffix(".state.npy")):
             left.unlink(missing_ok=True)
         entry = Entry(

@@ -188,12 +188,7 @@ def camera_from(line: PoissonGaussian, samples: Sequence[FloatImage], black: flo
     """
     width, text = white - black, line_text(line.gain, line.offset)
     own = PoissonGaussian(line.gain / width, (line.gain * black + line.offset) / width**2)
-    dark = min(_means(samples))
-    if own.gain * dark + own.offset <= 0:
-        raise UserError(
-            f"its values have a mean of {black + width * dark:.4g}, where the noise that was given ({text}) has none; "
-            "give the value without light with --zero."
-        )
+    check_given(line, black + width * min(_means(samples)))
     channels = [own] * samples[0].shape[2]
     low, high = _extent(samples, channels)
     if high <= low:
@@ -201,6 +196,21 @@ def camera_from(line: PoissonGaussian, samples: Sequence[FloatImage], black: flo
     planes = [sample[:, :, number] for sample in samples for number in range(sample.shape[2])]
     ratio = noise_over_line(planes, own.gain, own.offset)
     return Camera(channels, low, 1 / (high - low), said=text, doubt=disagreement(ratio))
+
+
+def check_given(line: PoissonGaussian, mean: float) -> None:
+    """Refuse a camera's noise that would have no variance at the mean of a file.
+
+    Raises
+    ------
+    UserError
+        In the values of the file.
+    """
+    if line.gain * mean + line.offset <= 0:
+        raise UserError(
+            f"its values have a mean of {mean:.4g}, where the noise that was given "
+            f"({line_text(line.gain, line.offset)}) has none; the value without light, --zero, lies below them."
+        )
 
 
 def _means(samples: Sequence[FloatImage]) -> Sequence[float]:

@@ -9,7 +9,7 @@ network for a range of levels is not scaled within it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from denoisebench.core.errors import UserError
@@ -140,7 +140,16 @@ def _cost(choice: Choice) -> tuple[int, bool, bool, float, bool]:
     return choice.repeat, ranged and choice.repeat > 1, not near, round(abs(math.log(choice.factor)), 6), ranged
 
 
-def _none(method: LearnedMethod, channels: int, every: Iterable[Weights], name: str | None) -> UserError:
+def _none(method: LearnedMethod, channels: int, every: Sequence[Weights], name: str | None) -> UserError:
+    named = next((weights for weights in every if weights.path.stem == name), None)
+    if named is not None and named.record["method"] != method.name:
+        return UserError(
+            f"the network {name} does not fit {method.text}: give --method {named.record['method']} with it."
+        )
+    fitting = sorted(weights.path.stem for weights in every if _fits(weights, method, channels))
+    if fitting:
+        what = f"the network {name} does not fit" if named else f"there is no network {name}"
+        return UserError(f"{what}; of {method.text} these fit: {', '.join(fitting)}.")
     stems = sorted({weights.path.stem for weights in every})
     kind = CHANNEL_KINDS.get(channels, f"{channels}-channel")
     what = f"the network {name} does not fit" if name else "there is no trained network of"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from denoisebench.core.errors import UserError
 from denoisebench.core.files import file_sha256, read_text
-from denoisebench.core.ownfiles import write_own
+from denoisebench.core.ownfiles import rewrite_own
 
 FILE = "denoise-log.csv"
 
@@ -83,12 +83,17 @@ def read_log(folder: Path) -> dict[str, Mapping[str, str]]:
 
 def add_entry(folder: Path, entry: Entry) -> list[str]:
     """Write the log with one more row, or with another row of that output; returns what the user should know."""
-    rows = {**read_log(folder), entry.output: {name: str(value) for name, value in asdict(entry).items()}}
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Entry)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows[output] for output in sorted(rows))
-    return write_own(folder, {FILE: text.getvalue().encode()})
+
+    def log() -> bytes:
+        rows = {**read_log(folder), entry.output: {name: str(value) for name, value in asdict(entry).items()}}
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [field.name for field in fields(Entry)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[output] for output in sorted(rows))
+        return text.getvalue().encode()
+
+    # Another command may write into the same folder: between reading and writing it must not.
+    return rewrite_own(folder, FILE, log)
 
 
 def is_done(folder: Path, output: str, key: str) -> bool:

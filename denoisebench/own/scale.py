@@ -142,7 +142,8 @@ def finite(stack: Stack, nan: str) -> tuple[Stack, list[str]]:
         if not np.isfinite(plane).any():
             raise UserError(f"it has a plane without a finite value ({layout.name(index) or 'its only one'}).")
         plane[...] = filled(plane)
-    return replace(stack, data=data), [f"{bad} values that were not finite were interpolated"]
+    kept = " for the method; the result has them as they were" if nan == "keep" and data.dtype.kind == "f" else ""
+    return replace(stack, data=data), [f"{bad} values that were not finite were interpolated{kept}"]
 
 
 def filled(data: Array) -> Array:

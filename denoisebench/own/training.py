@@ -102,7 +102,7 @@ def check_trainable(method: Method, several: bool = False) -> None:
     if reason:
         raise UserError(
             f"--train self: method {method.text!r} {reason}. Take n2v, n2v2, structn2v, apbsn, noise2self, nbr2nbr, "
-            "b2u or laine19_mu; methods such as zsn2n are fitted to each image without --train."
+            "b2u, laine19_mu or sure[level=learned]; methods such as zsn2n are fitted to each image without --train."
         )
 
 

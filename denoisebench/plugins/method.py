@@ -321,15 +321,15 @@ def show_value(value: Any) -> str:
     return str(value)
 
 
-def _parse_one_of(where: str, text: str, kinds: Sequence[Any]) -> Any:
-    """The text as the first of some types that it fits; the error names all of them."""
+def _parse_one_of(where: str, text: str, kinds: Sequence[Any], or_none: bool) -> Any:
+    """The text as the first of some types that it fits; the error names all of them, and none where it is allowed."""
     reasons = []
     for kind in kinds:
         try:
             return _parse(where, text, kind)
         except UserError as error:
             reasons.append(str(error).removeprefix(f"{where}: ").rstrip("."))
-    raise UserError(f"{where}: {', or '.join(reasons)}.")
+    raise UserError(f"{where}: {', or '.join(reasons)}{', or none' * or_none}.")
 
 
 def _parse(where: str, text: str, kind: Any) -> Any:
@@ -343,7 +343,7 @@ def _parse(where: str, text: str, kind: Any) -> Any:
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         if text == "none" and len(options) < len(typing.get_args(kind)):
             return None
-        return _parse_one_of(where, text, options)
+        return _parse_one_of(where, text, options, len(options) < len(typing.get_args(kind)))
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise UserError(f"{where}: allowed values are true and false.")

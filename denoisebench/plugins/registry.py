@@ -222,7 +222,7 @@ class Registry(Generic[T]):
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
                 made = setting.default_factory is not dataclasses.MISSING
-                instead = " that is no default_factory: a number, a text or a tuple" if made else ""
+                instead = " that is no default_factory: a number, a text or None" if made else ""
                 raise UserError(f"Method plugin {where}: its setting {setting.name!r} needs a default value{instead}.")
             problem = setting_flaw(setting.default) if setting.default is not dataclasses.MISSING else ""
             if problem:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import keyword
+import sys
 from pathlib import Path
 
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.files import write_text
-from denoisebench.plugins.registry import METHODS
+from denoisebench.plugins.registry import ALL, METHODS
+
+#: What plugins and this suite import; a file of that name in the current folder hides it from ``python -m``.
+_IMPORTED = frozenset({"denoisebench", "numpy", "scipy", "torch", "skimage", "PIL", "bm3d", "sklearn"})
 
 _PLAIN = '''"""{NAME}: say here what it does: formula, shapes, units, errors, source."""
 
@@ -124,8 +128,16 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
     templates = {"plain": _PLAIN, "learned": _LEARNED, "fitted": _FITTED}
     if kind not in templates:
         raise unknown("kind of method", kind, templates)
-    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or not name.islower():
+    if not (name.isidentifier() and name.isascii()) or not name.islower():
         raise UserError(f"Method name {name!r} is not allowed: use lower-case letters, digits and _.")
+    if keyword.iskeyword(name) or name == ALL:
+        meaning = "means all methods" if name == ALL else "is a word of Python"
+        raise UserError(f"Method name {name!r} is not allowed: it {meaning}. Choose another.")
+    if name in sys.stdlib_module_names or name in _IMPORTED:
+        raise UserError(
+            f"Method name {name!r} is not allowed: {name}.py would be imported in place of the module {name!r} by "
+            "programs that are started beside it. Choose another."
+        )
     if name in METHODS.names():
         raise UserError(f"The method name {name!r} is taken ({METHODS.origin(name)}). Choose another.")
     path = folder / f"{name}.py"

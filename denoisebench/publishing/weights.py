@@ -157,10 +157,7 @@ def record_scores(folder: Path, results: Path, say: Callable[[str], None] = unhe
     by_hash = {weights.sha256: weights for weights in read_folder(folder).values()}
     scores: dict[str, dict[str, Any]] = {}
     store = Store(results, create=False)
-    cells = store.all()
-    if store.damaged:
-        raise UserError(" ".join(store.damaged))
-    for cell in cells:
+    for cell in store.intact():
         training = cell.identity.get("training") or {}
         weights = by_hash.get(training.get("weights", ""))
         if weights is None:

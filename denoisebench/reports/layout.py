@@ -135,7 +135,7 @@ def grid_of(table: Table, layout: Layout, usual: Sequence[str] = WIDE) -> Grid:
     UserError
         The layout names a method that is not in the table.
     """
-    info = list(usual) if layout.columns is None else [name for name in layout.columns if name in INFO]
+    info = list(usual) if layout.columns is None else list(dict.fromkeys(n for n in layout.columns if n in INFO))
     columns = in_groups(table.columns, layout.columns or ())
     lines = [line for line in method_lines(table) if any(column in line.places for column in columns)]
     for name in layout.labels:
@@ -166,11 +166,24 @@ def grid_of(table: Table, layout: Layout, usual: Sequence[str] = WIDE) -> Grid:
         f"{_METRIC_TITLES[layout.metric]}. ",
         f" {table.rule}.",
     )
-    footnotes, remarks = split_notes(table.notes)
+    footnotes, remarks = split_notes([*table.notes, *_namesakes([line.first for line in lines], layout.labels)])
     return Grid(
         cell_of(layout.caption), [Block(heads, rows)], notes=[legend, *said, *notes.sentences(), *footnotes],
         remarks=remarks,
     )  # fmt: skip
+
+
+def _namesakes(lines: Iterable[Line], labels: Mapping[str, str]) -> list[str]:
+    """Methods that are printed alike, such as a shipped one and a plugin that has its label."""
+    names: dict[str, dict[str, None]] = {}
+    for line in lines:
+        names.setdefault(title_of(line, labels), {})[line.name] = None
+    return [
+        f"WARNING: {' and '.join(found)} have the same name in print, {title}; "
+        f"--label {next(iter(found))}=NAME tells them apart."
+        for title, found in names.items()
+        if len(found) > 1
+    ]
 
 
 def split_notes(notes: Sequence[str]) -> tuple[list[Cell], list[Cell]]:

@@ -196,7 +196,8 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     notes += stale_notes(cells)
     notes += _unnamed_settings(cells)
     if older:
-        notes.append(f"{older} older results of the same lines, from other versions of the code, are left out.")
+        which = "older results of the same lines" if older > 1 else "older result of the same line"
+        notes.append(f"{older:,} {which}, from other versions of the code, {'are' if older > 1 else 'is'} left out.")
     return list(dict.fromkeys(notes))
 
 

@@ -6,14 +6,14 @@ import gc
 import math
 import os
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.files import (
     Damaged,
     clear_stale,
@@ -29,6 +29,7 @@ from denoisebench.core.systemfiles import own_entries
 from denoisebench.protocol.protocol import Row, row_of
 
 FORMAT = 2
+_LEFT_OUT = "It is left out."
 # The types that a value of a row may have in JSON, where 20.0 may have become 20; type() tells True from 1.
 _ROW_TYPES = {
     name: frozenset(
@@ -171,21 +172,47 @@ class Store:
         """The cell files, sorted, without those of other programs (``._x`` of macOS)."""
         return list(own_entries(self.cells, "*.json"))
 
-    def all(self) -> list[StoredCell]:
-        """Every intact cell with at least one row; `damaged` names the other files."""
+    def all(self, without: Collection[str] = ()) -> list[StoredCell]:
+        """Every intact cell with at least one row, without those of some keys; `damaged` names the other files."""
         self.damaged = []
         cells = []
         with collection_paused():
             for path in self.files():
+                if path.stem in without:
+                    continue
                 try:
                     cell = _cell_of(path, _content(path))
                     _check_reportable(path, cell)
                 except Damaged as error:
-                    self.damaged.append(f"{error} It is left out.")
+                    self.damaged.append(f"{error} {_LEFT_OUT}")
                     continue
                 if cell.rows:
                     cells.append(cell)
         return cells
+
+    def intact(self) -> list[StoredCell]:
+        """What `all` returns, where nothing may be left out.
+
+        Raises
+        ------
+        UserError
+            A file is damaged.
+        """
+        cells = self.all()
+        if self.damaged:
+            flaws = " ".join(text.removesuffix(f" {_LEFT_OUT}") for text in self.damaged)
+            raise UserError(f"{flaws} Run what made it again, which computes it anew, or remove the file.")
+        return cells
+
+    @contextmanager
+    def naming_damaged(self) -> Iterator[None]:
+        """Add to a mistake, such as an unknown method, what the last `all` left out: that may be what was meant."""
+        try:
+            yield
+        except UserError as error:
+            if not self.damaged:
+                raise
+            raise UserErrors([error, *map(UserError, self.damaged)]) from error
 
 
 @contextmanager

@@ -98,11 +98,16 @@ class Score:
     flag: str = ""
 
 
+def place_of(cell: StoredCell) -> tuple[Line, Column, int]:
+    """Where a cell stands in a table: line, column and seed; of several at one place the newest is shown."""
+    return line_of(cell), column_of(cell), training_seed(cell)
+
+
 def current(cells: Sequence[StoredCell]) -> tuple[list[StoredCell], int]:
     """The newest cell of each (line, column, seed), in order of appearance, and how many older ones were left out."""
     newest: dict[tuple[Line, Column, int], StoredCell] = {}
     for cell in cells:
-        place = (line_of(cell), column_of(cell), training_seed(cell))
+        place = place_of(cell)
         if place not in newest or cell.about["written"] > newest[place].about["written"]:
             newest[place] = cell
     return list(newest.values()), len(cells) - len(newest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -211,6 +211,19 @@ def measured_part(table: PaperTable) -> PaperTable:
         parts.append(_noise_title(noise) + (f" ({', '.join(names)})" if noise in noises else ""))
     left_out = f"Not measured, so left out: {'; '.join(parts)}." if parts else ""
     return replace(table, entries=kept, left_out=left_out)
+
+
+def check_columns(part: PaperPart, layout: Layout, datasets: Collection[str]) -> None:
+    """Refuse columns that the table of a run on some data sets will not have, before anything is computed.
+
+    Raises
+    ------
+    UserError
+        A column is none of the table's, or of a test set that is not measured.
+    """
+    table = paper_table(part, "", [])
+    measured = [e for e in table.entries if {e.dataset, *names_of("dataset", e.dataset)} & set(datasets)]
+    _chosen(replace(table, entries=measured or table.entries), layout, True)
 
 
 def _newest(cells: Sequence[StoredCell]) -> _Measured:
