@@ -9,6 +9,7 @@ import pytest
 
 from denoisebench.core.errors import ContractError, UserError
 from denoisebench.core.lazy import torch
+from denoisebench.core.provenance import full_digest
 from denoisebench.plugins.method import (
     Batch,
     DisclosedFacts,
@@ -119,6 +120,23 @@ def test_settings_for_training_leave_out_those_of_inference() -> None:
     assert method.settings() == {"network": "unet", "rate": 1.0, "output": "dn"}
     assert method.settings(training_only=True) == {"network": "unet", "rate": 1.0}
     assert method.text == "learned[output=dn]"
+
+
+def test_a_whole_number_given_for_a_float_is_a_float_in_what_results_are_keyed_by() -> None:
+    @dataclass(frozen=True)
+    class Whole(PlainMethod):
+        width: float = 1
+        maybe: float | None = 2
+        count: int = 3
+        either: int | float = 4
+        name = "whole"
+        info = Info(label="W")
+
+    given = Whole.from_settings({"width": "1", "maybe": "2", "count": "3", "either": "4"})
+    kinds = [float, float, int, int]
+    for method in (Whole(), given):
+        assert [type(value) for value in method.settings().values()] == kinds
+    assert full_digest(Whole().keyed_settings()) == full_digest(given.keyed_settings())
 
 
 def test_methods_are_frozen_and_equal_by_value() -> None:

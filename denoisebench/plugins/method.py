@@ -178,6 +178,7 @@ class Method:
     inference_only: ClassVar[frozenset[str]] = frozenset()
     # Fields that did not exist when results were stored: at their defaults nothing is keyed by them.
     added_later: ClassVar[frozenset[str]] = frozenset()
+    _float_settings: ClassVar[frozenset[str] | None] = None
 
     def told(self, family: str) -> frozenset[Need]:
         """What this method, with these settings, is told for a noise family; a subset of ``info.needs``."""
@@ -222,10 +223,15 @@ class Method:
         }
 
     def settings(self, training_only: bool = False) -> dict[str, Any]:
-        """All settings, defaults included; optionally without those that only matter at inference."""
+        """All settings, defaults included; optionally without those that only matter at inference.
+
+        A whole number in a setting that is a float is one, so that ``width: float = 1`` and ``[width=1]`` are the same.
+        """
+        floats = _floats(type(self))
         return {
-            field.name: getattr(self, field.name)
+            field.name: float(value) if type(value) is int and field.name in floats else value
             for field in dataclasses.fields(self)
+            for value in [getattr(self, field.name)]
             if not (training_only and field.name in self.inference_only)
         }
 
@@ -265,6 +271,19 @@ class Method:
             if problem:
                 raise UserError(f"Method {cls.name!r} sets its setting {key!r} to what cannot be stored: {problem}.")
         return made
+
+
+def _floats(cls: type[Method]) -> frozenset[str]:
+    """The settings that are floats, or none; looked up once, as a plan of thousands of cells asks for each."""
+    found = cls.__dict__.get("_float_settings")
+    if found is None:
+        hints = typing.get_type_hints(cls)
+        kinds = {
+            field.name: (hints[field.name], *typing.get_args(hints[field.name])) for field in dataclasses.fields(cls)
+        }
+        found = frozenset(name for name, kind in kinds.items() if float in kind and int not in kind)
+        cls._float_settings = found
+    return found
 
 
 def setting_flaw(value: Any) -> str:
