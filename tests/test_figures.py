@@ -442,9 +442,12 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence(command: Command, results:
 
 def test_a_damaged_cell_is_named_and_the_rest_is_drawn(command: Command, results: Path, tmp_path: Path) -> None:
     next((results / "cells").glob("*.json")).write_text("{", encoding="utf-8")
-    ran = command("figure", "pareto", results, "--out", tmp_path / "f.png")
-    assert ran.code == 0
-    assert "is damaged" in ran.err
+    for kind in ("pareto", "table"):
+        out = tmp_path / f"{kind}.png"
+        ran = command("figure", kind, results, "--out", out)
+        assert ran.code == 1, "as report and compare end"
+        assert "is damaged" in ran.err
+        assert out.exists()
 
 
 def test_a_backend_that_does_not_exist_is_no_matter(results: Path, tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def pareto(
     from denoisebench.reports.figures import quality
 
     _check(out)
-    groups, said = _groups(results, methods, noise, datasets)
-    _write(quality.pareto(groups, against), out, said)
+    groups, damaged = _groups(results, methods, noise, datasets)
+    _write(quality.pareto(groups, against), out, damaged=damaged)
 
 
 @app.command(cls=GroupedCommand)
@@ -84,8 +84,8 @@ def noise(results: Results, out: Out, methods: Methods = None, noises: Noise = N
     from denoisebench.reports.figures import quality
 
     _check(out)
-    groups, said = _groups(results, methods, noises, datasets)
-    _write(quality.noise_levels(groups), out, said)
+    groups, damaged = _groups(results, methods, noises, datasets)
+    _write(quality.noise_levels(groups), out, damaged=damaged)
 
 
 @app.command(cls=GroupedCommand)
@@ -101,8 +101,8 @@ def scatter(
     from denoisebench.reports.figures import paired
 
     _check(out)
-    groups, said = _groups(results, None, noise, datasets)
-    _write(paired.scatter(groups, one, other), out, said)
+    groups, damaged = _groups(results, None, noise, datasets)
+    _write(paired.scatter(groups, one, other), out, damaged=damaged)
 
 
 @app.command(cls=GroupedCommand)
@@ -122,9 +122,9 @@ def forest(
     from denoisebench.reports.statistics import against
 
     _check(out)
-    groups, said = _groups(results, None, noise, datasets)
+    groups, damaged = _groups(results, None, noise, datasets)
     found = against(groups, _names(methods), reference)
-    _write(paired.forest(found, groups), out, said)
+    _write(paired.forest(found, groups), out, damaged=damaged)
 
 
 @app.command(cls=GroupedCommand)
@@ -160,7 +160,7 @@ def table(
     names = _names(methods) or None
     with store.naming_damaged():
         grid = _grid(cells, names, layout) if published is None else _paper_grid(published, cells, names, layout)
-    _write(module.draw(grid, page_of(page).width), out, [f"WARNING: {text}" for text in store.damaged])
+    _write(module.draw(grid, page_of(page).width), out, damaged=store.damaged)
 
 
 def _grid(cells: list[StoredCell], names: list[str] | None, layout: Layout) -> Grid:
@@ -220,11 +220,11 @@ def comparison(
     mistakes = Mistakes()
     choice = make_filter(None, None, datasets, weights, device, sources, mistakes)
     mistakes.check()
-    groups, said = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
+    groups, damaged = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
     made = pictures_of(results, groups, choice, image, repeat)
     chosen = [module.check_crop(one, made.clean.image) for one in crops]
     chosen = chosen or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
-    _write(module.draw(made.clean, made.pictures, chosen, made.heading, errors), out, [*said, *made.said])
+    _write(module.draw(made.clean, made.pictures, chosen, made.heading, errors), out, made.said, damaged)
 
 
 def _names(methods: str | None) -> list[str]:
@@ -236,7 +236,7 @@ def _names(methods: str | None) -> list[str]:
 def _groups(
     results: Path, methods: str | None, noise: str | None, datasets: str | None
 ) -> tuple[dict[Column, list[Group]], list[str]]:
-    """The chosen lines by column, and sentences about damaged files."""
+    """The chosen lines by column, and what is wrong with damaged files."""
     from denoisebench.reports.statistics import groups_of, named
 
     store, cells = stored_cells(results, noise, datasets)
@@ -246,7 +246,7 @@ def _groups(
             lines = named(groups, _names(methods))
         groups = {column: [g for g in found if g.line in lines] for column, found in groups.items()}
         groups = {column: found for column, found in groups.items() if found}
-    return groups, [f"WARNING: {text}" for text in store.damaged]
+    return groups, store.damaged
 
 
 def _check(out: Path) -> None:
@@ -262,10 +262,13 @@ def _check(out: Path) -> None:
         raise UserError("Figures need matplotlib: pip install matplotlib.") from None
 
 
-def _write(figure: Figure, out: Path, said: Sequence[str] = ()) -> None:
+def _write(figure: Figure, out: Path, said: Sequence[str] = (), damaged: Sequence[str] = ()) -> None:
+    """Write the figure and say what it lacks; as with a table, damaged results that are left out are a failure."""
     from denoisebench.reports.figures.style import save
 
     save(figure, out)
-    for text in said:
+    for text in (*said, *(f"WARNING: {flaw}" for flaw in damaged)):
         message(text)
     line(out)
+    if damaged:
+        raise typer.Exit(1)
