@@ -64,6 +64,22 @@ def test_a_broken_denoiser_fails_every_denoising_rule_and_no_other(
     assert all(rule in verdict.rule and words in verdict.detail for verdict in broken)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("KEPT.setdefault(noisy.shape, noisy.copy())\nreturn KEPT[noisy.shape]", "the result of the one before"),
+        ("KEPT[noisy.shape] = KEPT.get(noisy.shape, noisy) * 0.5 + noisy * 0.5\nreturn KEPT[noisy.shape]", "changes"),
+    ],
+)
+def test_a_denoiser_that_keeps_something_of_an_image_is_found(body: str, words: str, plugin_file: MakePlugin) -> None:
+    path = plugin_file("toy", body)
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nKEPT = {{}}\n", encoding="utf-8")
+    METHODS.add_file(path)
+    broken = [verdict for verdict in failures("toy") if "nothing is kept" in verdict.rule]
+    assert len(broken) == 3, "in colour, in gray, and for packed raw images"
+    assert all(words in verdict.detail for verdict in broken)
+
+
 def test_seeded_randomness_is_allowed(plugin_file: MakePlugin) -> None:
     METHODS.add_file(plugin_file("toy", "return noisy + 0.01 * rng.standard_normal(noisy.shape)"))
     assert failures("toy") == []

@@ -78,6 +78,7 @@ def check(text: str) -> Iterator[Verdict]:
         "settings, label and packages are stored and handed to other processes as they are", partial(_kept, method)
     )
     yield _verdict("needs: told is a subset of info.needs", partial(_needs, method))
+    apart: set[int] = set()
     for channels in method.info.channels:
         # Packed raw images come with real noise, and the rest is as for colour.
         for noise in map(parse_noise, NOISES) if channels != 4 else (REAL,):
@@ -97,7 +98,12 @@ def check(text: str) -> Iterator[Verdict]:
                 rule = f"{where}: loss and gradient are finite and reach the network"
                 yield _verdict(rule, partial(_fit_gradient, method, noise, channels))
             rule = f"{where}: denoises with what it declared, same shape, finite, repeatable"
-            yield _verdict(rule, partial(_denoising, method, noise, channels))
+            verdict = _verdict(rule, partial(_denoising, method, noise, channels))
+            yield verdict
+            if verdict.passed and channels not in apart:
+                apart.add(channels)
+                rule = f"{where}: nothing is kept from one image to the next"
+                yield _verdict(rule, partial(_memory, method, noise, channels))
     if isinstance(method, LearnedMethod):
         yield _verdict("backward gives the gradient of loss", partial(_same_gradient, method))
 
@@ -170,11 +176,8 @@ def _draw(clean: UIntImage, noise: Noise) -> Draw:
 
 
 def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
-    clean = _crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH]
-    draw = _draw(clean, noise)
+    draw, route = _draw(_crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH], noise), _route(method, noise, channels)
     before = draw.noisy.copy()
-    fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
-    route = Route(method, _network(method, channels), noise, fitting=fitting)
     results = []
     for seed in range(2):
         # What a method draws from the generators of the process differs from call to call, as it would in a run.
@@ -190,6 +193,23 @@ def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
     largest, given = (float(np.abs(image).max()) for image in (results[0], draw.noisy))
     if isinstance(method, PlainMethod) and largest > _LARGEST * max(given, 1.0):
         return f"values reach {largest:.0f} where those of the noisy image reach {given:.1f}; white is 1.0, not 255"
+    return None
+
+
+def _route(method: Method, noise: Noise, channels: int) -> Route:
+    fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
+    return Route(method, _network(method, channels), noise, fitting=fitting)
+
+
+def _memory(method: Method, noise: Noise, channels: int) -> str | None:
+    """What a method gives for an image, for the same upside down, and for the first one again."""
+    draw, route = _draw(_crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH], noise), _route(method, noise, channels)
+    turned = dataclasses.replace(draw, noisy=draw.noisy[::-1].copy())
+    first, other, again = (denoise(route, one, Place("contract", "astronaut", 0)).image for one in (draw, turned, draw))
+    if not np.array_equal(first, again):
+        return "an image denoised before changes the result; keep nothing between two calls"
+    if np.array_equal(first, other) and first.min() < first.max():
+        return "another image has the result of the one before; keep nothing between two calls"
     return None
 
 
