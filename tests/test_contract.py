@@ -65,19 +65,18 @@ def test_a_broken_denoiser_fails_every_denoising_rule_and_no_other(
 
 
 @pytest.mark.parametrize(
-    ("body", "words"),
+    "body",
     [
-        ("KEPT.setdefault(noisy.shape, noisy.copy())\nreturn KEPT[noisy.shape]", "the result of the one before"),
-        ("KEPT[noisy.shape] = KEPT.get(noisy.shape, noisy) * 0.5 + noisy * 0.5\nreturn KEPT[noisy.shape]", "changes"),
+        "KEPT.setdefault(noisy.shape, noisy.copy())\nreturn KEPT[noisy.shape]",
+        "KEPT[noisy.shape] = KEPT.get(noisy.shape, noisy) * 0.5 + noisy * 0.5\nreturn KEPT[noisy.shape]",
     ],
 )
-def test_a_denoiser_that_keeps_something_of_an_image_is_found(body: str, words: str, plugin_file: MakePlugin) -> None:
+def test_a_denoiser_that_keeps_something_of_an_image_is_found(body: str, plugin_file: MakePlugin) -> None:
     path = plugin_file("toy", body)
     path.write_text(f"{path.read_text(encoding='utf-8')}\nKEPT = {{}}\n", encoding="utf-8")
     METHODS.add_file(path)
-    broken = [verdict for verdict in failures("toy") if "nothing is kept" in verdict.rule]
+    broken = [verdict.rule for verdict in failures("toy") if "keep nothing from one image" in verdict.detail]
     assert len(broken) == 3, "in colour, in gray, and for packed raw images"
-    assert all(words in verdict.detail for verdict in broken)
 
 
 def test_seeded_randomness_is_allowed(plugin_file: MakePlugin) -> None:

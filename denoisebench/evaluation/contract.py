@@ -78,7 +78,7 @@ def check(text: str) -> Iterator[Verdict]:
         "settings, label and packages are stored and handed to other processes as they are", partial(_kept, method)
     )
     yield _verdict("needs: told is a subset of info.needs", partial(_needs, method))
-    apart: set[int] = set()
+    seen: set[int] = set()
     for channels in method.info.channels:
         # Packed raw images come with real noise, and the rest is as for colour.
         for noise in map(parse_noise, NOISES) if channels != 4 else (REAL,):
@@ -98,12 +98,8 @@ def check(text: str) -> Iterator[Verdict]:
                 rule = f"{where}: loss and gradient are finite and reach the network"
                 yield _verdict(rule, partial(_fit_gradient, method, noise, channels))
             rule = f"{where}: denoises with what it declared, same shape, finite, repeatable"
-            verdict = _verdict(rule, partial(_denoising, method, noise, channels))
-            yield verdict
-            if verdict.passed and channels not in apart:
-                apart.add(channels)
-                rule = f"{where}: nothing is kept from one image to the next"
-                yield _verdict(rule, partial(_memory, method, noise, channels))
+            yield _verdict(rule, partial(_denoising, method, noise, channels, between=channels not in seen))
+            seen.add(channels)
     if isinstance(method, LearnedMethod):
         yield _verdict("backward gives the gradient of loss", partial(_same_gradient, method))
 
@@ -175,42 +171,36 @@ def _draw(clean: UIntImage, noise: Noise) -> Draw:
     return CounterDraws(0).draw("contract", "astronaut", 0, clean, noise)
 
 
-def _denoising(method: Method, noise: Noise, channels: int) -> str | None:
+def _denoising(method: Method, noise: Noise, channels: int, between: bool) -> str | None:
+    """Denoise an image twice; ``between``, the same upside down between the two calls."""
     draw, route = _draw(_crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH], noise), _route(method, noise, channels)
+    turned = dataclasses.replace(draw, noisy=draw.noisy[::-1].copy())
     before = draw.noisy.copy()
     results = []
-    for seed in range(2):
+    for seed, given in enumerate((draw, turned, draw) if between else (draw, draw)):
         # What a method draws from the generators of the process differs from call to call, as it would in a run.
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
-        results.append(denoise(route, draw, Place("contract", "astronaut", 0)).image)
+        results.append(denoise(route, given, Place("contract", "astronaut", 0)).image)
+    first, *other, again = results
     if not np.array_equal(before, draw.noisy):
         return "the noisy image was changed in place"
-    if not np.array_equal(results[0], results[1]):
-        return "two calls with the same generator differ; draw only from the generator that is handed over"
+    if not np.array_equal(first, again):
+        kept = " and keep nothing from one image to the next" if between else ""
+        return f"two calls with the same generator differ; draw only from the generator that is handed over{kept}"
+    if other and np.array_equal(first, other[0]) and first.min() < first.max():
+        return "another image has the result of the one before; keep nothing from one image to the next"
     # A network that is not trained may return anything.
-    largest, given = (float(np.abs(image).max()) for image in (results[0], draw.noisy))
-    if isinstance(method, PlainMethod) and largest > _LARGEST * max(given, 1.0):
-        return f"values reach {largest:.0f} where those of the noisy image reach {given:.1f}; white is 1.0, not 255"
+    largest, whitest = (float(np.abs(image).max()) for image in (first, draw.noisy))
+    if isinstance(method, PlainMethod) and largest > _LARGEST * max(whitest, 1.0):
+        return f"values reach {largest:.0f} where those of the noisy image reach {whitest:.1f}; white is 1.0, not 255"
     return None
 
 
 def _route(method: Method, noise: Noise, channels: int) -> Route:
     fitting = Fitting(FitRecipe(Budget(_FIT_STEPS, "steps"))) if isinstance(method, PerImageMethod) else None
     return Route(method, _network(method, channels), noise, fitting=fitting)
-
-
-def _memory(method: Method, noise: Noise, channels: int) -> str | None:
-    """What a method gives for an image, for the same upside down, and for the first one again."""
-    draw, route = _draw(_crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH], noise), _route(method, noise, channels)
-    turned = dataclasses.replace(draw, noisy=draw.noisy[::-1].copy())
-    first, other, again = (denoise(route, one, Place("contract", "astronaut", 0)).image for one in (draw, turned, draw))
-    if not np.array_equal(first, again):
-        return "an image denoised before changes the result; keep nothing between two calls"
-    if np.array_equal(first, other) and first.min() < first.max():
-        return "another image has the result of the one before; keep nothing between two calls"
-    return None
 
 
 def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
