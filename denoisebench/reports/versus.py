@@ -124,7 +124,8 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
     elif any(group.line.training != "none" for group in members):
         notes.append("One training of each method: intervals hold for these networks, not for another training.")
     same = alike(members)
-    notes += [f"No detectable difference: {', '.join(group.name for group in run)}." for run in same]
+    named = [", ".join(group.name for group in run) for run in same]
+    notes += [f"No detectable difference where every pair is compared: {names}." for names in named]
     if lines[0].images < FEWEST:
         notes.append(too_few(lines[0].images))
     notes += [

@@ -172,7 +172,9 @@ function drawLeaderboard() {
   byId("leaderboard-notes").replaceChildren(
     ...[...new Set(warnings)].map((text) => el("li", { class: "warning" }, text)),
     ...flags.map((flag) => el("li", {}, `${data.flags[flag][0]} ${data.flags[flag][1]}.`)),
-    ...column.alike.map((run) => el("li", {}, `No detectable difference: ${run.join(", ")}.`)),
+    ...column.alike.map((run) =>
+      el("li", {}, `No detectable difference where every pair is compared: ${run.join(", ")}.`),
+    ),
     ...column.said.map((text) => el("li", {}, text)),
   );
 }
