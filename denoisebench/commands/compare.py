@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from denoisebench.core.errors import UserError, unknown
-from denoisebench.core.printing import document, message
+from denoisebench.core.printing import document
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,6 +47,9 @@ def compare(
 
     Mean differences with 95 % intervals, images won, and a test that is corrected for the number of methods.
     """
+    from denoisebench.commands.output import say_all
+    from denoisebench.reports.files import flaws
+
     names = list(methods or [])
     if reference is None:
         if len(names) < 2:
@@ -56,8 +59,7 @@ def compare(
     with store.naming_damaged():
         text = differences(cells, names, reference, form, page)
     show(text)
-    for flaw in store.damaged:
-        message(f"WARNING: {flaw}")
+    say_all(flaws(store))
     if store.damaged:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ from denoisebench.commands.grouping import GroupedCommand, grouped
 from denoisebench.commands.making import load_plugins, make_filter
 from denoisebench.commands.options import SourceOptions, WeightFolders
 from denoisebench.core.errors import Mistakes, UserError
-from denoisebench.core.printing import line, message
+from denoisebench.core.printing import line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,6 +152,7 @@ def table(
     from denoisebench.commands.options import TableOptions
     from denoisebench.commands.output import layout_of
     from denoisebench.reports.figures import table as module
+    from denoisebench.reports.files import flaws
     from denoisebench.reports.latex import page_of
 
     _check(out)
@@ -160,7 +161,7 @@ def table(
     names = _names(methods) or None
     with store.naming_damaged():
         grid = _grid(cells, names, layout) if published is None else _paper_grid(published, cells, names, layout)
-    _write(module.draw(grid, page_of(page).width), out, damaged=store.damaged)
+    _write(module.draw(grid, page_of(page).width), out, damaged=flaws(store))
 
 
 def _grid(cells: list[StoredCell], names: list[str] | None, layout: Layout) -> Grid:
@@ -236,7 +237,8 @@ def _names(methods: str | None) -> list[str]:
 def _groups(
     results: Path, methods: str | None, noise: str | None, datasets: str | None
 ) -> tuple[dict[Column, list[Group]], list[str]]:
-    """The chosen lines by column, and what is wrong with damaged files."""
+    """The chosen lines by column, and sentences about damaged files."""
+    from denoisebench.reports.files import flaws
     from denoisebench.reports.statistics import groups_of, named
 
     store, cells = stored_cells(results, noise, datasets)
@@ -246,7 +248,7 @@ def _groups(
             lines = named(groups, _names(methods))
         groups = {column: [g for g in found if g.line in lines] for column, found in groups.items()}
         groups = {column: found for column, found in groups.items() if found}
-    return groups, store.damaged
+    return groups, flaws(store)
 
 
 def _check(out: Path) -> None:
@@ -264,11 +266,11 @@ def _check(out: Path) -> None:
 
 def _write(figure: Figure, out: Path, said: Sequence[str] = (), damaged: Sequence[str] = ()) -> None:
     """Write the figure and say what it lacks; as with a table, damaged results that are left out are a failure."""
+    from denoisebench.commands.output import say_all
     from denoisebench.reports.figures.style import save
 
     save(figure, out)
-    for text in (*said, *(f"WARNING: {flaw}" for flaw in damaged)):
-        message(text)
+    say_all([*said, *damaged])
     line(out)
     if damaged:
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -87,23 +87,25 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
             due = [(work, cost) for work, cost in zip(works, costs, strict=True) if work.missing]
             Scheduler(experiment, store, progress, ready).all([work for work, _ in due], [cost for _, cost in due])
     outcome = _outcome(works)
-    _make_newest(outcome.cells, store)
+    computed = {work.stored.key for work in works if work.computed}
+    _make_newest(outcome.cells, computed, store)
     return outcome
 
 
-def _make_newest(cells: Sequence[StoredCell], store: Store) -> None:
+def _make_newest(cells: Sequence[StoredCell], computed: Collection[str], store: Store) -> None:
     """Let what a run found stored count as the newest of its place, as after a plugin's change was taken back.
 
     Reports show the newest cell of a place, and must not show another one than the run that was made last.
     """
     keys = {cell.key for cell in cells}
-    if len(store.files()) <= len(keys):
+    found = [cell for cell in cells if cell.key not in computed]  # what was computed is the newest as it is
+    if not found or len(store.files()) <= len(keys):
         return
     latest: dict[tuple[Line, Column, int], str] = {}
     for other in store.all(without=keys):
         place = place_of(other)
         latest[place] = max(latest.get(place, ""), other.about["written"])
-    behind = [cell for cell in cells if cell.about["written"] < latest.get(place_of(cell), "")]
+    behind = [cell for cell in found if cell.about["written"] < latest.get(place_of(cell), "")]
     with closing(Claims(store.folder / "claims")) as claims:
         for number, cell in enumerate(behind):
             if claims.take(cell.key) is not None:

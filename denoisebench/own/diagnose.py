@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from denoisebench.core.errors import UserError
-from denoisebench.own.model import Detector, check_given, disagreement, line_text
+from denoisebench.own.model import Detector, check_given, disagreement, line_text, means
 from denoisebench.own.stack import Array, Layout, Stack
 from denoisebench.protocol.images import FloatImage
 from denoisebench.toolbox.estimation import Level, estimate_level
@@ -140,7 +140,7 @@ def diagnose(stack: Stack, layout: Layout, detector: Detector | None = None) -> 
     bare = Diagnosis(level, channels, _step(stack.data), _compressed(pieces) if stack.data.dtype == np.uint8 else 0.0)
     if detector is not None:
         given = detector.line(stack.levels)
-        check_given(given, min(float(np.mean([piece[:, :, c].mean() for piece in pieces])) for c in range(count)))
+        check_given(given, min(means(pieces)))
         ratio = noise_over_line([piece[:, :, c] for piece in pieces for c in range(count)], given.gain, given.offset)
         bare = replace(bare, given=given, ratio=ratio)
     independent = _independent(bare)

@@ -164,7 +164,7 @@ def camera_of(samples: Sequence[FloatImage], asked: bool) -> Camera | None:
         return None
     shares = [
         growth.error(mean) / max(growth.gain * mean + growth.offset, 1e-300)
-        for growth, mean in zip(growths, _means(samples), strict=True)
+        for growth, mean in zip(growths, means(samples), strict=True)
     ]
     return Camera(channels, low, 1 / (high - low), max(shares))
 
@@ -188,7 +188,7 @@ def camera_from(line: PoissonGaussian, samples: Sequence[FloatImage], black: flo
     """
     width, text = white - black, line_text(line.gain, line.offset)
     own = PoissonGaussian(line.gain / width, (line.gain * black + line.offset) / width**2)
-    check_given(line, black + width * min(_means(samples)))
+    check_given(line, black + width * min(means(samples)))
     channels = [own] * samples[0].shape[2]
     low, high = _extent(samples, channels)
     if high <= low:
@@ -213,7 +213,7 @@ def check_given(line: PoissonGaussian, mean: float) -> None:
         )
 
 
-def _means(samples: Sequence[FloatImage]) -> Sequence[float]:
+def means(samples: Sequence[FloatImage]) -> Sequence[float]:
     """By channel."""
     return [float(np.mean([one[:, :, number].mean() for one in samples])) for number in range(samples[0].shape[2])]
 

@@ -123,8 +123,7 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
             notes.append(f"Trained once, so its interval holds for that network: {', '.join(single)}.")
     elif any(group.line.training != "none" for group in members):
         notes.append("One training of each method: intervals hold for these networks, not for another training.")
-    same = alike(members)
-    named = [", ".join(group.name for group in run) for run in same]
+    named = [", ".join(group.name for group in run) for run in alike(members)]
     notes += [f"No detectable difference where every pair is compared: {names}." for names in named]
     if lines[0].images < FEWEST:
         notes.append(too_few(lines[0].images))

@@ -137,12 +137,11 @@ def shared_rows(cells: Iterable[StoredCell]) -> Rows:
     return frozenset.intersection(*(frozenset(cell.rows) for cell in cells))
 
 
-def contents(trainings: Iterable[StoredCell]) -> Contents:
+def contents(trainings: Sequence[StoredCell]) -> Contents:
     """Images, and the levels of their noise, of what all of these cells have scores of.
 
     Another draw of the same level changes a mean over images by next to nothing, another level does not.
     """
-    trainings = list(trainings)
     return frozenset((place[0], trainings[0].rows[place].level) for place in shared_rows(trainings))
 
 
