@@ -21,8 +21,12 @@ def tensor(*shape: int, seed: int) -> torch.Tensor:
 
 
 def plain_up(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return F.leaky_relu(plain_up_linear(low, skip, weight, bias), SLOPE)
+
+
+def plain_up_linear(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     joined = torch.cat([F.interpolate(low, scale_factor=2, mode="nearest"), skip], dim=1)
-    return F.leaky_relu(F.conv2d(joined, weight, bias, padding=1), SLOPE)
+    return F.conv2d(joined, weight, bias, padding=1)
 
 
 def compare(one: Layer, other: Layer, *inputs: torch.Tensor) -> None:
@@ -55,6 +59,34 @@ def test_a_convolution_after_upsampling_is_pytorchs(shape: tuple[int, ...], skip
         tensor(*shape, seed=1), tensor(count, skipped, 2 * height, 2 * width, seed=4),
         tensor(6, channels + skipped, 3, 3, seed=2), tensor(6, seed=3),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("above", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 16, 1, 1), (2, 16, 17, 19), (3, 4, 2, 5)])
+@pytest.mark.parametrize("skipped", [1, 16])
+def test_a_folded_convolution_is_pytorchs_and_may_look_up(shape: tuple[int, ...], skipped: int, above: int) -> None:
+    def plain(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        joined = torch.cat([F.interpolate(low, scale_factor=2, mode="nearest"), skip], dim=1)
+        # One row of zeros more on top, one less below: the kernel ends with the pixel's own row.
+        return F.conv2d(F.pad(joined, (1, 1, above, 2 - above)), weight, bias)
+
+    count, channels, height, width = shape
+    compare(
+        lambda x, skip, w, b: fast.folded_up_conv(x, skip, w, b, above),
+        plain,
+        tensor(*shape, seed=1), tensor(count, skipped, 2 * height, 2 * width, seed=4),
+        tensor(6, channels + skipped, 3, 3, seed=2), tensor(6, seed=3),
+    )  # fmt: skip
+
+
+def test_mixed_precision_rounds_a_folded_kernel_once() -> None:
+    low, skip = torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 8, 8)
+    weight = torch.zeros(1, 2, 3, 3)
+    # Two taps that fold; bfloat16 has nothing between 1 and 1 + 2^-7.
+    weight[0, 0, 1, 1:] = torch.tensor([1 + 2**-8 + 2**-10, -1])
+    with torch.autocast("cpu", torch.bfloat16):
+        out = fast.folded_up_conv(low, skip, weight, torch.zeros(1))
+    assert float(out[0, 0, 2, 2]) == 2**-8 + 2**-10
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
@@ -96,20 +128,22 @@ def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, .
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_float32_gradients_agree_to_rounding() -> None:
-    torch.manual_seed(0)
-    network: Any = build_network("unet", 3, 3)
-    x = tensor(2, 3, 64, 64, seed=1).float()
-    gradients = []
-    for dtype, plain in ((torch.float64, True), (torch.float32, False)):
-        network.to(dtype).plain = plain
-        network.zero_grad()
-        network(x.to(dtype)).square().mean().backward()
-        found = [parameter.grad for parameter in network.parameters()]
-        gradients.append(torch.cat([gradient.double().flatten() for gradient in found if gradient is not None]))
-        assert len(found) == sum(gradient is not None for gradient in found)
-    exact, mine = gradients
-    assert float((mine - exact).norm() / exact.norm()) < 1e-5
+@pytest.mark.parametrize("layer", [fast.up_conv3x3, fast.folded_up_conv])
+def test_float32_gradients_agree_to_rounding(layer: Layer) -> None:
+    # Of a layer without a kink: where rounding moves a value across one, a network's gradient jumps, with PyTorch's
+    # layers as with these.
+    inputs = tensor(2, 16, 32, 32, seed=1), tensor(2, 3, 64, 64, seed=4), tensor(8, 19, 3, 3, seed=2), tensor(8, seed=3)
+    slope = (1.0,) if layer is fast.up_conv3x3 else ()
+    found = []
+    for function, dtype in ((plain_up_linear, torch.float64), (layer, torch.float32)):
+        leaves = [value.to(dtype, copy=True).requires_grad_() for value in inputs]
+        out = function(*leaves, *(slope if function is layer else ()))
+        out.backward(tensor(*out.shape, seed=9).to(dtype))
+        found.append([out.detach(), *[leaf.grad for leaf in leaves]])
+    for exact, mine in zip(*found, strict=True):
+        assert exact is not None
+        assert mine is not None
+        assert float((mine - exact).norm() / exact.norm()) < 1e-5
 
 
 def test_it_may_be_imported_while_another_device_is_the_default() -> None:
@@ -122,7 +156,8 @@ def test_it_may_be_imported_while_another_device_is_the_default() -> None:
     assert torch.equal(again._fold(torch.ones(1, 1, 3, 3)), fast._fold(torch.ones(1, 1, 3, 3)))
 
 
-def test_under_autocast_the_layers_are_pytorchs() -> None:
+def test_gradients_of_its_own_serve_where_onednn_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "FAST_GRADIENTS", False)
     x = torch.zeros(1, 16, 32, 32)
     assert fast.suits(x, False)
     assert not fast.suits(x, True)
@@ -132,3 +167,12 @@ def test_under_autocast_the_layers_are_pytorchs() -> None:
         assert not fast.suits(x, False)
     with torch.autocast("cpu", torch.bfloat16, enabled=False):
         assert fast.suits(x, False)
+    monkeypatch.setattr(fast, "FAST_GRADIENTS", True)
+    assert not fast.suits(x, False)
+    assert fast.suits(x.double(), False), "oneDNN has no float64"
+
+
+def test_upsampling_is_folded_on_every_cpu() -> None:
+    assert fast.folds(torch.zeros(1, 1, 2, 2), False)
+    assert not fast.folds(torch.zeros(1, 1, 2, 2), True)
+    assert not fast.folds(torch.zeros(1, 1, 2, 2, device="meta"), False)

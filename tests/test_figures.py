@@ -107,9 +107,10 @@ def test_a_method_has_one_name_and_look_in_all_panels_and_its_training_where_two
 
 
 def test_curves_have_a_line_per_method_with_the_output_it_scores(weights: Path) -> None:
-    found, said = curves.read_curves([weights])
+    found, said, damaged = curves.read_curves([weights])
     assert [(curve.label, curve.output) for curve in found] == [("B2U", "exp"), ("N2C", "")]
     assert said == ["old.json has no scores on held-out images, as trainings of older versions."]
+    assert damaged == []
     figure = curves.draw(found)
     (axes,) = figure.axes
     assert [ys(line)[-1] for line in axes.lines] == [27.0, 29.0]
@@ -121,7 +122,7 @@ def test_curves_have_a_line_per_method_with_the_output_it_scores(weights: Path) 
     assert "B2U (exp)" in shown
     assert "Gaussian σ=25, colour" in shown
     assert "noisy input 20.00 dB" in shown
-    every, _ = curves.read_curves([weights], every_output=True)
+    every, _, _ = curves.read_curves([weights], every_output=True)
     assert len(curves.draw(every, "seconds").axes[0].lines) == 4
 
 
@@ -151,7 +152,7 @@ def test_a_training_that_went_on_from_another_is_one_line_with_it(tmp_path: Path
     (tmp_path / "c.json").write_text(json.dumps(stage(0, 10, 20.0)), encoding="utf-8")
     (tmp_path / "d.json").write_text(json.dumps(stage(10, 7, 21.5, start=10)), encoding="utf-8")
     (tmp_path / "e.json").write_text(json.dumps(stage(10, 3, 27.0, start=10, noise="gauss50")), encoding="utf-8")
-    found, _ = curves.read_curves([tmp_path])
+    found, _, _ = curves.read_curves([tmp_path])
     assert [curve.psnr for curve in found] == [[20, 21, 22, 23, 24, 25], [20, 21, 21.5, 22.5], [27, 28]]
     assert found[0].values("step") == [1, 10, 11, 30, 31, 35]
     assert found[0].values("images") == [4, 40, 44, 120, 124, 140]
@@ -448,6 +449,17 @@ def test_a_damaged_cell_is_named_and_the_rest_is_drawn(command: Command, results
         assert ran.code == 1, "as report and compare end"
         assert "is damaged" in ran.err
         assert out.exists()
+
+
+def test_damaged_records_are_named_and_the_other_curves_are_drawn(
+    command: Command, weights: Path, tmp_path: Path
+) -> None:
+    (weights / "torn.json").write_text("{", encoding="utf-8")
+    out = tmp_path / "curves.png"
+    ran = command("figure", "curves", weights, "--out", out)
+    assert ran.code == 1
+    assert "torn.json is damaged" in ran.err
+    assert out.exists()
 
 
 def test_a_backend_that_does_not_exist_is_no_matter(results: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from denoisebench.reports import versus
 from denoisebench.reports.cost import machine_notes
 from denoisebench.reports.grid import plain_text
 from denoisebench.reports.latex import latex
+from denoisebench.reports.layout import Layout, grid_of
 from denoisebench.reports.statistics import (
     Group,
     against,
@@ -26,6 +27,7 @@ from denoisebench.reports.statistics import (
     paired_mean,
     signed_rank,
 )
+from denoisebench.reports.table import build_table
 from denoisebench.reports.writers import markdown
 from denoisebench.results.store import Store, StoredCell
 
@@ -255,6 +257,9 @@ def test_the_machine_of_the_seconds_is_named() -> None:
     ]
     (note,) = machine_notes([cell("a", [[1.0]], machine=fast), cell("b", [[1.0]], machine=slow)])
     assert "a on X9 (8 cores), on cpu; b on Y1 (2 cores, 1 thread), on cpu" in note
+    table = build_table([cell("a", [[1.0]], machine=fast)])
+    assert "seconds of denoising" in markdown(grid_of(table, Layout(columns=["seconds"])))
+    assert "seconds of denoising" not in markdown(grid_of(table, Layout(columns=["training"])))
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def curves(
     from denoisebench.reports.figures import curves as module
 
     _check(out)
-    found, said = module.read_curves(folders, outputs)
-    _write(module.draw(found, against), out, said)
+    found, said, damaged = module.read_curves(folders, outputs)
+    _write(module.draw(found, against), out, said, damaged)
 
 
 @app.command(cls=GroupedCommand)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from denoisebench.networks import fast
 from denoisebench.networks.unet import LEVELS, UNet
 
 
@@ -38,22 +39,26 @@ class BlindSpotUNet(UNet):
         for group in groups:
             stacked = self._half_planes(torch.cat([torch.rot90(x, turns, (2, 3)) for turns in group]))
             parts.update(zip(group, stacked.chunk(len(group)), strict=True))
-        return self._finish(torch.cat([torch.rot90(parts[turns], -turns, (2, 3)) for turns in range(4)], dim=1))
+        # Joined with the channels innermost, as the layers that follow want them.
+        upright = [torch.rot90(parts[turns], -turns, (2, 3)).permute(0, 2, 3, 1) for turns in range(4)]
+        return self._finish(torch.cat(upright, dim=3).permute(0, 3, 1, 2))
 
     def _half_planes(self, x: torch.Tensor) -> torch.Tensor:
         features = self._features(x)
         return _down(self._conv(self.decoder_b[LEVELS - 1], features))
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        # A row of zeros on top and the last row dropped: the kernel reaches from two rows above to its own row.
-        return super()._conv(layer, F.pad(x, (0, 0, 1, 0)))[:, :, :-1]
+        return self._act(fast.shifted_conv(x, *fast.weights(layer), above=2))
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
         # Without the shift the lower of two pooled rows would leak into the upper one.
         return F.max_pool2d(_down(x), 2)
 
     def _up_conv(self, level: int, low: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        return self._conv(self.decoder_a[level], torch.cat([self.up[level](low), skip], dim=1))
+        layer = self.decoder_a[level]
+        if fast.folds(low, self.plain):
+            return self._act(fast.folded_up_conv(low, skip, *fast.weights(layer), above=2))
+        return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
 
     # Every output needs whole half-planes, so there is no cheaper way to a part of them.
     forward_at = None  # type: ignore[assignment]

@@ -2,11 +2,14 @@
 
 Two exact savings. A 3x3 convolution after nearest-neighbour upsampling sees each low-resolution pixel several
 times; for each of the four positions of a 2x2 block its taps on equal pixels add up to a 2x2 kernel, 4 multiply-adds
-instead of 9 per channel pair. And the gradient of a 3x3 kernel is a matrix product per tap over one flat, padded
-copy of input and gradient, in which a shift by a tap is a constant offset; oneDNN's own takes about twice as long on
-AVX2. `denoisebench.networks.unet` uses these for float32 and float64 on a CPU and PyTorch's layers everywhere else.
+instead of 9 per channel pair. `folded_up_conv` does so on every CPU and in every precision.
 
-All tensors are (N, C, H, W) in channels_last order. Each function includes the LeakyReLU that follows.
+And the gradient of a 3x3 kernel is a matrix product per tap over one flat, padded copy of input and gradient, in which
+a shift by a tap is a constant offset. oneDNN's own takes about twice as long on AVX2; with AVX512, and in bfloat16, it
+is the faster one. So the functions of this kind serve where `suits` says so, and PyTorch's layers everywhere else.
+
+All tensors are (N, C, H, W) in channels_last order. Each function but `folded_up_conv` includes the LeakyReLU that
+follows.
 """
 
 from __future__ import annotations
@@ -21,13 +24,22 @@ from torch.autograd import Function
 
 # Below these sizes the calls cost more than they save.
 MIN_PIXELS, _MIN_CHANNELS = 1024, 16
+# Of oneDNN, in float32; it has no convolutions in float64.
+FAST_GRADIENTS = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def suits(x: torch.Tensor, plain: bool) -> bool:
-    """Whether these functions are the faster way for this input; never if ``plain`` layers are asked for."""
+    """Whether a gradient of our own is the faster way for this input; never if ``plain`` layers are asked for."""
     if plain or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
         return False
+    if x.dtype == torch.float32 and FAST_GRADIENTS:
+        return False
     return x.shape[0] * x.shape[2] * x.shape[3] >= MIN_PIXELS and not torch.is_autocast_enabled("cpu")
+
+
+def folds(x: torch.Tensor, plain: bool) -> bool:
+    """Whether `folded_up_conv` is the faster way for this input: on every CPU, unless ``plain`` layers are asked for."""
+    return not plain and x.device.type == "cpu"
 
 
 def weights(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,6 +102,28 @@ def conv3x3_at(
     return applied(_Conv3x3At, x, weight, bias, slope, tuple(offsets), stride)
 
 
+def folded_up_conv(
+    low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, above: int = 1
+) -> torch.Tensor:
+    """`up_conv3x3` without its LeakyReLU, of PyTorch's operations: in any precision, also for a kernel that looks up.
+
+    Parameters
+    ----------
+    above : int
+        How many rows above a pixel its kernel reaches: 1, or 2 for a kernel whose last row is the pixel's own.
+    """
+    split = low.shape[1]
+    grid = F.conv2d(F.pad(low, (1, 1, 1, 2 - above)), _channels_last(_fold(weight[:, :split], above)))
+    return applied(_Interleave, grid, above) + shifted_conv(skip, weight[:, split:], bias, above)
+
+
+def shifted_conv(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, above: int) -> torch.Tensor:
+    """A 3x3 convolution whose kernel reaches ``above`` rows above a pixel: 1, or 2 as in `folded_up_conv`."""
+    if above == 1:
+        return F.conv2d(x, weight, bias, padding=1)
+    return F.conv2d(F.pad(x, (1, 1, above, 2 - above)), weight, bias)
+
+
 class _Conv3x3(Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, slope: float) -> torch.Tensor:
@@ -141,6 +175,29 @@ class _UpConv3x3(Function):
             grad_low = F.conv2d(grid.permute(0, 3, 1, 2), _transposed(folded))[:, :, :-1, :-1]
         grad_weight = torch.cat([_unfold(_grid_gradient(low, grid)), _kernel_gradient(skip, padded)], dim=1)
         return grad_low, grad_skip, grad_weight, padded.sum((0, 1, 2)), None
+
+
+class _Interleave(Function):
+    """The four positions of each 2x2 block, from channels side by side into their places."""
+
+    @staticmethod
+    def forward(ctx: Any, grid: torch.Tensor, above: int) -> torch.Tensor:
+        count, channels, height, width = grid.shape
+        ctx.above, outputs = above, channels // 4
+        out = grid.new_empty(count, 2 * (height - 2 + above), 2 * (width - 1), outputs)
+        for blocks, phase in zip(_blocks(out), _phases(grid.permute(0, 2, 3, 1), outputs, above), strict=True):
+            blocks.copy_(phase)
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        count, outputs, height, width = grad.shape
+        grid = grad.new_empty(count, height // 2 + 2 - ctx.above, width // 2 + 1, 4 * outputs)
+        _clear_border(grid, 1)
+        blocks = _blocks(grad.permute(0, 2, 3, 1))
+        for phase, pixels in zip(_phases(grid, outputs, ctx.above), blocks, strict=True):
+            phase.copy_(pixels)
+        return grid.permute(0, 3, 1, 2), None
 
 
 class _Conv3x3At(Function):
@@ -229,38 +286,45 @@ def _grid_gradient(low: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return taps.permute(2, 3, 0, 1)
 
 
-def _fold_matrix() -> torch.Tensor:
+def _fold_matrix(above: int) -> torch.Tensor:
     """(9, 16): which taps of a 3x3 kernel add up to which taps of its four 2x2 kernels."""
-    # Rows of the 3x3 kernel in each row of the 2x2 kernel, for even and for odd output rows.
+    # Columns of the 3x3 kernel in each column of the 2x2 kernel, for even and for odd output columns.
     # On the CPU whatever the caller's default: this module may be imported while a network is made on another device.
-    rows = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], device="cpu")
-    return torch.einsum("pai,qbj->ijpqab", rows, rows).reshape(9, 16)
+    columns = torch.tensor([[[1.0, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], device="cpu")
+    # One row higher, an even row sees of the blocks what an odd one sees of the blocks below.
+    rows = columns if above == 1 else columns.flip(0)
+    return torch.einsum("pai,qbj->ijpqab", rows, columns).reshape(9, 16)
 
 
-_FOLD = _fold_matrix()
+_FOLD = {above: _fold_matrix(above) for above in (1, 2)}
 
 
-def _fold(weight: torch.Tensor) -> torch.Tensor:
+def _fold(weight: torch.Tensor, above: int = 1) -> torch.Tensor:
     """(O, C, 3, 3) to the four 2x2 kernels (4 O, C, 2, 2) of even and odd rows and columns."""
-    parts = (weight.flatten(2) @ _FOLD.to(weight.dtype)).view(*weight.shape[:2], 4, 2, 2)
+    # Mixed precision would round the taps before they are added, and their sums once more.
+    with torch.autocast("cpu", enabled=False):
+        parts = (weight.flatten(2) @ _FOLD[above].to(weight.dtype)).view(*weight.shape[:2], 4, 2, 2)
     return parts.movedim(2, 0).flatten(0, 1)
 
 
 def _unfold(folded: torch.Tensor) -> torch.Tensor:
     """The adjoint of `_fold`: the gradient of a kernel from those of its four parts."""
     parts = folded.view(4, -1, *folded.shape[1:]).movedim(0, 2)
-    return (parts.flatten(2) @ _FOLD.to(folded.dtype).t()).view(*parts.shape[:2], 3, 3)
+    return (parts.flatten(2) @ _FOLD[1].to(folded.dtype).t()).view(*parts.shape[:2], 3, 3)
 
 
 _PARITIES = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
-def _phases(grid: torch.Tensor, channels: int) -> list[torch.Tensor]:
-    """Views (N, H, W, O) of a grid (N, H + 1, W + 1, 4 O): output rows 2i + odd lie at grid rows i + odd."""
-    height, width = grid.shape[1] - 1, grid.shape[2] - 1
+def _phases(grid: torch.Tensor, channels: int, above: int = 1) -> list[torch.Tensor]:
+    """Views (N, H, W, O) of a grid (N, H + 2 - above, W + 1, 4 O).
+
+    Output columns 2j + odd lie at grid columns j + odd, and so do the rows, but for ``above`` = 2: there at grid row i.
+    """
+    height, width = grid.shape[1] - 2 + above, grid.shape[2] - 1
     return [
         grid[:, row : row + height, column : column + width, number * channels : (number + 1) * channels]
-        for number, (row, column) in enumerate(_PARITIES)
+        for number, (row, column) in enumerate((row * (2 - above), column) for row, column in _PARITIES)
     ]
 
 

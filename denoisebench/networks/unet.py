@@ -153,8 +153,11 @@ class UNet(nn.Module):
 
     def _up_conv(self, level: int, low: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         layer = self.decoder_a[level]
-        if fast.suits(low, self.plain) and isinstance(self.up[level], nn.Upsample):
-            return fast.up_conv3x3(low, skip, *fast.weights(layer), self.slope)
+        if isinstance(self.up[level], nn.Upsample):
+            if fast.suits(low, self.plain):
+                return fast.up_conv3x3(low, skip, *fast.weights(layer), self.slope)
+            if fast.folds(low, self.plain):
+                return self._act(fast.folded_up_conv(low, skip, *fast.weights(layer)))
         return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
 
     def _finish(self, features: torch.Tensor) -> torch.Tensor:

@@ -166,7 +166,8 @@ def grid_of(table: Table, layout: Layout, usual: Sequence[str] = WIDE) -> Grid:
         f"{_METRIC_TITLES[layout.metric]}. ",
         f" {table.rule}.",
     )
-    footnotes, remarks = split_notes([*table.notes, *_namesakes([line.first for line in lines], layout.labels)])
+    told = [note for note in table.notes if "seconds" in info or note not in table.machines]
+    footnotes, remarks = split_notes([*told, *_namesakes([line.first for line in lines], layout.labels)])
     return Grid(
         cell_of(layout.caption), [Block(heads, rows)], notes=[legend, *said, *notes.sentences(), *footnotes],
         remarks=remarks,

@@ -62,6 +62,8 @@ class Table:
         Columns of registered data sets, not of a folder that is called like one.
     notes : list[str]
         Sentences below the table.
+    machines : list[str]
+        Those among them about its seconds, for tables without that column.
     """
 
     columns: list[Column] = field(default_factory=list)
@@ -73,6 +75,7 @@ class Table:
     seconds: dict[Line, float] = field(default_factory=dict)
     registered: set[Column] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
 
     @property
     def rule(self) -> str:
@@ -127,6 +130,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
         groups = {line: table.cells[line, column] for line in table.lines if (line, column) in table.cells}
         marked = ranked({line: table.scores[line, column] for line in groups}, groups)
         table.scores |= {(line, column): score for line, score in marked.items()}
+    table.machines = machine_notes(chosen)
     table.notes = [*_notes(table, chosen, older), *notes]
     return table
 
@@ -185,7 +189,7 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
     notes += _level_notes(table)
     notes += [f"All columns: {next(iter(ways.values()))}."] if alike else []
     notes += flag_notes((line.method, table.titles[place], score) for (line, place), score in table.scores.items())
-    notes += machine_notes(cells)
+    notes += table.machines
     for cell in cells:
         tiles = {row.tile for row in cell.rows.values()} - {0}
         if tiles:

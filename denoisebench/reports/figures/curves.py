@@ -76,7 +76,7 @@ class Curve:
         return self.values(column)
 
 
-def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[list[Curve], list[str]]:
+def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[list[Curve], list[str], list[str]]:
     """The curves of results folders and folders of weights.
 
     Parameters
@@ -88,8 +88,8 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
 
     Returns
     -------
-    tuple[list[Curve], list[str]]
-        Curves in the order of the files, and sentences about records that have none.
+    tuple[list[Curve], list[str], list[str]]
+        Curves in the order of the files, sentences about records that have none, and about damaged ones.
 
     Raises
     ------
@@ -98,6 +98,7 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
     """
     curves: list[Curve] = []
     said: list[str] = []
+    damaged: list[str] = []
     for folder in folders:
         place = folder / "models" if (folder / "models").is_dir() else folder
         files = sorted(path for path in place.glob("*.json") if path.is_file() and not path.name.startswith("."))
@@ -107,16 +108,16 @@ def read_curves(folders: Sequence[Path], every_output: bool = False) -> tuple[li
             try:
                 found = curves_of(path, every_output)
             except Damaged as error:
-                said.append(f"{error} It is left out.")
+                damaged.append(f"{error} It is left out.")
                 continue
             curves += found
             if not found:
                 said.append(f"{path.name} has no scores on held-out images, as trainings of older versions.")
     if not curves:
         raise UserError(
-            " ".join(["No training here was measured on held-out images.", *said, "Train anew to get them."])
+            " ".join(["No training here was measured on held-out images.", *said, *damaged, "Train anew to get them."])
         )
-    return joined(curves), said
+    return joined(curves), said, damaged
 
 
 def joined(curves: Sequence[Curve]) -> list[Curve]:

@@ -31,7 +31,8 @@ def learning_curves(store: Store, cells: Sequence[StoredCell]) -> tuple[list[dic
     said: list[str] = []
     if any(store.models.glob("*.json")):
         try:
-            curves, said = read_curves([store.folder])
+            curves, said, damaged = read_curves([store.folder])
+            said += damaged
         except UserError as error:
             said = [str(error)]
     for sha256 in dict.fromkeys(_weights_of(cells)):
