@@ -38,7 +38,7 @@ def suits(x: torch.Tensor, plain: bool) -> bool:
 
 
 def folds(x: torch.Tensor, plain: bool) -> bool:
-    """Whether `folded_up_conv` is the faster way for this input: on every CPU, unless ``plain`` layers are asked for."""
+    """Whether `folded_up_conv` is the faster way for this input: on a CPU, unless ``plain`` layers are asked for."""
     return not plain and x.device.type == "cpu"
 
 
