@@ -172,7 +172,7 @@ def test_gradients_of_its_own_serve_where_onednn_is_slow(monkeypatch: pytest.Mon
     assert fast.suits(x.double(), False), "oneDNN has no float64"
 
 
-def test_upsampling_is_folded_on_every_cpu() -> None:
-    assert fast.folds(torch.zeros(1, 1, 2, 2), False)
-    assert not fast.folds(torch.zeros(1, 1, 2, 2), True)
-    assert not fast.folds(torch.zeros(1, 1, 2, 2, device="meta"), False)
+def test_other_ways_than_pytorchs_are_for_a_cpu() -> None:
+    assert fast.serves(torch.zeros(1, 1, 2, 2), False)
+    assert not fast.serves(torch.zeros(1, 1, 2, 2), True)
+    assert not fast.serves(torch.zeros(1, 1, 2, 2, device="meta"), False)

@@ -48,6 +48,9 @@ class BlindSpotUNet(UNet):
         return _down(self._conv(self.decoder_b[LEVELS - 1], features))
 
     def _conv(self, layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        if self.plain:
+            # A row of zeros on top and the last row dropped.
+            return super()._conv(layer, F.pad(x, (0, 0, 1, 0)))[:, :, :-1]
         return self._act(fast.shifted_conv(x, *fast.weights(layer), above=2))
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
@@ -56,7 +59,7 @@ class BlindSpotUNet(UNet):
 
     def _up_conv(self, level: int, low: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         layer = self.decoder_a[level]
-        if fast.folds(low, self.plain):
+        if fast.serves(low, self.plain):
             return self._act(fast.folded_up_conv(low, skip, *fast.weights(layer), above=2))
         return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
 

@@ -37,8 +37,8 @@ def suits(x: torch.Tensor, plain: bool) -> bool:
     return x.shape[0] * x.shape[2] * x.shape[3] >= MIN_PIXELS and not torch.is_autocast_enabled("cpu")
 
 
-def folds(x: torch.Tensor, plain: bool) -> bool:
-    """Whether `folded_up_conv` is the faster way for this input: on a CPU, unless ``plain`` layers are asked for."""
+def serves(x: torch.Tensor, plain: bool) -> bool:
+    """Whether other ways than PyTorch's own pay for this input: on a CPU, unless ``plain`` layers are asked for."""
     return not plain and x.device.type == "cpu"
 
 

@@ -156,14 +156,21 @@ class UNet(nn.Module):
         if isinstance(self.up[level], nn.Upsample):
             if fast.suits(low, self.plain):
                 return fast.up_conv3x3(low, skip, *fast.weights(layer), self.slope)
-            if fast.folds(low, self.plain):
+            if fast.serves(low, self.plain):
                 return self._act(fast.folded_up_conv(low, skip, *fast.weights(layer)))
         return self._conv(layer, torch.cat([self.up[level](low), skip], dim=1))
 
     def _finish(self, features: torch.Tensor) -> torch.Tensor:
+        count, channels, height, width = features.shape
+        # These layers see a pixel at a time, so 16 parts of an image may pass for images: on one thread PyTorch leaves
+        # fewer than 16 to a slower convolution.
+        parts = 16 if fast.serves(features, self.plain) and count < 16 and height % 16 == 0 else 1
+        if parts > 1:
+            features = features.permute(0, 2, 3, 1).reshape(-1, height // parts, width, channels).permute(0, 3, 1, 2)
         for layer in self.head:
             features = self._act(layer(features))
-        return self.last(features)
+        out = self.last(features)
+        return out.permute(0, 2, 3, 1).reshape(count, height, width, -1).permute(0, 3, 1, 2) if parts > 1 else out
 
     def _act(self, x: torch.Tensor) -> torch.Tensor:
         # In place: every input is a fresh convolution output, and memory traffic is what limits large images.

@@ -33,6 +33,7 @@ STEPS = {
     "B2U step, cell 2, all masks, 4x128²": "b2u[stride=2,masks=none]",
     "N2C step, 4x128²": "n2c",
     "NBR2NBR step, 4x128²": "nbr2nbr",
+    "Laine19-pme step, 4x128²": "laine19_pme",
 }
 TOLD = frozenset((Need.CLEAN, Need.FAMILY, Need.LEVEL, Need.RANGED))
 
@@ -56,7 +57,8 @@ def learned(text: str) -> LearnedMethod:
 def network_of(method: LearnedMethod, plain: bool) -> torch.nn.Module:
     torch.manual_seed(0)
     network: Any = method.build(3).to(DEVICE)
-    network.plain = plain
+    for module in network.modules():
+        module.plain = plain
     return network if plain else placed(network, DEVICE)
 
 
