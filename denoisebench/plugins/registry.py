@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -80,6 +81,8 @@ class Registry(Generic[T]):
         #: Plugin files that were loaded, absolute.
         self.files: list[Path] = []
         self._loaded: dict[Path, tuple[str, str]] = {}
+        # Names that are half collected are none for other threads to see.
+        self._lock = threading.RLock()
 
     def names(self) -> list[str]:
         """All known names, sorted."""
@@ -113,7 +116,10 @@ class Registry(Generic[T]):
         UserError
             There is no usable plugin in it, its name is taken, or it was loaded and has been changed since.
         """
-        resolved = path.resolve()
+        with self._lock:
+            return self._added(path, path.resolve())
+
+    def _added(self, path: Path, resolved: Path) -> str:
         if resolved in self.files:
             name, digest = self._loaded[resolved]
             if digest != file_sha256(resolved):
@@ -130,15 +136,16 @@ class Registry(Generic[T]):
         return name
 
     def _known(self) -> dict[str, Callable[[], type[T]]]:
-        if self._loaders is None:
-            self._loaders = {}
-            try:
-                self._discover()
-            except UserError:
-                self._loaders = None
-                self._origins.clear()
-                raise
-        return self._loaders
+        with self._lock:
+            if self._loaders is None:
+                self._loaders = {}
+                try:
+                    self._discover()
+                except UserError:
+                    self._loaders = None
+                    self._origins.clear()
+                    raise
+            return self._loaders
 
     def _discover(self) -> None:
         package = importlib.import_module(self._package)
@@ -173,7 +180,7 @@ class Registry(Generic[T]):
         def load() -> type[T]:
             where = f"{point.name} (entry point {point.value})"
             try:
-                plugin = self._checked(point.load(), where)
+                plugin = self.check(point.load(), where)
             except UserError:
                 raise
             except (Exception, SystemExit) as error:
@@ -205,9 +212,16 @@ class Registry(Generic[T]):
                 f"Plugin {where} must define exactly one {self.kind} (a subclass of "
                 f"denoisebench.{self._base.__name__} with a name), not {len(found)}."
             )
-        return self._checked(found[0], where)
+        return self.check(found[0], where)
 
-    def _checked(self, plugin: object, where: str) -> type[T]:
+    def check(self, plugin: object, where: str) -> type[T]:
+        """The class of a plugin, if it has all that one declares.
+
+        Raises
+        ------
+        UserError
+            What is missing or not allowed; ``where`` says of which.
+        """
         if not inspect.isclass(plugin) or not issubclass(plugin, self._base):
             raise UserError(f"Plugin {where} is not a subclass of denoisebench.{self._base.__name__}.")
         if issubclass(plugin, Method) and not isinstance(getattr(plugin, "info", None), Info):
