@@ -208,7 +208,10 @@ def test_threads_get_the_numbers_that_one_gets() -> None:
         ({"datasets": np.zeros((9, 9))}, "^datasets: give one text, or a list of texts; ndarray is none.$"),
         ({"noise": ["gauss-1"]}, "cannot be read"),
         ({"datasets": "nowhere"}, "Unknown data set 'nowhere'"),
-        ({"datasets": Path("my/nowhere")}, "^Data set 'my/nowhere': there is no folder /.*/my/nowhere; give one of im"),
+        (
+            {"datasets": Path("my/nowhere")},
+            "^Data set 'my/nowhere': there is no folder /.*/my/nowhere; give a folder of im",
+        ),
         ({"methods": b"nlm"}, "methods: .*; bytes is none"),
         ({"methods": db.PlainMethod}, "methods: .*; type is none"),
         ({"device": None}, "Unknown device 'None'. Allowed: auto, cpu"),

@@ -181,7 +181,7 @@ def test_a_default_that_is_made_by_a_function_is_named_as_such(tmp_path: Path) -
 
 def test_a_module_beside_a_plugin_is_not_searched_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import my_parts.layers")
-    with pytest.raises(UserError, match=r"No module named 'my_parts'$"):
+    with pytest.raises(UserError, match=r"No module named 'my_parts' \(mine.py, line 1\)$"):
         METHODS.add_file(tmp_path / "mine.py")
     (tmp_path / "my_parts").mkdir()
     with pytest.raises(UserError, match=re.escape(f"does not search: add {tmp_path.resolve()} to PYTHONPATH")):

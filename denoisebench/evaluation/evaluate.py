@@ -27,6 +27,7 @@ from denoisebench.plugins.method import (
     PlainMethod,
     known_of,
     returned,
+    returned_batch,
 )
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, checked, pad, to_float
@@ -365,5 +366,5 @@ def _one_pass(
         # The copy gives torch memory of its own: the noisy image itself is read-only.
         tensor = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
         generator = torch_generator_from(*axes, device=device)
-        result = returned(method, method.denoise(network, tensor, known, generator))
+        result = returned_batch(method, method.denoise(network, tensor, known, generator))
         return np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())

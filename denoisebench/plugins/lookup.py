@@ -144,7 +144,7 @@ def find_dataset(text: str, roots: Sequence[Path], unusual: str = "stop") -> Dat
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
     if len(path.parts) > 1:
         raise UserError(
-            f"Data set {text!r}: there is no folder {os.path.abspath(path)}; give one of images, or a name of "
+            f"Data set {text!r}: there is no folder {os.path.abspath(path)}; give a folder of images, or a name of "
             "`denoisebench list datasets`."
         )
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")

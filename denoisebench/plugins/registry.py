@@ -208,9 +208,10 @@ class Registry(Generic[T]):
                 "as an entry point of denoisebench.datasets or put it into datasets/; `data manifest` writes a TOML."
             )
         if len(found) != 1:
+            several = f": {', '.join(one.__name__ for one in found)}" if found else ""
             raise UserError(
-                f"Plugin {where} must define exactly one {self.kind} (a subclass of "
-                f"denoisebench.{self._base.__name__} with a name), not {len(found)}."
+                f"Plugin {where} must define exactly one {self.kind} (a subclass of denoisebench.{self._base.__name__} "
+                f"with a name, such as name = {Path(where).stem!r}), not {len(found)}{several}."
             )
         return self.check(found[0], where)
 
@@ -232,6 +233,8 @@ class Registry(Generic[T]):
                 f"and -, and not {ALL!r}, which means all methods."
             )
         if issubclass(plugin, Method) and (flaw := _info_flaw(plugin.info)):
+            raise UserError(f"Method plugin {where}: {flaw}.")
+        if issubclass(plugin, Method) and (flaw := _attribute_flaw(plugin)):
             raise UserError(f"Method plugin {where}: {flaw}.")
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
@@ -263,6 +266,22 @@ def _info_flaw(info: Info) -> str:
         return "channels of its Info must be a tuple of whole numbers"
     if not isinstance(info.packages, tuple) or not all(isinstance(package, str) for package in info.packages):
         return "packages of its Info must be a tuple of names"
+    return ""
+
+
+def _attribute_flaw(plugin: type[Method]) -> str:
+    """What of the attributes that a method may set for itself is missing or of another type, or ''."""
+    for name in ("families", "inference_only", "added_later"):
+        value = getattr(plugin, name)
+        if not isinstance(value, frozenset) or not all(isinstance(each, str) for each in value):
+            return f"its {name} must be a frozenset of texts, not {value!r}"
+    whole = {LearnedMethod: ("crop_multiple",), PerImageMethod: ("steps", "paper_steps")}
+    for shape, names in whole.items():
+        for name in names if issubclass(plugin, shape) else ():
+            value = getattr(plugin, name, None)
+            if type(value) is not int or value < 1:
+                what = f", not {value!r}" if hasattr(plugin, name) else "; it is missing"
+                return f"its {name} must be a whole number from 1{what}"
     return ""
 
 
