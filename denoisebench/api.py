@@ -16,14 +16,16 @@ import numpy as np
 
 from denoisebench.core.errors import ContractError, Mistakes, TrainingFailed, UserError, unknown
 from denoisebench.core.lazy import torch
+from denoisebench.core.limits import SEED, whole_number
 from denoisebench.core.text import counted
 from denoisebench.plugins.lookup import parse_method
-from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
+from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod, setting_flaw, show_value
 from denoisebench.plugins.registry import DATASETS, METHODS
 from denoisebench.protocol.images import AnyImage, FloatImage, UIntImage, to_float, to_uint8
 from denoisebench.protocol.noise import REAL, Draw, Noise, parse_noise
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas
     from numpy.typing import ArrayLike
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 #: One text with commas, or a list of texts.
 Texts = str | Sequence[str]
 _ALLOWED = "allowed are (H, W) and (H, W, 1) for gray and (H, W, 3) for RGB images"
+_TYPES = "allowed are uint8, uint16 and float with white = 1.0"
 #: White is 1.0 in float images, and no drawn noise changes the mean.
 _LARGEST_MEAN = 2.0
 
@@ -151,7 +154,8 @@ class Results:
 
     def __repr__(self) -> str:
         rows = sum(len(cell.rows) for cell in self._cells)
-        return f"Results({str(self.folder)!r}: {counted(len(self._cells), 'cell')}, {counted(rows, 'score')})"
+        lacking = "".join(f", {len(cells)} {what}" for what in ("skipped", "failed") if (cells := getattr(self, what)))
+        return f"Results({str(self.folder)!r}: {counted(len(self._cells), 'cell')}, {counted(rows, 'score')}{lacking})"
 
     def to_dataframe(self) -> pandas.DataFrame:
         """One row per method, noise, data set, image and repeat.
@@ -196,7 +200,7 @@ class Results:
 
 
 def run(
-    methods: Texts = ("b2u", "nbr2nbr"),
+    methods: Texts | Method | Sequence[str | Method] = ("b2u", "nbr2nbr"),
     noise: Texts = "gauss25",
     datasets: Texts | Path | Sequence[str | Path] = "samples",
     *,
@@ -212,7 +216,8 @@ def run(
     Parameters
     ----------
     methods, noise, datasets : str or sequence of str
-        As on the command line: one text with commas, or a list. A data set is also a folder of images.
+        As on the command line: one text with commas, or a list. A data set is also a folder of images, and a method an
+        instance of a registered class.
     out : str or Path
         Results folder, made if it does not exist.
     progress : bool
@@ -395,7 +400,7 @@ def load_network(name: str, *, weights: Sequence[str | Path] = (), device: str =
     from denoisebench.experiment.options import resolve_device
     from denoisebench.training.weights import read_folder, weights_folders
 
-    several = [weights] if isinstance(weights, str | Path) else weights
+    several = weights if isinstance(weights, list | tuple) else [weights]
     folders = [_folder("weights", one) for one in several]
     contents = [read_folder(folder) for folder in weights_folders(folders)]
     found = next((content[name] for content in contents if name in content), None)
@@ -463,7 +468,7 @@ def denoise(
     from denoisebench.experiment.options import resolve_device
 
     noisy = _image(image)
-    found = method if isinstance(method, Method) else parse_method(_text("method", method, "bm3d"))
+    found, seed = _method(method), _seed(seed)
     device = resolve_device(device)
     if isinstance(network, str):
         network = load_network(network, device=device)
@@ -476,7 +481,10 @@ def denoise(
     if isinstance(found, LearnedMethod):
         module = _module(found, network, told, channels, device)
         device = next((parameter.device.type for parameter in module.parameters()), device)
-    fitting = Fitting(fit_recipe(found, image_budget)) if isinstance(found, PerImageMethod) else None
+    if image_budget is not None and not isinstance(found, PerImageMethod):
+        raise UserError(f"Method {found.text!r} is not fitted to each image; leave image_budget out.")
+    budget = None if image_budget is None else str(image_budget)
+    fitting = Fitting(fit_recipe(found, budget)) if isinstance(found, PerImageMethod) else None
     route = Route(found, module, told, seed=seed, device=device, fitting=fitting)
     done = _denoised(route, Draw(noisy, level))
     return np.ascontiguousarray(done, dtype=np.float32).reshape(np.shape(image))
@@ -545,7 +553,7 @@ def add_noise(image: ArrayLike, noise: str, seed: int = 0) -> FloatImage:
             raise UserError(f"A clean image has values from 0 to 1, not from {array.min():g} to {array.max():g}.")
         # In 8-bit units, which the protocol divides by 255.
         clean = array * 255.0 if array.dtype.kind == "f" else array * (255.0 / np.iinfo(array.dtype).max)
-    return CounterDraws(seed).draw("", "", 0, clean, parsed).noisy.reshape(np.shape(image))
+    return CounterDraws(_seed(seed)).draw("", "", 0, clean, parsed).noisy.reshape(np.shape(image))
 
 
 def psnr(result: ArrayLike, clean: ArrayLike) -> float:
@@ -661,7 +669,9 @@ def _text(what: str, value: object, example: str) -> str:
 
 def _texts(given: object, name: str) -> str:
     """One text of what is a text, a path, or a list of these."""
-    parts = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    parts = given if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]
+    if name == "methods":
+        parts = [_registered(part) if isinstance(part, Method) else part for part in parts]
     for part in parts:
         if not isinstance(part, str | Path):
             raise UserError(f"{name}: give one text, or a list of texts; {type(part).__name__} is none.")
@@ -670,18 +680,84 @@ def _texts(given: object, name: str) -> str:
     return ",".join(map(str, parts))
 
 
+def _registered(method: Method) -> str:
+    """The text of a method whose class can be found by its name, as by worker processes."""
+    found = _method(method)
+    if found.name not in METHODS.names() or METHODS.get(found.name) is not type(found):
+        raise UserError(
+            f"methods: the class {type(found).__name__} is known in this session alone; write it into a file, and give "
+            f"plugin=['{found.name}.py'] and the text {found.text!r}. `denoise` takes it as it is."
+        )
+    return found.text
+
+
+def _method(given: object) -> Method:
+    """A method by its text, or an instance whose settings are of the types that its class declares."""
+    if not isinstance(given, Method):
+        return parse_method(_text("method", given, "bm3d"))
+    METHODS.check(type(given), f"class {type(given).__name__}")
+    changed = given.changed()
+    if not any(map(setting_flaw, changed.values())):
+        read = given.from_settings({name: show_value(value) for name, value in changed.items()})
+        for name, value in changed.items():
+            if getattr(read, name) != value:
+                raise UserError(f"{given.name}: {name}={value!r} is no {type(getattr(read, name)).__name__}.")
+    return given
+
+
+def _seed(given: object) -> int:
+    return whole_number("seed", str(given), 0, SEED)
+
+
+def _array(given: ArrayLike) -> npt.NDArray[Any]:
+    """What is given as an array; what NumPy would misread is refused."""
+    if isinstance(given, str | Path):
+        raise UserError(f"{str(given)!r} is no image; read the file first, such as with skimage.io.imread.")
+    if getattr(given, "mode", None) == "P" and hasattr(given, "convert"):
+        raise UserError("A palette image of Pillow holds no colours; give image.convert('RGB').")
+    if np.ma.is_masked(given):
+        raise UserError("The image is a masked array with masked pixels; fill them first: image.filled(0.5).")
+    try:
+        return np.asarray(given)
+    except Exception as error:  # lists of unequal length; tensors that need a gradient, or are on a GPU
+        raise UserError(f"The image, a {type(given).__name__}, cannot be read as an array: {error}") from error
+
+
+def _type_remedy(array: npt.NDArray[Any]) -> str:
+    if array.dtype.kind not in "iub":
+        return ""
+    if array.dtype.kind == "b":
+        return " Give image.astype(float)."
+    return " Give image.astype('uint8') if white is 255, image.astype('uint16') if it is 65535, else divide by white."
+
+
+def _shape_remedy(shape: tuple[int, ...]) -> str:
+    if 0 in shape:
+        return " It is empty."
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return " Move the channels to the end: image.transpose(1, 2, 0)."
+    if len(shape) == 3 and shape[2] in (2, 4):
+        return f" Leave out the alpha channel: image[..., :{shape[2] - 1}]."
+    return " Give one image at a time." if len(shape) > 2 else ""
+
+
 def _checked(given: ArrayLike) -> tuple[AnyImage, bool]:
     """An image as (H, W, C) of the type that was given, and whether that is float."""
-    array = np.asarray(given)
+    array = _array(given)
     if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
-        raise UserError(f"An image of type {array.dtype} cannot be used; allowed are uint8, uint16 and float.")
+        raise UserError(f"An image of type {array.dtype} cannot be used; {_TYPES}.{_type_remedy(array)}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)) or not array.size:
-        raise UserError(f"An image of shape {array.shape} cannot be used; {_ALLOWED}.")
+        raise UserError(f"An image of shape {array.shape} cannot be used; {_ALLOWED}.{_shape_remedy(array.shape)}")
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            raise UserError("The image holds values that are NaN or infinite; replace them first.")
-        if abs(array.mean(dtype=np.float64)) > _LARGEST_MEAN:
-            raise UserError(f"The mean of the float image is {array.mean():g}; white is 1.0, so divide it by 255.")
+            raise UserError(
+                "The image holds values that are NaN or infinite; replace them first, such as with np.nan_to_num."
+            )
+        mean = array.mean(dtype=np.float64)
+        if abs(mean) > _LARGEST_MEAN:
+            raise UserError(
+                f"The mean of the float image is {mean:g}; white is 1.0, so divide it by 255, or what white is in it."
+            )
     return array.reshape(*array.shape[:2], -1), array.dtype.kind == "f"
 
 
@@ -691,9 +767,12 @@ def _image(given: ArrayLike) -> FloatImage:
 
 
 def _rounded(result: ArrayLike, clean: ArrayLike) -> tuple[UIntImage, UIntImage]:
-    if np.shape(result) != np.shape(clean):
-        raise UserError(f"The result has the shape {np.shape(result)}, the clean image {np.shape(clean)}.")
-    first, second = (to_uint8(to_float(_checked(image)[0])) for image in (result, clean))
+    arrays = [_array(image) for image in (result, clean)]
+    if arrays[0].shape != arrays[1].shape:
+        raise UserError(
+            f"The result has the shape {arrays[0].shape}, the clean image {arrays[1].shape}; both must have the same."
+        )
+    first, second = (to_uint8(to_float(_checked(array)[0])) for array in arrays)
     return first, second
 
 
@@ -760,9 +839,10 @@ def _shelved(method: LearnedMethod, noise: Noise, channels: int, device: str) ->
         return _trained(weights, device)
     stems = sorted({stem for folder in folders for stem in read_folder(folder) if stem.startswith(f"{method.name}-")})
     kind = "gray" if channels == 1 else "colour"
+    named = " Name the noise if you know it, such as noise='gauss25'." if noise.real else ""
     here = f"Trained networks of {method.name}: {', '.join(stems)}." if stems else "It has no trained networks here."
     raise UserError(
-        f"No trained network of {method.text} for {noise.id} and {kind} images is known. {here} Train one with "
+        f"No trained network of {method.text} for {noise.id} and {kind} images is known.{named} {here} Train one with "
         f"`denoisebench weights train --methods '{method.text}' --noise {noise.id if not noise.real else 'gauss25'} "
         f"--channels {channels}`, set DENOISEBENCH_WEIGHTS to its folder, or give another with network=."
     )

@@ -8,12 +8,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from skimage import data
 
 import denoisebench as db
@@ -158,6 +161,42 @@ def test_tables_have_three_forms(image_folder: MakeFolder, tmp_path: Path) -> No
     assert repr(results).endswith("2 cells, 4 scores)")
     with pytest.raises(db.UserError, match="Did you mean 'latex'"):
         results.table("latx")
+    nothing: Any = None
+    with pytest.raises(db.UserError, match=r"Unknown form of a table None\. Allowed: html, latex, markdown\."):
+        results.table(nothing)
+
+
+def test_what_has_no_scores_is_seen_in_a_notebook(
+    image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    pictures = image_folder()
+    results = db.run("nlm", "real", pictures, out=tmp_path / "o")
+    assert repr(results).endswith("0 cells, 0 scores, 2 skipped)")
+    with pytest.warns(RuntimeWarning, match="failed"):
+        results = db.run("toy", datasets=pictures, plugin=[plugin_file(body="return 1 / 0")], out=tmp_path / "p")
+    assert repr(results).endswith("1 cell, 2 scores, 1 failed)")
+
+
+def test_run_takes_instances_of_classes_that_every_process_can_find(image_folder: MakeFolder, tmp_path: Path) -> None:
+    blur = parse_method("nlm[patch=3]")
+    results = db.run([blur, "identity"], datasets=image_folder(), out=tmp_path / "o")
+    assert set(results.to_dataframe().method) == {"identity", blur.text}
+    with pytest.raises(db.UserError, match=r"class Gain is known in this session alone.*plugin=\['gain.py'\].*'gain'"):
+        db.run(Gain(), out=tmp_path / "o")
+
+
+def test_threads_get_the_numbers_that_one_gets() -> None:
+    """Two methods that draw from torch's own generator."""
+    noisy, fitted = db.add_noise(FACE, "gauss25"), ("dip", "self2self")
+
+    def denoised(method: str) -> Any:
+        return db.denoise(noisy, method, image_budget="6steps", device="cpu")
+
+    expected = [denoised(method) for method in fitted]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(denoised, fitted * 3))
+    for number, result in enumerate(results):
+        np.testing.assert_array_equal(result, expected[number % 2])
 
 
 @pytest.mark.parametrize(
@@ -169,6 +208,17 @@ def test_tables_have_three_forms(image_folder: MakeFolder, tmp_path: Path) -> No
         ({"datasets": np.zeros((9, 9))}, "^datasets: give one text, or a list of texts; ndarray is none.$"),
         ({"noise": ["gauss-1"]}, "cannot be read"),
         ({"datasets": "nowhere"}, "Unknown data set 'nowhere'"),
+        (
+            {"datasets": Path("my/nowhere")},
+            "^Data set 'my/nowhere': there is no folder /.*/my/nowhere; give a folder of im",
+        ),
+        ({"methods": b"nlm"}, "methods: .*; bytes is none"),
+        ({"methods": db.PlainMethod}, "methods: .*; type is none"),
+        ({"device": None}, "Unknown device 'None'. Allowed: auto, cpu"),
+        ({"plugin": 3}, "--plugin 3 cannot be used; give a path, or a list of paths"),
+        ({"data_root": 3}, "--data-root 3 cannot be used; give the path of a file or folder"),
+        ({"lr": "a"}, "--lr 'a' cannot be used; give a number"),
+        ({"save_images": True}, "--save-images True cannot be used; give a text or number"),
         ({"budgets": "3steps"}, "option of run 'budgets'.*'budget'"),
         ({"repeats": 0}, "whole numbers from 1"),
         ({"batch": 0}, "--batch '0': allowed are whole numbers from 1 to"),
@@ -223,6 +273,24 @@ class Gain(PlainMethod):
     def denoise(self, noisy: Any, known: NoiseInfo, rng: np.random.Generator) -> Any:
         self.seen.append((noisy.shape, known))
         return 0.5 * noisy.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Width(PlainMethod):
+    """Has a setting."""
+
+    width: float = 1.0
+    name = "width"
+    info = Info(label="Width")
+
+    def denoise(self, noisy: Any, known: NoiseInfo, rng: np.random.Generator) -> Any:
+        return noisy
+
+
+class Bare(PlainMethod):
+    """Declares nothing."""
+
+    name = "bare"
 
 
 @dataclass(frozen=True)
@@ -301,9 +369,29 @@ COLOUR = np.zeros((32, 32, 3), np.uint8)
 @pytest.mark.parametrize(
     ("image", "more", "words"),
     [
-        (COLOUR.astype(np.int64), {}, "type int64.*uint8, uint16 and float"),
-        (np.zeros((4, 4, 4), np.uint8), {}, r"shape \(4, 4, 4\).*\(H, W, 3\) for RGB"),
-        (np.zeros((0, 4), np.uint8), {}, r"shape \(0, 4\)"),
+        (COLOUR.astype(np.int64), {}, "type int64.*uint8, uint16 and float.*astype\\('uint8'\\) if white is 255"),
+        (COLOUR > 0, {}, r"type bool.*Give image.astype\(float\)"),
+        (
+            np.zeros((4, 4, 4), np.uint8),
+            {},
+            r"shape \(4, 4, 4\).*\(H, W, 3\) for RGB.*alpha channel: image\[\.\.\., :3\]",
+        ),
+        (np.zeros((3, 5, 4), np.uint8), {}, r"shape \(3, 5, 4\).*image.transpose\(1, 2, 0\)"),
+        (COLOUR[None], {}, "one image at a time"),
+        (np.zeros((0, 4), np.uint8), {}, r"shape \(0, 4\).*It is empty"),
+        ("face.png", {}, "'face.png' is no image; read the file first"),
+        ([[1.0, 2.0], [3.0]], {}, "The image, a list, cannot be read as an array"),
+        (torch.zeros(32, 32, requires_grad=True), {}, "The image, a Tensor, .*detach"),
+        (np.ma.masked_less(np.zeros((32, 32)), 1), {}, "masked pixels; fill them first"),
+        (Image.new("P", (32, 32)), {}, r"palette image .* give image.convert\('RGB'\)"),
+        (COLOUR, {"seed": None}, "seed 'None': allowed are whole numbers"),
+        (COLOUR, {"seed": -1}, "seed '-1'"),
+        (COLOUR, {"image_budget": "3steps"}, "not fitted to each image; leave image_budget out"),
+        (COLOUR, {"method": "zsn2n", "image_budget": 0}, "Budget '0' cannot be read"),
+        (COLOUR, {"method": Width(width="wide")}, r"width\[width=wide\]: the value must be a finite number"),  # type: ignore[arg-type]  # a mistake
+        (COLOUR, {"method": Width(width="2")}, "width: width='2' is no float"),  # type: ignore[arg-type]  # a mistake
+        (COLOUR, {"method": Bare()}, r"class Bare lacks its metadata: set `info = Info\(label=...\)`"),
+        (COLOUR, {"method": "b2u", "noise": None}, "Name the noise if you know it, such as noise='gauss25'"),
         (np.full((4, 4), np.nan), {}, "NaN"),
         (COLOUR.astype(float) + 128, {}, "white is 1.0, so divide it by 255"),
         (COLOUR, {"noise": None}, "must be told the noise level.*noise='gauss25'"),
@@ -422,6 +510,10 @@ MISSPELT: Any = {"dataset": "samples"}
         (lambda: db.run("identity", limit=1, plugin=[""]), "--plugin is empty"),
         (lambda: db.load_results(""), "folder='' is no folder"),
         (lambda: db.load_network("x", weights=[NUMBER]), "weights=25 is no folder"),
+        (lambda: db.load_network("x", weights=NUMBER), "weights=25 is no folder"),
+        (lambda: db.load_network(NUMBER), "Unknown trained network 25"),
+        (lambda: db.add_noise(COLOUR, "gauss25", seed=NUMBER / 2), "seed '12.5': allowed are whole numbers from 0"),
+        (lambda: db.psnr("a.png", COLOUR), "'a.png' is no image"),
         (lambda: db.load_network("x", weights="my/weights"), "Folder my/weights"),
         (lambda: db.run("identity", **MISSPELT), "Did you mean 'datasets'"),
     ],

@@ -52,7 +52,9 @@ def test_settings_are_checked_with_the_method() -> None:
         ("return noisy[:, :, 0]", "denoises", "shape"),
         ("return noisy + np.random.default_rng().normal()", "denoises", "two calls with the same generator differ"),
         ("return noisy * known.level", "denoises", "Need.LEVEL"),
-        ("raise KeyError('gone')", "denoises", "KeyError: 'gone'"),
+        ("raise KeyError('gone')", "denoises", "KeyError: 'gone' (toy.py, line 23)"),
+        ("noisy *= 2\nreturn noisy", "denoises", "the noisy image may not be changed, begin with a copy"),
+        ("raise SystemExit(3)", "denoises", "it tried to end the program (SystemExit: 3) (toy.py, line"),
     ],
 )
 def test_a_broken_denoiser_fails_every_denoising_rule_and_no_other(
@@ -69,6 +71,7 @@ def test_a_broken_denoiser_fails_every_denoising_rule_and_no_other(
     [
         "KEPT.setdefault(noisy.shape, noisy.copy())\nreturn KEPT[noisy.shape]",
         "KEPT[noisy.shape] = KEPT.get(noisy.shape, noisy) * 0.5 + noisy * 0.5\nreturn KEPT[noisy.shape]",
+        "return noisy * KEPT.setdefault(noisy.shape, noisy.mean())",
     ],
 )
 def test_a_denoiser_that_keeps_something_of_an_image_is_found(body: str, plugin_file: MakePlugin) -> None:
@@ -94,6 +97,23 @@ def test_a_default_of_another_type_than_declared_is_found(kind: str, default: st
     (broken,) = failures("toy")
     assert broken.rule.startswith("settings")
     assert "the default of 'width' is none of its values" in broken.detail
+
+
+def test_a_default_that_reads_as_another_type_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "toy.py"
+    parts = {"decorator": "@dataclass(frozen=True)", "info": "label='Toy', licence='x'", "told": ""}
+    path.write_text(dedent(PLAIN).format(**parts).replace("width: float = 1.0", "width: float = '1'"), encoding="utf-8")
+    METHODS.add_file(path)
+    assert "the default of 'width' is '1', and width=1 reads as 1.0" in failures("toy")[0].detail
+
+
+def test_a_setting_without_a_type_is_told_how_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "toy.py"
+    parts = {"decorator": "@dataclass(frozen=True)", "info": "label='Toy', licence='x'", "told": ""}
+    path.write_text(dedent(PLAIN).format(**parts).replace("width: float = 1.0", "width = 1.0"), encoding="utf-8")
+    METHODS.add_file(path)
+    with pytest.raises(UserError, match="'width' of toy is no setting: one is a field with a type, such as width: fl"):
+        parse_method("toy[width=2]")
 
 
 PLAIN = """
@@ -188,7 +208,23 @@ GOOD_LOSS = "return (network(batch.noisy) - batch.noisy).square().mean(), {}"
         ({"loss": "return (network(batch.noisy) - batch.second).square().mean(), {}"}, "loss", "Need.SECOND"),
         ({"loss": "return network(batch.noisy).mean() * batch.known.level, {}"}, "loss", "Need.LEVEL"),
         ({"loss": "return network(batch.noisy).mean() * float('nan'), {}"}, "loss", "nan"),
-        ({"loss": "return (network(batch.noisy) - batch.noisy).square(), {}"}, "loss", ""),
+        ({"loss": "return (network(batch.noisy) - batch.noisy).square(), {}"}, "loss", "not a scalar tensor"),
+        ({"loss": "return network(batch.noisy).mean()"}, "loss", "loss returned a tensor of shape (), not (loss"),
+        ({"loss": "network(batch.noisy).mean()"}, "loss", "loss returned nothing, not (loss, monitors)"),
+        ({"loss": "return network(batch.noisy).mean().detach(), {}"}, "loss", "of shape () without gradient, not a"),
+        ({"loss": "return 0 * network(batch.noisy).mean(), {}"}, "loss and gradient", "gradient is zero everywhere"),
+        (
+            {"loss": "return network(batch.noisy + torch.rand(1)).square().mean(), {}"},
+            "backward gives the gradient of loss", "draw only from batch.generator",
+        ),
+        (
+            {"more": "def denoise(self, network, noisy, known, generator): return network(noisy)[0]"},
+            "denoises", "not (N, C, H, W)",
+        ),
+        (
+            {"more": "def denoise(self, network, noisy, known, generator): return network(noisy).numpy()"},
+            "denoises", "returned a ndarray, not a tensor",
+        ),
         (
             {"network": f"torch.nn.ModuleList([{CONVOLUTION}, {CONVOLUTION}])",
              "loss": "return network[0](batch.noisy).square().mean(), {}",
@@ -223,3 +259,31 @@ def test_a_broken_learned_method_fails_the_right_rule(
     assert bool(broken) == bool(rule)
     assert all(rule in verdict.rule for verdict in broken)
     assert all(words in verdict.detail for verdict in broken if "backward" not in verdict.rule or "backward" in rule)
+
+
+FITTED = """
+    from denoisebench.plugins.method import Info, PerImageMethod
+
+    class Toy(PerImageMethod):
+        name = "toy"
+        info = Info(label="Toy", licence="x")
+        {more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("paper_steps = 3", "its steps must be a whole number from 1; it is missing"),
+        ("steps, paper_steps = '3', 3", "its steps must be a whole number from 1, not '3'"),
+        ("steps, paper_steps = 3, 0", "its paper_steps must be a whole number from 1, not 0"),
+        ("steps = paper_steps = 3; families = {'gauss'}", "its families must be a frozenset of texts"),
+    ],
+)
+def test_attributes_that_are_missing_or_of_another_type_are_refused_on_import(
+    more: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "toy.py"
+    path.write_text(dedent(FITTED).format(more=more), encoding="utf-8")
+    with pytest.raises(UserError, match=words):
+        METHODS.add_file(path)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,7 +181,7 @@ def test_a_default_that_is_made_by_a_function_is_named_as_such(tmp_path: Path) -
 
 def test_a_module_beside_a_plugin_is_not_searched_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import my_parts.layers")
-    with pytest.raises(UserError, match=r"No module named 'my_parts'$"):
+    with pytest.raises(UserError, match=r"No module named 'my_parts' \(mine.py, line 1\)$"):
         METHODS.add_file(tmp_path / "mine.py")
     (tmp_path / "my_parts").mkdir()
     with pytest.raises(UserError, match=re.escape(f"does not search: add {tmp_path.resolve()} to PYTHONPATH")):
@@ -260,3 +264,20 @@ def test_an_entry_point_method_runs_from_the_command_line(
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "guest" in result.stdout
+
+
+def test_threads_wait_until_all_names_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = pkgutil.iter_modules
+
+    def slowly(path: Any) -> Iterator[pkgutil.ModuleInfo]:
+        for module in listed(path):
+            time.sleep(0.002)
+            yield module
+
+    monkeypatch.setattr(pkgutil, "iter_modules", slowly)
+    expected = METHODS.names()
+    METHODS._loaders = None
+    METHODS._origins.clear()
+    with ThreadPoolExecutor(3) as pool:
+        names = list(pool.map(lambda _: METHODS.names(), range(3)))
+    assert names == [expected] * 3

@@ -249,6 +249,12 @@ def test_names_are_escaped_in_every_format() -> None:
     assert "'=a_<b>&|" in versus.csv_text(found)
 
 
+def test_one_row_that_only_one_method_has_is_a_row() -> None:
+    cells = [cell("a", [[31.0], [32.0]]), cell("b", [[30.0]])]
+    grid = versus.grids(against(groups_of(cells), [], "b"), groups_of(cells))[0]
+    assert "A: 1 row left out, which only one of the two has." in markdown(grid)
+
+
 def test_the_machine_of_the_seconds_is_named() -> None:
     fast, slow = {"processor": "X9", "cores": 8}, {"processor": "Y1", "cores": 2, "threads": 1}
     assert machine_notes([cell("a", [[1.0]])]) == []

@@ -135,7 +135,9 @@ def _value(name: str, value: Any, kind: Any, option: Any) -> Any:
             raise TypeError
         return ",".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
     except (TypeError, ValueError):
-        raise UserError(f"{shown} {value!r} cannot be used; give what the command line takes.") from None
+        known = {float: "a number", Path: "the path of a file or folder", list: "a path, or a list of paths"}
+        allowed = known.get(get_origin(wanted) or wanted, "a text or number")
+        raise UserError(f"{shown} {value!r} cannot be used; give {allowed}, as on the command line.") from None
 
 
 class GroupedCommand(TyperCommand):

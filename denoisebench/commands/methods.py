@@ -11,6 +11,7 @@ from denoisebench.commands.grouping import grouped
 from denoisebench.commands.making import load_plugins
 from denoisebench.commands.options import PluginOptions
 from denoisebench.core.printing import document, line
+from denoisebench.core.text import counted
 
 
 @grouped
@@ -63,11 +64,12 @@ def check_method(
         from denoisebench.plugins.registry import METHODS
 
         method = METHODS.add_file(Path(method))
-    failures = 0
+    failures, told = 0, ""
     for verdict in check(method):
         failures += not verdict.passed
-        detail = f": {verdict.detail}" if verdict.detail else ""
+        detail = f": {'the same' if verdict.detail == told else verdict.detail}" if verdict.detail else ""
+        told = verdict.detail or told
         line(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.rule}{detail}")
-    line(f"{method}: {'keeps the contract' if not failures else f'{failures} rules broken'}")
+    line(f"{method}: {counted(failures, 'rule') + ' broken' if failures else 'keeps the contract'}")
     if failures:
         raise typer.Exit(1)

@@ -86,15 +86,16 @@ def explain(error: BaseException) -> str:
     return f"{kind}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}" if text else kind
 
 
-def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
-    """An error for a name that does not exist: nearest spelling first, then every allowed value."""
+def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> UserError:
+    """An error for what is no allowed name: nearest spelling first, then every allowed value."""
     names = sorted(known)
     folded: dict[str, list[str]] = {}
     for each in names:
         folded.setdefault(each.casefold(), []).append(each)
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    given = name if isinstance(name, str) else ""
+    close = difflib.get_close_matches(given.casefold(), folded, n=1, cutoff=0.5)
     # Of names that differ in capitals alone the one whose capitals are like those that were written.
-    alike = difflib.get_close_matches(name, folded[close[0]], n=1, cutoff=0.0) if close else []
+    alike = difflib.get_close_matches(given, folded[close[0]], n=1, cutoff=0.0) if close else []
     guess = f" Did you mean {alike[0]!r}?" if alike else ""
     allowed = f" Allowed: {', '.join(names)}." if names else ""
     return UserError(f"Unknown {kind} {name!r}.{guess}{allowed}{' ' + hint if hint else ''}")

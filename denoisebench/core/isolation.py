@@ -35,6 +35,8 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") i
 # Parts of every class that decide nothing.
 _NOT_WATCHED = frozenset({"__class__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__module__"})
 _ABSENT = object()
+#: Held while the code of a plugin runs: generators, flags and functions are those of the process, not of a thread.
+ALONE = threading.RLock()
 _SMALLEST = float.fromhex("0x1p-1074")
 _Names = tuple[Any, tuple[tuple[str, Any], ...]]
 _originals: dict[str, _Names] = {}
@@ -48,21 +50,22 @@ _spare: dict[int, int] = {}
 def isolated() -> Iterator[None]:
     """Have the process as it was when the block ends, however it ends.
 
-    A process that was forked in the block and reaches its end goes no further.
+    A process that was forked in the block and reaches its end goes no further. One thread is in such a block at a time.
 
     Raises
     ------
     ContractError
         The block replaced functions that all methods share.
     """
-    process, before = os.getpid(), _State()
-    try:
-        yield
-    finally:
-        if os.getpid() != process:
-            os._exit(1)
-        before.restore()
-        replaced = _put_back()
+    with ALONE:
+        process, before = os.getpid(), _State()
+        try:
+            yield
+        finally:
+            if os.getpid() != process:
+                os._exit(1)
+            before.restore()
+            replaced = _put_back()
     if replaced:
         raise ContractError(f"it replaced {replaced}, which all methods share; it was put back")
 

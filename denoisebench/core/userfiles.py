@@ -8,6 +8,8 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +19,8 @@ from denoisebench.core.text import file_part
 
 #: By module, what a file did on import that no method may do.
 FLAWS: dict[str, str] = {}
+# Of the names of their modules.
+_PREFIX = "denoisebench_"
 
 
 def load_user_file(path: Path, kind: str) -> ModuleType:
@@ -58,7 +62,9 @@ def load_user_file(path: Path, kind: str) -> ModuleType:
         sys.modules.pop(module_name, None)
         if before is not None:
             sys.modules[module_name] = before
-        raise UserError(f"{kind} file {path} fails on import: {explain(error)}{_beside(path, error)}") from error
+        raise UserError(
+            f"{kind} file {path} fails on import: {explain(error)}{line_of(error)}{_beside(path, error)}"
+        ) from error
     return module
 
 
@@ -72,10 +78,39 @@ def _beside(path: Path, error: BaseException) -> str:
     )
 
 
+def line_of(error: BaseException) -> str:
+    """Where in a file of the user an error was raised, as a part of a sentence; '' where none is in its traceback."""
+    steps = reversed(list(traceback.walk_tb(error.__traceback__)))
+    for frame, number in steps:
+        if str(frame.f_globals.get("__name__", "")).startswith(_PREFIX):
+            return f" ({Path(frame.f_code.co_filename).name}, line {number})"
+    return ""
+
+
+@contextlib.contextmanager
+def loaded_again(module_name: str) -> Iterator[ModuleType | None]:
+    """The module of a user's file as it is before any of its functions was called; None if it is no such module."""
+    spec = getattr(sys.modules.get(module_name), "__spec__", None)
+    if not module_name.startswith(_PREFIX) or spec is None or spec.origin is None:
+        yield None
+        return
+    name = f"{module_name}_again"
+    again = importlib.util.spec_from_file_location(name, spec.origin)
+    assert again is not None
+    assert again.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(again)
+    try:
+        with isolated():
+            again.loader.exec_module(module)
+        yield module
+    finally:
+        sys.modules.pop(name, None)
+
+
 def _module_name(path: Path, kind: str) -> str:
     """The name in sys.modules, by which pickles find a class: no dots, the same in every process."""
     place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
-    return f"denoisebench_{kind.lower()}_{file_part(path.stem)}_{place}".replace(".", "_")
+    return f"{_PREFIX}{kind.lower()}_{file_part(path.stem)}_{place}".replace(".", "_")
 
 
 def _import_torch_before(path: Path) -> None:

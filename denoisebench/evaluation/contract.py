@@ -14,6 +14,7 @@ import numpy as np
 from denoisebench.core.errors import UserError, explain
 from denoisebench.core.files import parse_json, sealed
 from denoisebench.core.lazy import torch
+from denoisebench.core.userfiles import line_of, loaded_again
 from denoisebench.evaluation.evaluate import Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import FitRecipe
 from denoisebench.plugins.broken import BrokenMethod
@@ -31,7 +32,7 @@ from denoisebench.plugins.method import (
 )
 from denoisebench.plugins.parcel import PluginPickle
 from denoisebench.protocol.draws import CounterDraws
-from denoisebench.protocol.images import CHANNEL_KINDS, UIntImage, pack_bayer, pad, to_channels
+from denoisebench.protocol.images import CHANNEL_KINDS, FloatImage, UIntImage, pack_bayer, pad, to_channels
 from denoisebench.protocol.noise import FAMILIES, REAL, Draw, Noise, add_noise_batch, parse_noise
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.recipe import Budget
@@ -107,8 +108,14 @@ def check(text: str) -> Iterator[Verdict]:
 def _verdict(rule: str, test: Callable[[], str | None]) -> Verdict:
     try:
         problem = test()
-    except Exception as error:  # the method under test may raise anything
-        problem = explain(error)
+    except KeyboardInterrupt:
+        raise
+    except SystemExit as error:
+        problem = f"it tried to end the program (SystemExit: {error.code}){line_of(error)}"
+    except BaseException as error:  # the method under test may raise anything
+        kept = isinstance(error, ValueError) and "read-only" in str(error)
+        hint = "; the noisy image may not be changed, begin with a copy of it" if kept else ""
+        problem = f"{explain(error)}{line_of(error)}{hint}"
     return Verdict(rule, not problem, problem or "")
 
 
@@ -127,9 +134,11 @@ def _settings(method: Method) -> str | None:
         return f"settings without a default: {', '.join(without)}"
     for f in dataclasses.fields(method):
         try:
-            method.from_settings({f.name: show_value(f.default)})
+            read = getattr(method.from_settings({f.name: show_value(f.default)}), f.name)
         except UserError as error:
             return f"the default of {f.name!r} is none of its values: {error}"
+        if read != f.default:
+            return f"the default of {f.name!r} is {f.default!r}, and {f.name}={show_value(f.default)} reads as {read!r}"
     return None if parse_method(method.text) == method else f"{method.text} does not read back"
 
 
@@ -172,16 +181,15 @@ def _draw(clean: UIntImage, noise: Noise) -> Draw:
 
 
 def _denoising(method: Method, noise: Noise, channels: int, between: bool) -> str | None:
-    """Denoise an image twice; ``between``, the same upside down between the two calls."""
+    """Denoise an image twice; ``between``, another one between the two calls, and that by a new copy of the method."""
     draw, route = _draw(_crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH], noise), _route(method, noise, channels)
-    turned = dataclasses.replace(draw, noisy=draw.noisy[::-1].copy())
+    # Upside down and flatter, so that what is measured in the one does not suit the other.
+    turned = dataclasses.replace(draw, noisy=0.5 * draw.noisy[::-1] + np.float32(0.25))
     before = draw.noisy.copy()
     results = []
     for seed, given in enumerate((draw, turned, draw) if between else (draw, draw)):
         # What a method draws from the generators of the process differs from call to call, as it would in a run.
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
+        _seed_all(seed)
         results.append(denoise(route, given, Place("contract", "astronaut", 0)).image)
     first, *other, again = results
     if not np.array_equal(before, draw.noisy):
@@ -191,11 +199,34 @@ def _denoising(method: Method, noise: Noise, channels: int, between: bool) -> st
         return f"two calls with the same generator differ; draw only from the generator that is handed over{kept}"
     if other and np.array_equal(first, other[0]) and first.min() < first.max():
         return "another image has the result of the one before; keep nothing from one image to the next"
+    if other and not _starts_anew(method, noise, channels, turned, other[0]):
+        return (
+            "an image has another result after another one than first of all; keep nothing from one image to the next"
+        )
     # A network that is not trained may return anything.
     largest, whitest = (float(np.abs(image).max()) for image in (first, draw.noisy))
     if isinstance(method, PlainMethod) and largest > _LARGEST * max(whitest, 1.0):
         return f"values reach {largest:.0f} where those of the noisy image reach {whitest:.1f}; white is 1.0, not 255"
     return None
+
+
+def _starts_anew(method: Method, noise: Noise, channels: int, draw: Draw, result: FloatImage) -> bool:
+    """Whether the method of a file has the same result if this image is the first one after its import."""
+    cls = type(method)
+    with loaded_again(cls.__module__) as module:
+        again = getattr(module, cls.__name__, None)
+        if again is None:
+            return True
+        _seed_all(1)
+        route = _route(again(**method.changed()), noise, channels)
+        return np.array_equal(denoise(route, draw, Place("contract", "astronaut", 0)).image, result)
+
+
+def _seed_all(seed: int) -> None:
+    """Seed the generators of the process, from which no method may draw."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 def _route(method: Method, noise: Noise, channels: int) -> Route:
@@ -206,8 +237,16 @@ def _route(method: Method, noise: Noise, channels: int) -> Route:
 def _gradient(method: LearnedMethod, noise: Noise, channels: int) -> str | None:
     for progress in (0.01, 0.5, 1.0):
         network = _network(method, channels)
-        assert network is not None
-        loss, _ = method.backward(network, _batch(method, noise, channels, torch.float32), progress)
+        if not isinstance(network, torch.nn.Module):
+            return f"build returned a {type(network).__name__}; it must end with: return the network"
+        batch = _batch(method, noise, channels, torch.float32)
+        try:
+            loss, _ = method.backward(network, batch, progress)
+        except Exception:
+            problem = _form(method.loss(network, batch, progress))
+            if problem:
+                return problem
+            raise
         problem = _flaw(network, loss)
         if problem:
             return f"{problem} at progress {progress}"
@@ -219,18 +258,39 @@ def _fit_gradient(method: PerImageMethod, noise: Noise, channels: int) -> str | 
     draw = _draw(clean, noise)
     known = known_of(method, noise, draw.level)
     image = torch.from_numpy(pad(draw.noisy, method.info.multiple, False).copy()).permute(2, 0, 1)[None]
+    before = image.clone()
     for progress in (0.01, 0.5, 1.0):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = method.build(image).train()
             loss = method.loss(network, image, known, progress)
+            if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+                return f"loss returned {_shown(loss)}, not a scalar tensor with gradient"
             loss.backward()
+        if not torch.equal(image, before):
+            return "loss changed the noisy image in place"
         problem = _flaw(network, loss)
         if problem:
             return f"{problem} at progress {progress}"
         if not 0 < method.rate(progress) < 1:
             return f"rate({progress}) is {method.rate(progress)}, not between 0 and 1"
     return None
+
+
+def _form(returned: object) -> str | None:
+    """What of a learned method's loss is not (loss, monitors)."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        return f"loss returned {_shown(returned)}, not (loss, monitors), such as: return loss, {{}}"
+    loss, monitors = returned
+    if not isinstance(loss, torch.Tensor) or loss.ndim or not loss.requires_grad:
+        return f"the loss is {_shown(loss)}, not a scalar tensor with gradient"
+    return None if isinstance(monitors, dict) else f"the monitors are {_shown(monitors)}, not a dict"
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, torch.Tensor):
+        return "nothing" if value is None else f"a {type(value).__name__}"
+    return f"a tensor of shape {tuple(value.shape)}" + ("" if value.requires_grad else " without gradient")
 
 
 def _flaw(network: torch.nn.Module, loss: torch.Tensor) -> str | None:
@@ -241,23 +301,31 @@ def _flaw(network: torch.nn.Module, loss: torch.Tensor) -> str | None:
             return f"no gradient for {name}"
         if not torch.isfinite(parameter.grad).all():
             return f"gradient of {name} is not finite"
+    if not any(parameter.grad.any() for parameter in network.parameters() if parameter.grad is not None):
+        return "the gradient is zero everywhere"
     return None
 
 
 def _same_gradient(method: LearnedMethod) -> str | None:
     channels, noise = ([c for c in method.info.channels if c != 4] or [4])[-1], parse_noise(NOISES[0])
     gradients = []
-    for overridden in (False, True):
+    for seed, overridden in enumerate((False, False, True)):
         network = _network(method, channels)
         assert network is not None
         network.double()
         batch = _batch(method, noise, channels, torch.float64)
+        _seed_all(seed)
         if overridden:
             method.backward(network, batch, 0.95)
         else:
             method.loss(network, batch, 0.95)[0].backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
-    for expected, found in zip(*gradients, strict=True):
+    for first, again in zip(*gradients[:2], strict=True):
+        if first is not None and again is not None and not torch.allclose(first, again, rtol=1e-6, atol=1e-12):
+            return (
+                "two calls of loss with the same batch differ; draw only from batch.generator, and keep nothing of it"
+            )
+    for expected, found in zip(*gradients[1:], strict=True):
         if expected is None or found is None:
             if expected is not found:
                 return "only one of the two has a gradient"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from denoisebench.core.errors import ContractError, UserError
-from denoisebench.core.isolation import isolated
+from denoisebench.core.isolation import ALONE, isolated
 from denoisebench.core.lazy import torch
 from denoisebench.core.limits import limited
 from denoisebench.data.dataset import DataSet
@@ -27,6 +27,7 @@ from denoisebench.plugins.method import (
     PlainMethod,
     known_of,
     returned,
+    returned_batch,
 )
 from denoisebench.protocol.draws import Draws
 from denoisebench.protocol.images import AnyImage, FloatImage, checked, pad, to_float
@@ -250,7 +251,8 @@ def denoise(route: Route, draw: Draw, place: Place) -> Denoised:
     TimeLimit
         It took longer than the route allows.
     """
-    with limited(route.limit, (place.image, place.repeat)), _measuring(route, draw):
+    # What another thread takes is no part of this image's time.
+    with ALONE, limited(route.limit, (place.image, place.repeat)), _measuring(route, draw):
         start = time.perf_counter()
         done = _denoise(route, draw, place)
         seconds = time.perf_counter() - start
@@ -364,5 +366,5 @@ def _one_pass(
         # The copy gives torch memory of its own: the noisy image itself is read-only.
         tensor = torch.from_numpy(noisy.copy()).to(device).permute(2, 0, 1)[None]
         generator = torch_generator_from(*axes, device=device)
-        result = returned(method, method.denoise(network, tensor, known, generator))
+        result = returned_batch(method, method.denoise(network, tensor, known, generator))
         return np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())

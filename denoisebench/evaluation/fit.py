@@ -22,7 +22,7 @@ from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.interrupts import deferred_interrupts
 from denoisebench.core.lazy import torch
 from denoisebench.networks import placed
-from denoisebench.plugins.method import NoiseInfo, PerImageMethod, returned, show_value
+from denoisebench.plugins.method import NoiseInfo, PerImageMethod, returned_batch, show_value
 from denoisebench.protocol.images import FloatImage
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -133,7 +133,7 @@ def fit(
             report(run.progress, run.status)
         run.network.eval()
         with torch.no_grad():
-            result = returned(method, method.denoise(run.network, image, known))
+            result = returned_batch(method, method.denoise(run.network, image, known))
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     output = np.asarray(result[0].permute(1, 2, 0).float().cpu().numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,6 +142,11 @@ def find_dataset(text: str, roots: Sequence[Path], unusual: str = "stop") -> Dat
         return folder_set(path, unusual)
     if path.is_file():
         raise UserError(f"Data set {text!r} is a file; give the folder that holds the images.")
+    if len(path.parts) > 1:
+        raise UserError(
+            f"Data set {text!r}: there is no folder {os.path.abspath(path)}; give a folder of images, or a name of "
+            "`denoisebench list datasets`."
+        )
     raise unknown("data set", text, DATASETS.names(), "Or give the path of a folder of images.")
 
 

@@ -256,6 +256,10 @@ class Method:
         values: dict[str, Any] = {}
         for key, text in settings.items():
             if key not in known:
+                if hasattr(cls, key) and not callable(getattr(cls, key)):
+                    raise UserError(
+                        f"{key!r} of {cls.name} is no setting: one is a field with a type, such as {key}: float = 1.0."
+                    )
                 if not known:
                     raise UserError(f"Method {cls.name!r} has no settings, but {key}={text} was given.")
                 raise unknown(f"setting of {cls.name}", key, known)
@@ -326,6 +330,23 @@ def returned(method: Method, image: T | None) -> T:
     if image is None:
         raise ContractError(f"method {method.name!r} returned nothing; denoise must end with: return the image")
     return image
+
+
+def returned_batch(method: Method, images: Any) -> torch.Tensor:
+    """The images (N, C, H, W) that a method with a network has returned.
+
+    Raises
+    ------
+    ContractError
+        It is no such tensor.
+    """
+    if not isinstance(returned(method, images), torch.Tensor):
+        raise ContractError(f"method {method.name!r} returned a {type(images).__name__}, not a tensor (N, C, H, W)")
+    if images.ndim != 4:
+        raise ContractError(
+            f"method {method.name!r} returned a tensor of shape {tuple(images.shape)}, not (N, C, H, W)"
+        )
+    return typing.cast("torch.Tensor", images)
 
 
 def show_value(value: Any) -> str:

@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -80,6 +81,8 @@ class Registry(Generic[T]):
         #: Plugin files that were loaded, absolute.
         self.files: list[Path] = []
         self._loaded: dict[Path, tuple[str, str]] = {}
+        # Names that are half collected are none for other threads to see.
+        self._lock = threading.RLock()
 
     def names(self) -> list[str]:
         """All known names, sorted."""
@@ -113,7 +116,10 @@ class Registry(Generic[T]):
         UserError
             There is no usable plugin in it, its name is taken, or it was loaded and has been changed since.
         """
-        resolved = path.resolve()
+        with self._lock:
+            return self._added(path, path.resolve())
+
+    def _added(self, path: Path, resolved: Path) -> str:
         if resolved in self.files:
             name, digest = self._loaded[resolved]
             if digest != file_sha256(resolved):
@@ -130,15 +136,16 @@ class Registry(Generic[T]):
         return name
 
     def _known(self) -> dict[str, Callable[[], type[T]]]:
-        if self._loaders is None:
-            self._loaders = {}
-            try:
-                self._discover()
-            except UserError:
-                self._loaders = None
-                self._origins.clear()
-                raise
-        return self._loaders
+        with self._lock:
+            if self._loaders is None:
+                self._loaders = {}
+                try:
+                    self._discover()
+                except UserError:
+                    self._loaders = None
+                    self._origins.clear()
+                    raise
+            return self._loaders
 
     def _discover(self) -> None:
         package = importlib.import_module(self._package)
@@ -173,7 +180,7 @@ class Registry(Generic[T]):
         def load() -> type[T]:
             where = f"{point.name} (entry point {point.value})"
             try:
-                plugin = self._checked(point.load(), where)
+                plugin = self.check(point.load(), where)
             except UserError:
                 raise
             except (Exception, SystemExit) as error:
@@ -201,13 +208,21 @@ class Registry(Generic[T]):
                 "as an entry point of denoisebench.datasets or put it into datasets/; `data manifest` writes a TOML."
             )
         if len(found) != 1:
+            several = f": {', '.join(one.__name__ for one in found)}" if found else ""
             raise UserError(
-                f"Plugin {where} must define exactly one {self.kind} (a subclass of "
-                f"denoisebench.{self._base.__name__} with a name), not {len(found)}."
+                f"Plugin {where} must define exactly one {self.kind} (a subclass of denoisebench.{self._base.__name__} "
+                f"with a name, such as name = {Path(where).stem!r}), not {len(found)}{several}."
             )
-        return self._checked(found[0], where)
+        return self.check(found[0], where)
 
-    def _checked(self, plugin: object, where: str) -> type[T]:
+    def check(self, plugin: object, where: str) -> type[T]:
+        """The class of a plugin, if it has all that one declares.
+
+        Raises
+        ------
+        UserError
+            What is missing or not allowed; ``where`` says of which.
+        """
         if not inspect.isclass(plugin) or not issubclass(plugin, self._base):
             raise UserError(f"Plugin {where} is not a subclass of denoisebench.{self._base.__name__}.")
         if issubclass(plugin, Method) and not isinstance(getattr(plugin, "info", None), Info):
@@ -218,6 +233,8 @@ class Registry(Generic[T]):
                 f"and -, and not {ALL!r}, which means all methods."
             )
         if issubclass(plugin, Method) and (flaw := _info_flaw(plugin.info)):
+            raise UserError(f"Method plugin {where}: {flaw}.")
+        if issubclass(plugin, Method) and (flaw := _attribute_flaw(plugin)):
             raise UserError(f"Method plugin {where}: {flaw}.")
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
@@ -249,6 +266,22 @@ def _info_flaw(info: Info) -> str:
         return "channels of its Info must be a tuple of whole numbers"
     if not isinstance(info.packages, tuple) or not all(isinstance(package, str) for package in info.packages):
         return "packages of its Info must be a tuple of names"
+    return ""
+
+
+def _attribute_flaw(plugin: type[Method]) -> str:
+    """What of the attributes that a method may set for itself is missing or of another type, or ''."""
+    for name in ("families", "inference_only", "added_later"):
+        value = getattr(plugin, name)
+        if not isinstance(value, frozenset) or not all(isinstance(each, str) for each in value):
+            return f"its {name} must be a frozenset of texts, not {value!r}"
+    whole = {LearnedMethod: ("crop_multiple",), PerImageMethod: ("steps", "paper_steps")}
+    for shape, names in whole.items():
+        for name in names if issubclass(plugin, shape) else ():
+            value = getattr(plugin, name, None)
+            if type(value) is not int or value < 1:
+                what = f", not {value!r}" if hasattr(plugin, name) else "; it is missing"
+                return f"its {name} must be a whole number from 1{what}"
     return ""
 
 

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 
+from denoisebench.core.text import counted
 from denoisebench.reports.grid import Block, Grid, Head, Row, cell_of
 from denoisebench.reports.markup import csv_text as quoted
 from denoisebench.reports.statistics import FEWEST, Difference, Group, Interval, alike, too_few
@@ -132,7 +133,11 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
         for d in lines
         if d.left_out
     ]
-    notes += [f"{d.one.name}: {d.missing} rows that only one of the two has are left out." for d in lines if d.missing]
+    notes += [
+        f"{d.one.name}: {counted(d.missing, 'row')} left out, which only one of the two has."
+        for d in lines
+        if d.missing
+    ]
     twins = {d.other.line.training for d in lines} | {
         g.line.training for d in lines for g in (d.one,) if g.line.method == other.line.method
     }
