@@ -89,6 +89,7 @@ METHODS = [
     ("N2C", "n2c", "psnr"), ("N2N", "n2n", "psnr"), ("NBR2NBR", "nbr2nbr", "psnr"), ("B2U, exp", "b2u", "exp"),
     ("B2U, dn", "b2u", "dn"), ("B2U, mid", "b2u", "mid"), ("N2V", "n2v", "psnr"),
     ("R2R, mean of 4 passes", "r2r", "4 passes"), ("R2R, 1 pass", "r2r", "1 pass"),
+    ("Laine19-pme", "laine19_pme", "psnr"),
 ]  # fmt: skip
 
 
