@@ -183,8 +183,8 @@ def _draw(clean: UIntImage, noise: Noise) -> Draw:
 def _denoising(method: Method, noise: Noise, channels: int, between: bool) -> str | None:
     """Denoise an image twice; ``between``, another one between the two calls, and that by a new copy of the method."""
     draw, route = _draw(_crop(channels)[:_DENOISED_HEIGHT, :_DENOISED_WIDTH], noise), _route(method, noise, channels)
-    # Upside down and flatter, so that what is measured in the one does not suit the other.
-    turned = dataclasses.replace(draw, noisy=0.5 * draw.noisy[::-1] + np.float32(0.25))
+    # Upside down and with more contrast, so that what is measured in the one does not suit the other.
+    turned = dataclasses.replace(draw, noisy=1.25 * draw.noisy[::-1] - np.float32(0.125))
     before = draw.noisy.copy()
     results = []
     for seed, given in enumerate((draw, turned, draw) if between else (draw, draw)):
