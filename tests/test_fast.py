@@ -24,9 +24,12 @@ def plain_up(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: 
     return F.leaky_relu(plain_up_linear(low, skip, weight, bias), SLOPE)
 
 
-def plain_up_linear(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def plain_up_linear(
+    low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, above: int = 1
+) -> torch.Tensor:
     joined = torch.cat([F.interpolate(low, scale_factor=2, mode="nearest"), skip], dim=1)
-    return F.conv2d(joined, weight, bias, padding=1)
+    # Above 1, one row of zeros more on top, one less below: the kernel ends with the pixel's own row.
+    return F.conv2d(F.pad(joined, (1, 1, above, 2 - above)), weight, bias)
 
 
 def compare(one: Layer, other: Layer, *inputs: torch.Tensor) -> None:
@@ -65,15 +68,10 @@ def test_a_convolution_after_upsampling_is_pytorchs(shape: tuple[int, ...], skip
 @pytest.mark.parametrize("shape", [(1, 16, 1, 1), (2, 16, 17, 19), (3, 4, 2, 5)])
 @pytest.mark.parametrize("skipped", [1, 16])
 def test_a_folded_convolution_is_pytorchs_and_may_look_up(shape: tuple[int, ...], skipped: int, above: int) -> None:
-    def plain(low: torch.Tensor, skip: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        joined = torch.cat([F.interpolate(low, scale_factor=2, mode="nearest"), skip], dim=1)
-        # One row of zeros more on top, one less below: the kernel ends with the pixel's own row.
-        return F.conv2d(F.pad(joined, (1, 1, above, 2 - above)), weight, bias)
-
     count, channels, height, width = shape
     compare(
         lambda x, skip, w, b: fast.folded_up_conv(x, skip, w, b, above),
-        plain,
+        lambda x, skip, w, b: plain_up_linear(x, skip, w, b, above),
         tensor(*shape, seed=1), tensor(count, skipped, 2 * height, 2 * width, seed=4),
         tensor(6, channels + skipped, 3, 3, seed=2), tensor(6, seed=3),
     )  # fmt: skip
@@ -128,16 +126,16 @@ def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, .
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("layer", [fast.up_conv3x3, fast.folded_up_conv])
+@pytest.mark.parametrize("layer", [lambda *inputs: fast.up_conv3x3(*inputs, 1.0), fast.folded_up_conv])
 def test_float32_gradients_agree_to_rounding(layer: Layer) -> None:
     # Of a layer without a kink: where rounding moves a value across one, a network's gradient jumps, with PyTorch's
     # layers as with these.
     inputs = tensor(2, 16, 32, 32, seed=1), tensor(2, 3, 64, 64, seed=4), tensor(8, 19, 3, 3, seed=2), tensor(8, seed=3)
-    slope = (1.0,) if layer is fast.up_conv3x3 else ()
+    layers: list[tuple[Layer, torch.dtype]] = [(plain_up_linear, torch.float64), (layer, torch.float32)]
     found = []
-    for function, dtype in ((plain_up_linear, torch.float64), (layer, torch.float32)):
+    for function, dtype in layers:
         leaves = [value.to(dtype, copy=True).requires_grad_() for value in inputs]
-        out = function(*leaves, *(slope if function is layer else ()))
+        out = function(*leaves)
         out.backward(tensor(*out.shape, seed=9).to(dtype))
         found.append([out.detach(), *[leaf.grad for leaf in leaves]])
     for exact, mine in zip(*found, strict=True):
