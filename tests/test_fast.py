@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ def test_the_network_computes_the_same_with_either(name: str, size: tuple[int, .
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("layer", [lambda *inputs: fast.up_conv3x3(*inputs, 1.0), fast.folded_up_conv])
+@pytest.mark.parametrize("layer", [partial(fast.up_conv3x3, slope=1.0), fast.folded_up_conv])
 def test_float32_gradients_agree_to_rounding(layer: Layer) -> None:
     # Of a layer without a kink: where rounding moves a value across one, a network's gradient jumps, with PyTorch's
     # layers as with these.
