@@ -45,7 +45,7 @@ def cell_labels(
         "dataset_title": cell.dataset.title + (f" (first {limit})" if (limit := cell.protocol.limit) else ""),
         "dataset_class": class_name(cell.dataset),
         "training": "",
-        "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
+        "warnings": [cell.dataset.note.removesuffix(".")] if cell.dataset.note else [],
         "machine": {},
         "harness": [code_digest(PROTOCOL)],
         "written": written.strftime(WRITTEN),
