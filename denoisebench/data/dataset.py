@@ -17,6 +17,7 @@ from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.text import counted, readable
 from denoisebench.data.manifest import Entry, entry_of, read_entry, read_manifest, refuse_twins
 from denoisebench.data.unusual import check_choice, converted, refusal
+from denoisebench.data.watched import watch
 from denoisebench.protocol.images import (
     CHANNEL_KINDS,
     AnyImage,
@@ -35,6 +36,8 @@ from denoisebench.protocol.images import (
 )
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
+# Classes that are made here keep to what they say; mistakes in those of plugins are told in a sentence.
+_OURS = "denoisebench.data."
 
 
 class MissingData(UserError):  # noqa: N818 - reads as the state it reports
@@ -124,9 +127,14 @@ class DataSet:
     #: The data set whose captures networks are trained on for this one; '' if there is none by default.
     training: str = ""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith(_OURS):
+            watch(cls)
+
     @property
     def images(self) -> Sequence[str]:
-        """Image ids in evaluation order."""
+        """Image ids in evaluation order, each once."""
         raise NotImplementedError
 
     def load(self, image: str) -> AnyImage:

@@ -124,18 +124,22 @@ def rounded(values: npt.NDArray[Any]) -> UIntImage:
 
 def deep_colour(image: Image, data: bytes) -> npt.NDArray[np.uint16]:
     """A PNG of 16 bits in colour: Pillow keeps the high bytes, and the low ones if told that they come first."""
-    return np.asarray(image).astype(np.uint16) << 8 | _read_as("RGB;16L", data)
+    return _words(np.asarray(image), _read_as("RGB;16L", data))
 
 
 def _without_alpha(image: Image, data: bytes) -> npt.NDArray[np.uint16]:
     """A PNG of 16 bits with alpha, which Pillow opens as RGBA even where it is gray."""
     if data[25] == _PNG_GRAY_ALPHA:
         bytes_of = _read_as("RGBA", data)  # high and low byte of gray, then of alpha
-        return bytes_of[:, :, :1] << 8 | bytes_of[:, :, 1:2]
-    return (np.asarray(image).astype(np.uint16) << 8 | _read_as("RGBA;16L", data))[:, :, :3]
+        return _words(bytes_of[:, :, :1], bytes_of[:, :, 1:2])
+    return _words(np.asarray(image)[:, :, :3], _read_as("RGBA;16L", data)[:, :, :3])
 
 
-def _read_as(order: str, data: bytes) -> npt.NDArray[np.uint16]:
+def _words(high: UIntImage, low: UIntImage) -> npt.NDArray[np.uint16]:
+    return np.asarray(high.astype(np.uint16) << 8 | low)
+
+
+def _read_as(order: str, data: bytes) -> UIntImage:
     """The bytes that Pillow keeps of a PNG if it takes the samples of a pixel to lie in another order."""
     from PIL import Image as Pillow
 
@@ -145,7 +149,7 @@ def _read_as(order: str, data: bytes) -> npt.NDArray[np.uint16]:
             rest = tile.args[1:] if isinstance(tile.args, tuple) else ()
             swapped.append(tile._replace(args=(order, *rest) if rest else order))
         again.tile = swapped
-        return np.asarray(again).astype(np.uint16)
+        return np.asarray(again)
 
 
 def refusal(errors: Sequence[UserError], mixed: Sequence[UserError], usable: int, choice: str | None) -> UserError:
