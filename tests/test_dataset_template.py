@@ -147,7 +147,7 @@ def test_a_name_that_cannot_be_is_refused(name: str, words: str, pictures: Path)
 
 
 def test_folders_that_are_not_there_are_named(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="absent does not exist; give a folder that holds images"):
+    with pytest.raises(UserError, match=r"absent does not exist\. Give one that holds images"):
         write_dataset(tmp_path / "absent")
     with pytest.raises(UserError, match=r"absent does not exist\. Make it, or choose another one with --out"):
         write_dataset(pictures, "zoo", tmp_path / "absent")

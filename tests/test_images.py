@@ -179,6 +179,9 @@ def test_listing_an_empty_or_absent_folder_names_it(tmp_path: Path) -> None:
         list_images(tmp_path)
     with pytest.raises(UserError, match="gone does not exist"):
         list_images(tmp_path / "gone")
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(UserError, match=r"a\.txt is a file, and a folder is needed"):
+        list_images(tmp_path / "a.txt")
 
 
 @settings(max_examples=settings().max_examples // 2)

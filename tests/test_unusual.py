@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import pytest
 from PIL import Image
 
 from denoisebench.core.errors import UserError, UserErrors
+from denoisebench.data.captures import folder_set
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.data.unusual import MOST_NAMED, check_choice, converted, rounded
 from denoisebench.own.picture import png_bytes
+from denoisebench.plugins.dataset_template import write_dataset
 
 Command = Callable[..., Any]
 COLOUR = np.random.default_rng(5).integers(0, 256, (20, 24, 3), dtype=np.uint8)
@@ -182,6 +186,53 @@ def test_16_bits_are_rounded() -> None:
     np.testing.assert_array_equal(rounded(values), [0, 0, 1, 1, 254, 255, 255])
 
 
+def png16(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits whose rows are stored as differences of neighbouring pixels."""
+    height, width, samples = values.shape
+    pixels = values.astype(">u2").view(np.uint8).reshape(height, width, 2 * samples)
+    rows = pixels.copy()
+    rows[:, 1:] -= pixels[:, :-1]
+    body = b"".join(b"\1" + row.tobytes() for row in rows)
+    head = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[samples], 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(body)), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(("samples", "channels"), [(1, 1), (2, 1), (3, 3), (4, 3)])
+def test_16_bits_are_rounded_with_and_without_alpha_and_gray_stays_gray(samples: int, channels: int) -> None:
+    values = np.random.default_rng(6).integers(0, 65536, (20, 24, samples), dtype=np.uint16)
+    pixels, what = converted(png16(values), Path("x.png"))
+    np.testing.assert_array_equal(pixels, rounded(values[:, :, :channels]))
+    assert what == ("16 bits" if samples == channels else "alpha, 16 bits")
+
+
+def test_a_link_to_nothing_is_named_with_all_else_and_skipped(tmp_path: Path) -> None:
+    folder = usual(tmp_path / "all")
+    (folder / "empty.png").touch()
+    (folder / "link.png").symlink_to("gone.png")
+    with pytest.raises(UserErrors) as caught:
+        folder_set(folder)
+    said = sentences(caught)
+    assert [one for one in said if "empty.png is corrupt" in one]
+    assert [one for one in said if "link.png is a link to gone.png, which is not there" in one]
+    assert "2 images left out: empty.png, link.png" in folder_set(folder, "skip").note
+
+
+def test_where_nothing_can_be_chosen_no_way_is_named(tmp_path: Path) -> None:
+    folder = usual(tmp_path / "all")
+    unusual(folder)
+    Image.fromarray(GRAY).save(folder / "gray.png")
+    with pytest.raises(UserErrors) as caught:
+        write_dataset(folder, "zoo")
+    said = sentences(caught)
+    assert said[-2] == "7 of 11 images cannot be used as they are."
+    assert said[-1].endswith("split the folder or convert the files.")
+    assert "--on-unusual" not in str(caught.value)
+
+
 def test_an_animation_is_not_converted(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     frames = [Image.fromarray(np.dstack([COLOUR, GRAY + np.uint8(n)])) for n in range(2)]
@@ -209,7 +260,7 @@ def test_the_command_says_all_and_computes_the_rest(command: Command, tmp_path: 
     assert ran.code == 0
     assert ran.err.count("Left out: ") == len(UNUSUAL) + 1
     assert "mean of 3 scored images" in ran.out
-    assert "8 images left out" in ran.out
+    assert "8 images left out: alpha.png, black.png, broken.png, cmyk.jpg, deep.png, ..." in ran.out
     (folder / "broken.png").unlink()
     ran = command(*run, "--on-unusual", "convert")
     assert ran.code == 0

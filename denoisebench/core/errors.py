@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -84,6 +85,12 @@ def explain(error: BaseException) -> str:
     if isinstance(error, UserError | ContractError | TrainingFailed):  # a sentence by itself
         return text or kind
     return f"{kind}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '...'}" if text else kind
+
+
+def no_folder(path: Path, hint: str = "") -> UserError:
+    """An error for a path where a folder is needed and none is."""
+    what = f"{path} is a file, and a folder is needed" if path.exists() else f"Folder {path} does not exist"
+    return UserError(f"{what}.{' ' + hint if hint else ''}")
 
 
 def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> UserError:

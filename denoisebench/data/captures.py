@@ -26,6 +26,7 @@ from denoisebench.protocol.images import (
     image_id,
     left_out,
     list_images,
+    named_as_images,
     some,
 )
 
@@ -203,14 +204,14 @@ class PairSet(CaptureSet):
 NOISY_FOLDERS, CLEAN_FOLDERS = ("noisy", "raw"), ("clean", "gt")
 
 
-def folder_set(path: Path, unusual: str = "stop") -> OwnFolder:
+def folder_set(path: Path, unusual: str | None = "stop") -> OwnFolder:
     """The data set that a folder of the user's own is: pairs where it holds them, else clean images.
 
     Parameters
     ----------
     path : Path
         The folder.
-    unusual : str
+    unusual : str or None
         See `denoisebench.data.dataset.AnyFolder`; pairs are taken as they are or not at all.
 
     Raises
@@ -220,7 +221,7 @@ def folder_set(path: Path, unusual: str = "stop") -> OwnFolder:
     """
     if AnyPairs.fits(path):
         return AnyPairs(path)
-    if noisy_place(path) != path and not image_files(path):
+    if noisy_place(path) != path and not named_as_images(path):
         raise UserError(
             f"Folder {path} holds {noisy_place(path).name}/ and neither clean/ nor gt/, so there is nothing to score "
             "results against; denoisebench rank and denoise, and run --noise real, take noisy images alone."
@@ -228,7 +229,7 @@ def folder_set(path: Path, unusual: str = "stop") -> OwnFolder:
     if NamedPairs.fits(path):
         return NamedPairs(path)
     _refuse_half_pairs(path)
-    inside = [] if image_files(path) else [one for one in own_entries(path) if one.is_dir() and has_references(one)]
+    inside = [] if named_as_images(path) else [one for one in own_entries(path) if one.is_dir() and has_references(one)]
     if inside:
         raise UserError(
             f"Folder {path} holds {len(inside)} folders of pairs ({_names(inside)}); give one or all of them."
@@ -397,10 +398,10 @@ _PLAIN_WORDS = frozenset({"clean", "gt"})
 
 def _pairs_by_name(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Capture and reference by image, in a folder or in its sub-folders; nothing unless every image has its partner."""
-    if image_files(folder):
+    if named_as_images(folder):
         return _pairs_in(folder)
     pairs: dict[str, tuple[Path, Path]] = {}
-    for place in (path for path in own_entries(folder) if path.is_dir() and image_files(path)):
+    for place in (path for path in own_entries(folder) if path.is_dir() and named_as_images(path)):
         inside = _pairs_in(place)
         if not inside:
             return {}
@@ -418,7 +419,7 @@ def _pairs_in(folder: Path) -> dict[str, tuple[Path, Path]]:
 
 def _split(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Images by name: those that are not called clean, and those that are."""
-    named = _by_name(image_files(folder))
+    named = _by_name(named_as_images(folder))
     clean = {name: path for name, path in named.items() if _words(name) & CLEAN_WORDS}
     return {name: path for name, path in named.items() if name not in clean}, clean
 

@@ -17,6 +17,7 @@ from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.text import counted, readable
 from denoisebench.data.manifest import Entry, entry_of, read_entry, read_manifest, refuse_twins
 from denoisebench.data.unusual import check_choice, converted, refusal
+from denoisebench.data.watched import watch
 from denoisebench.protocol.images import (
     CHANNEL_KINDS,
     AnyImage,
@@ -35,6 +36,8 @@ from denoisebench.protocol.images import (
 )
 
 DATA_VARIABLE = "DENOISEBENCH_DATA"
+# Classes that are made here keep to what they say; mistakes in those of plugins are told in a sentence.
+_OURS = "denoisebench.data."
 
 
 class MissingData(UserError):  # noqa: N818 - reads as the state it reports
@@ -124,9 +127,14 @@ class DataSet:
     #: The data set whose captures networks are trained on for this one; '' if there is none by default.
     training: str = ""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith(_OURS):
+            watch(cls)
+
     @property
     def images(self) -> Sequence[str]:
-        """Image ids in evaluation order."""
+        """Image ids in evaluation order, each once."""
         raise NotImplementedError
 
     def load(self, image: str) -> AnyImage:
@@ -415,14 +423,15 @@ class AnyFolder(OwnFolder):
     ----------
     path : Path
         The folder.
-    unusual : str
+    unusual : str or None
         One of `denoisebench.data.unusual.CHOICES`: what is done with images that are not 8-bit gray or RGB, or not of
-        the kind that most of them are.
+        the kind that most of them are. None stops as well, and names no other way, for where there is none.
     """
 
-    def __init__(self, path: Path, unusual: str = "stop") -> None:
+    def __init__(self, path: Path, unusual: str | None = "stop") -> None:
         super().__init__(path)
-        self._unusual = check_choice(unusual)
+        self._choice = unusual
+        self._unusual = "stop" if unusual is None else check_choice(unusual)
         self._converted: dict[str, list[str]] = {}
         self._skipped: dict[str, str] = {}
         self._turned: list[str] = []
@@ -445,7 +454,7 @@ class AnyFolder(OwnFolder):
                 errors[file.name] = error
         mixed = self._mixed(found) if self._unusual == "stop" else []
         if (errors and self._unusual != "skip") or mixed or not found:
-            raise refusal([*errors.values()], mixed, len(found), self._unusual)
+            raise refusal([*errors.values()], mixed, len(found), self._choice)
         self._skipped = {name: str(error) for name, error in errors.items()}
         found = self._alike(found)
         refuse_twins(found, f"Folder {self.folder}")
@@ -485,10 +494,12 @@ class AnyFolder(OwnFolder):
         gray, colour = (next((e.file for e in entries if e.channels == channels), "") for channels in (1, 3))
         if not gray or not colour:
             return []
+        ways = "split the folder or convert the files"
+        ways = f"{ways}, or give --on-unusual convert or skip" if self._choice else ways
         return [
             UserError(
                 f"Folder {self.folder} mixes gray and colour images (gray: {gray}; colour: {colour}). A data set is "
-                "all gray or all colour; split the folder, convert the files, or give --on-unusual convert or skip."
+                f"all gray or all colour; {ways}."
             )
         ]
 

@@ -24,6 +24,7 @@ CHOICES = ("stop", "skip", "convert")
 #: Mistakes of a folder that are printed.
 MOST_NAMED = 30
 _ORIENTATION = 274
+_PNG_GRAY_ALPHA = 4
 _KINDS = {
     "P": "a palette", "PA": "a palette with alpha", "CMYK": "CMYK", "LA": "alpha", "RGBA": "alpha", "RGBa": "alpha",
     "La": "alpha", "YCbCr": "YCbCr", "LAB": "CIE L*a*b*", "HSV": "HSV", "1": "black and white", "I": "16 bits",
@@ -98,8 +99,10 @@ def _eight_bits(image: Image, data: bytes) -> tuple[UIntImage, str]:
         return rounded(np.asarray(image))[:, :, None], what
     if deep and image.mode == "RGB":
         return rounded(deep_colour(image, data)), "16 bits"
+    if deep and image.mode == "RGBA":
+        return rounded(_without_alpha(image, data)), f"{what}, 16 bits"
     if what:
-        return gray_or_rgb(image), f"{what}, 16 bits" if deep else what
+        return gray_or_rgb(image), what
     if image.mode in ("L", "RGB") and "transparency" in image.info:
         found = np.asarray(image)
         return found if found.ndim == 3 else found[:, :, None], "a transparent colour"
@@ -121,19 +124,35 @@ def rounded(values: npt.NDArray[Any]) -> UIntImage:
 
 def deep_colour(image: Image, data: bytes) -> npt.NDArray[np.uint16]:
     """A PNG of 16 bits in colour: Pillow keeps the high bytes, and the low ones if told that they come first."""
+    return _words(np.asarray(image), _read_as("RGB;16L", data))
+
+
+def _without_alpha(image: Image, data: bytes) -> npt.NDArray[np.uint16]:
+    """A PNG of 16 bits with alpha, which Pillow opens as RGBA even where it is gray."""
+    if data[25] == _PNG_GRAY_ALPHA:
+        bytes_of = _read_as("RGBA", data)  # high and low byte of gray, then of alpha
+        return _words(bytes_of[:, :, :1], bytes_of[:, :, 1:2])
+    return _words(np.asarray(image)[:, :, :3], _read_as("RGBA;16L", data)[:, :, :3])
+
+
+def _words(high: UIntImage, low: UIntImage) -> npt.NDArray[np.uint16]:
+    return np.asarray(high.astype(np.uint16) << 8 | low)
+
+
+def _read_as(order: str, data: bytes) -> UIntImage:
+    """The bytes that Pillow keeps of a PNG if it takes the samples of a pixel to lie in another order."""
     from PIL import Image as Pillow
 
-    high = np.asarray(image).astype(np.uint16)
     with Pillow.open(io.BytesIO(data), formats=["PNG"]) as again:
         swapped = []
         for tile in again.tile:
             rest = tile.args[1:] if isinstance(tile.args, tuple) else ()
-            swapped.append(tile._replace(args=("RGB;16L", *rest) if rest else "RGB;16L"))
+            swapped.append(tile._replace(args=(order, *rest) if rest else order))
         again.tile = swapped
-        return np.asarray(high << 8 | np.asarray(again))
+        return np.asarray(again)
 
 
-def refusal(errors: Sequence[UserError], mixed: Sequence[UserError], usable: int, choice: str) -> UserError:
+def refusal(errors: Sequence[UserError], mixed: Sequence[UserError], usable: int, choice: str | None) -> UserError:
     """All that is wrong with the images of a folder, and what can be done about it.
 
     Parameters
@@ -144,16 +163,16 @@ def refusal(errors: Sequence[UserError], mixed: Sequence[UserError], usable: int
         What is wrong with all of the others together.
     usable : int
         How many others there are.
-    choice : str
-        What was asked for.
+    choice : str or None
+        What was asked for; None where nobody could ask.
     """
     shown = [*errors[:MOST_NAMED]]
     if len(errors) > MOST_NAMED:
         shown.append(UserError(f"There is the same to say of {counted(len(errors) - MOST_NAMED, 'image')} more."))
     ways = ["convert makes gray or RGB what can be"] if choice == "stop" else []
-    ways += ["skip leaves out all that are unusual"] if usable and choice != "skip" else []
-    if errors and ways:
+    ways += ["skip leaves out all that are unusual"] if usable and choice not in ("skip", None) else []
+    if errors and (ways or choice is None):
         text = f"{len(errors)} of {counted(usable + len(errors), 'image')} cannot be used as they are"
-        shown.append(UserError(f"{text}; of --on-unusual, {' and '.join(ways)}."))
+        shown.append(UserError(f"{text}; of --on-unusual, {' and '.join(ways)}." if ways else f"{text}."))
     shown += mixed
     return shown[0] if len(shown) == 1 else UserErrors(shown)

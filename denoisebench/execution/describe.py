@@ -45,7 +45,7 @@ def cell_labels(
         "dataset_title": cell.dataset.title + (f" (first {limit})" if (limit := cell.protocol.limit) else ""),
         "dataset_class": class_name(cell.dataset),
         "training": "",
-        "warnings": [cell.dataset.note.rstrip(".")] if cell.dataset.note else [],
+        "warnings": [cell.dataset.note.removesuffix(".")] if cell.dataset.note else [],
         "machine": {},
         "harness": [code_digest(PROTOCOL)],
         "written": written.strftime(WRITTEN),
@@ -62,7 +62,7 @@ def cell_labels(
         found["warnings"] += record.get("warnings", [])
         training = _training_set(record, experiment)
         if isinstance(training, OwnFolder) and training.note:
-            found["warnings"].append(f"training: {training.note.rstrip('.')}")
+            found["warnings"].append(f"training: {training.note.removesuffix('.')}")
         shared = shared_images(training, cell.dataset)
         found["warnings"] += [f"trained on {counted(shared, 'image')} of the test set"] if shared else []
     return found

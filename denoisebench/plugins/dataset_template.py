@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, no_folder
 from denoisebench.core.files import CannotWrite, write_text
 from denoisebench.data.captures import AnyPairs, NamedPairs, folder_set
 from denoisebench.data.dataset import OwnFolder
@@ -50,12 +50,12 @@ def write_dataset(folder: Path, name: str | None = None, out: Path | None = None
         The folder is no data set, the name is taken or not allowed, or a file exists: nothing is overwritten.
     """
     if not folder.is_dir():
-        raise UserError(f"Folder {folder} does not exist; give a folder that holds images.")
+        raise no_folder(folder, "Give one that holds images.")
     # Not resolved: a link is called what the user calls it.
     folder = Path(os.path.abspath(folder))
     name = folder.name if name is None else name
     path, manifest = _places(name, folder.parent if out is None else out)
-    found = folder_set(folder)
+    found = folder_set(folder, None)
     if isinstance(found, NamedPairs):
         raise UserError(
             f"{found.advice} A manifest is made of pairs in two folders: move them to noisy/ and clean/ in {folder}."
@@ -98,7 +98,7 @@ def _places(name: str, place: Path) -> tuple[Path, Path]:
     if name in DATASETS.names():
         raise UserError(f"The data set name {name!r} is taken ({DATASETS.origin(name)}). Choose another with --name.")
     if not place.is_dir():
-        raise UserError(f"Folder {place} does not exist. Make it, or choose another one with --out.")
+        raise no_folder(place, "Make it, or choose another one with --out.")
     path = place / f"{name}{TOML}"
     manifest = (place / MANIFESTS if (place / MANIFESTS).is_dir() else place) / f"{name}.tsv"
     for file in (path, manifest):

@@ -368,7 +368,7 @@ def _parse_one_of(where: str, text: str, kinds: Sequence[Any], or_none: bool) ->
         try:
             return _parse(where, text, kind)
         except UserError as error:
-            reasons.append(str(error).removeprefix(f"{where}: ").rstrip("."))
+            reasons.append(str(error).removeprefix(f"{where}: ").removesuffix("."))
     raise UserError(f"{where}: {', or '.join(reasons)}{', or none' * or_none}.")
 
 

@@ -27,6 +27,7 @@ from denoisebench.core.files import file_sha256
 from denoisebench.core.userfiles import load_user_file
 from denoisebench.data.dataset import DataSet, FolderSet
 from denoisebench.data.definition import define
+from denoisebench.plugins.dataset_contract import data_set_flaw
 from denoisebench.plugins.method import Info, LearnedMethod, Method, Need, PerImageMethod, PlainMethod, setting_flaw
 
 #: In a list of methods, every method that it does not name itself.
@@ -236,6 +237,8 @@ class Registry(Generic[T]):
             raise UserError(f"Method plugin {where}: {flaw}.")
         if issubclass(plugin, Method) and (flaw := _attribute_flaw(plugin)):
             raise UserError(f"Method plugin {where}: {flaw}.")
+        if issubclass(plugin, DataSet) and (flaw := data_set_flaw(plugin)):
+            raise UserError(f"Data set plugin {where}: {flaw}.")
         for setting in dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ():
             if setting.init and setting.default is dataclasses.MISSING:
                 made = setting.default_factory is not dataclasses.MISSING

@@ -6,7 +6,7 @@ import keyword
 import sys
 from pathlib import Path
 
-from denoisebench.core.errors import UserError, unknown
+from denoisebench.core.errors import UserError, no_folder, unknown
 from denoisebench.core.files import write_text
 from denoisebench.plugins.registry import ALL, METHODS
 
@@ -144,7 +144,7 @@ def write_method(name: str, kind: str, folder: Path) -> Path:
     if path.exists():
         raise UserError(f"File {path} exists already. Choose another name or folder.")
     if not folder.is_dir():
-        raise UserError(f"Folder {folder} does not exist.")
+        raise no_folder(folder)
     class_name = "".join(part.capitalize() for part in name.split("_"))
     if not class_name.isidentifier() or keyword.iskeyword(class_name):
         class_name = f"Method{class_name}"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, no_folder
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import readable
 from denoisebench.protocol.imagefiles import FORMATS, Corrupt, Header, Unsuitable, read_header, upright
@@ -106,7 +106,7 @@ def image_bytes(path: Path) -> bytes:
                 raise UserError(f"Image {path} has {status.st_size:,} bytes; more than {MOST_BYTES:,} are refused.")
             return stream.read()
     except FileNotFoundError:
-        raise UserError(f"Image {path} does not exist.") from None
+        raise (_dangling(path) if path.is_symlink() else UserError(f"Image {path} does not exist.")) from None
     except OSError as error:
         raise UserError(f"Image {path} cannot be read ({error.strerror or error}).") from None
 
@@ -189,7 +189,7 @@ def named_images(folder: Path) -> list[Path]:
     UserError
         The folder does not exist, or nothing in it has the name of an image.
     """
-    found = _with_names_of_images(folder)
+    found = named_as_images(folder)
     if not found:
         raise _no_image(folder)
     return found
@@ -201,21 +201,26 @@ def _no_image(folder: Path) -> UserError:
     return UserError(f"Folder {folder} holds no image ({', '.join(EXTENSIONS)}){also}.")
 
 
-def _with_names_of_images(folder: Path) -> list[Path]:
+def named_as_images(folder: Path) -> list[Path]:
+    """`named_images` of a folder that may hold none."""
     if not folder.is_dir():
-        raise UserError(f"Folder {folder} does not exist.")
+        raise no_folder(folder)
     return [path for path in own_entries(folder) if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
 
 
 def image_files(folder: Path) -> list[Path]:
     """`list_images` of a folder that may hold none."""
-    found = _with_names_of_images(folder)
+    found = named_as_images(folder)
     for path in found:
         if path.is_symlink() and not path.exists():
-            raise UserError(f"Image {path} is a link to {path.readlink()}, which is not there; mend or remove it.")
+            raise _dangling(path)
         if not path.is_file():
             raise UserError(f"Image {path} cannot be used: it is no regular file; remove it.")
     return found
+
+
+def _dangling(path: Path) -> UserError:
+    return UserError(f"Image {path} is a link to {path.readlink()}, which is not there; mend or remove it.")
 
 
 def left_out(folder: Path) -> list[str]:
