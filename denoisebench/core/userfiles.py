@@ -78,11 +78,19 @@ def _beside(path: Path, error: BaseException) -> str:
     )
 
 
-def line_of(error: BaseException) -> str:
-    """Where in a file of the user an error was raised, as a part of a sentence; '' where none is in its traceback."""
+def line_of(error: BaseException, module: str = _PREFIX) -> str:
+    """Where in a file of the user an error was raised, as a part of a sentence; '' where none is in its traceback.
+
+    Parameters
+    ----------
+    error : BaseException
+        With its traceback.
+    module : str
+        What the name of the file's module begins with; of a file that is installed, that name.
+    """
     steps = reversed(list(traceback.walk_tb(error.__traceback__)))
     for frame, number in steps:
-        if str(frame.f_globals.get("__name__", "")).startswith(_PREFIX):
+        if str(frame.f_globals.get("__name__", "")).startswith(module):
             return f" ({Path(frame.f_code.co_filename).name}, line {number})"
     return ""
 

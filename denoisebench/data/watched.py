@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import reprlib
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from denoisebench.core.errors import ContractError, TrainingFailed, UserError, explain
+from denoisebench.core.userfiles import line_of
 
 
 def watch(kind: type) -> None:
@@ -46,7 +44,9 @@ def _told(kind: type, name: str, function: Callable[..., Any], flaw: Callable[[A
         except (UserError, ContractError, TrainingFailed, MemoryError):
             raise
         except (Exception, SystemExit) as error:
-            raise UserError(f"{_what(self, name, args)} raised {explain(error)}{_line_of(kind, error)}.") from error
+            raise UserError(
+                f"{_what(self, name, args)} raised {explain(error)}{line_of(error, kind.__module__)}."
+            ) from error
         wrong = flaw(self, answer)
         if wrong:
             raise UserError(f"{_what(self, name, args)} {wrong}.")
@@ -58,15 +58,6 @@ def _told(kind: type, name: str, function: Callable[..., Any], flaw: Callable[[A
 def _what(dataset: Any, name: str, args: Sequence[Any]) -> str:
     shown = name if name in _CONSTANTS else f"{name}({', '.join(map(repr, args))})"
     return f"Data set {getattr(dataset, 'name', type(dataset).__name__)!r}: its {shown}"
-
-
-def _line_of(kind: type, error: BaseException) -> str:
-    """Where in the file of a class an error was raised, as a part of a sentence."""
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    for frame, number in reversed(list(traceback.walk_tb(error.__traceback__))):
-        if frame.f_code.co_filename == file:
-            return f" ({Path(file).name}, line {number})"
-    return ""
 
 
 def _nothing(dataset: Any, answer: Any) -> str:
