@@ -19,6 +19,7 @@ from denoisebench.protocol.images import (
     checked,
     left_out,
     list_images,
+    overshoot,
     pad,
     padded_size,
     pixel_hash,
@@ -268,3 +269,11 @@ def test_white_is_one_in_floats(kind: type[np.unsignedinteger]) -> None:
     values = to_float(np.array([[[0, white // 5, white]]], kind))
     assert values.dtype == np.float32
     assert values.tolist() == [[[0.0, float(np.float32(0.2)), 1.0]]]
+
+
+def test_values_beyond_those_of_the_noisy_image_are_measured_in_its_range() -> None:
+    noisy = np.array([[0.2, 0.7]], np.float32)
+    assert overshoot(np.array([[0.3, 0.6]]), noisy) == 0
+    assert overshoot(np.array([[0.3, 1.7]]), noisy) == pytest.approx(2)
+    assert overshoot(np.array([[0.1, 0.8]]), noisy) == pytest.approx(0.2)
+    assert overshoot(np.array([[0.3, np.nan]]), noisy) == np.inf

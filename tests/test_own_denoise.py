@@ -144,6 +144,22 @@ def test_mistakes_are_told_at_once_before_any_work(command: Callable[..., Any], 
         assert option in told.err
 
 
+@pytest.mark.usefixtures("fresh_registry")
+def test_values_that_no_denoiser_gives_are_told(command: Callable[..., Any], plugin_file: Any, tmp_path: Path) -> None:
+    # 8 bits cut them off: what lies in the file looks like white.
+    planes = RNG.integers(0, 256, (3, 20, 24), dtype=np.uint8)
+    planes[1, 0, 0] = 255
+    planes[:, 5, 5] = (10, 255, 10)
+    tifffile.imwrite(tmp_path / "s.tif", planes, imagej=True, metadata={"axes": "ZYX"})
+    toy = plugin_file("toy", "return noisy + 40.0 * (noisy[5, 5] == 1.0) * (noisy == noisy.max())")
+    done = command("denoise", tmp_path / "s.tif", "--method", "toy", "--plugin", toy, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "WARNING: the method failed in a part of it in " in done.out
+    assert "values lie beyond the noisy ones by up to 40 times their range" in log_of(tmp_path / "out")[0]["notes"]
+    whole = command("denoise", tmp_path / "s.tif", "--method", "nlm", "--sigma", "9", "--out", tmp_path / "nlm")
+    assert "WARNING" not in whole.out
+
+
 def test_a_result_never_replaces_its_source(command: Callable[..., Any], plugin_file: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", CLEAN)
     before = (tmp_path / "a.npy").read_bytes()

@@ -647,6 +647,16 @@ def test_a_method_below_its_input_or_equal_to_it_is_never_best() -> None:
         [cell("identity", [20.0, 20.0], baseline=True), cell("a", [20.0, 20.06]), cell("b", [21.0, 21.0])]
     )
     assert {score.flag for score in nearly.scores.values()} == {""}, "0.06 dB on one image is a change"
+    mixed = build_table(
+        [
+            cell("identity", [20.0] * 6, 0.3, baseline=True),
+            cell("a", [19.9, 30.0, 29.0, 28.0, 29.0, 30.0]),
+            cell("b", [21.0] * 6),
+        ]
+    )
+    assert {line.method: score.flag for (line, _), score in mixed.scores.items()}["a"] == "some below"
+    assert marks(mixed, "psnr") == {"identity": "", "a": "best", "b": "second"}
+    assert any(note.startswith("‖ a on ") and "the mean hides images" in note for note in mixed.notes)
     alone = build_table([cell("worse", 19.0), cell("good", 24.0)])
     assert marks(alone, "psnr") == {"worse": "second", "good": "best"}, "without the noisy input nobody knows"
 

@@ -273,8 +273,12 @@ def test_the_default_recipe_is_that_of_a_laptop() -> None:
 
 
 def test_a_recipe_can_be_named_and_changed() -> None:
-    changed = recipe_from("300steps", None, None, None, "fresh", 0, recipe="laptop[optimiser=adam, average=0.5]")
+    changed = recipe_from("300steps", None, None, None, "fresh", 0, recipe="laptop[optimiser=adam, average=0.5,wide=4]")
     assert (changed.optimiser, changed.schedule, changed.average, changed.batch) == ("adam", "cosine", 0.5, 4)
+    assert (changed.wide, changed.text) == (4, "300 steps, 4x64²/1x128²")
+    assert recipe_from("300steps", None, None, None, "fresh", 0, recipe="long") == replace(
+        recipe_from("300steps", None, None, None, "fresh", 0), wide=4
+    )
     named = recipe_from("7steps", None, None, None, "fresh", 0, recipe="paper")
     assert named == replace(PAPER, budget=Budget(7, "steps"))
     mixed = recipe_from("paper", None, None, None, "fresh", 0, recipe="laptop")
@@ -290,7 +294,9 @@ def test_a_recipe_can_be_named_and_changed() -> None:
         ("laptop[schedule=step]", "Unknown schedule of a recipe.*cosine, halving"),
         ("paper[average=1]", "average must be a number from 0"),
         ("paper[average=x]", "average must be a number from 0"),
-        ("paper[lr=1]", "Unknown part of a recipe 'lr'.*average, optimiser, schedule"),
+        ("laptop[wide=-1]", "wide must be a whole number of steps, 0 for never, not '-1'"),
+        ("laptop[wide=]", "wide must be a whole number"),
+        ("paper[lr=1]", "Unknown part of a recipe 'lr'.*average, optimiser, schedule, wide"),
     ],
 )
 def test_a_recipe_that_does_not_parse_names_what_is_allowed(text: str, message: str) -> None:
@@ -300,7 +306,7 @@ def test_a_recipe_that_does_not_parse_names_what_is_allowed(text: str, message: 
 
 def test_records_of_before_are_the_recipe_they_were_trained_by() -> None:
     values = asdict(PAPER)
-    for new in ("optimiser", "schedule", "average"):
+    for new in ("optimiser", "schedule", "average", "wide"):
         del values[new]
     assert Recipe.from_record(values) == PAPER
 
@@ -681,7 +687,7 @@ def test_the_record_says_what_was_trained_and_how_it_went(tmp_path: Path) -> Non
         "method": "tiny",
         "settings": {"network": "unet"},
         "noise": "poisson30",
-        "recipe": asdict(job.recipe),
+        "recipe": {name: value for name, value in asdict(job.recipe).items() if name != "wide"},
         "channels": 1,
         "data": {"name": "photos"},
         "code": {"code": "abc"},
@@ -1017,6 +1023,47 @@ def test_the_seed_decides_where_crops_are_cut() -> None:
     crops = [[made.take(step, "cpu", frozenset())[0] for step in range(5)] for made in (first, again, other)]
     assert all(torch.equal(a, b) for a, b in zip(crops[0], crops[1], strict=True))  # type: ignore[arg-type]
     assert not all(torch.equal(a, b) for a, b in zip(crops[0], crops[2], strict=True))  # type: ignore[arg-type]
+
+
+def test_wide_steps_have_fewer_and_larger_crops_where_images_are_large_enough() -> None:
+    pictures = [located(70) + np.uint8(number) for number in range(8)]
+    recipe = Recipe(parse_budget("10steps"), batch=4, crop=32, wide=3)
+    made = DrawnCrops(pictures, recipe, parse_noise("gauss25"))
+    shapes = [made.take(step, "cpu", frozenset())[0].shape for step in range(6)]  # type: ignore[union-attr]
+    assert [(shape[0], shape[2], shape[3]) for shape in shapes] == [*[(4, 32, 32)] * 2, (1, 64, 64)] * 2
+    small = DrawnCrops([picture[:40] for picture in pictures], recipe, parse_noise("gauss25"))
+    assert {small.take(step, "cpu", frozenset())[0].shape[2] for step in range(6)} == {32}  # type: ignore[union-attr]
+    assert replace(recipe, batch=2).wide_batch == 1
+    assert replace(recipe, batch=8, devices=4).wide_batch == 4, "every process has one"
+
+
+class Fails(Tiny):
+    """Whose results leave all bounds on images of some size."""
+
+    beyond = 32
+
+    def denoise(self, network: Any, noisy: torch.Tensor, known: Any, generator: Any) -> torch.Tensor:
+        result = noisy.clone()
+        if noisy.shape[2] > self.beyond:
+            result[:, :, -8, -8] = 30.0
+        return result
+
+
+def test_a_network_that_fails_on_images_larger_than_its_crops_is_called_so(tmp_path: Path) -> None:
+    images = [located(96) for _ in range(3)]
+    said = run(tmp_path / "a", Fails(), budget="2steps", images=images, crop=32).record["warnings"]
+    assert len(said) == 2
+    assert "on 3 of 3 training images, larger than crops, values lie beyond" in said[1]
+    assert "--recipe long" in said[1]
+    assert len(run(tmp_path / "b", Tiny(), budget="2steps", images=images, crop=32).record["warnings"]) == 1
+
+
+def test_a_network_that_fails_on_crops_too_is_not_told_to_take_larger_ones(tmp_path: Path) -> None:
+    class Worse(Fails):
+        beyond = 0
+
+    said = run(tmp_path, Worse(), budget="2steps", images=[located(96)] * 3, crop=32).record["warnings"]
+    assert len(said) == 1
 
 
 def test_the_seed_decides_the_noise_fresh_or_fixed() -> None:

@@ -153,7 +153,9 @@ class TrainingOptions(OptionGroup):
     start: str | None = None
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="laptop (default), paper, or with changes: laptop[optimiser=adam,average=0]."),
+        typer.Option(
+            "--recipe", help="laptop (default), long, paper, or with changes: laptop[optimiser=adam,average=0]."
+        ),
     ] = None
     devices: Annotated[
         int, typer.Option(min=1, max=limits.DEVICES, help="Processes (GPUs) that share each training batch.")

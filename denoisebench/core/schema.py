@@ -166,7 +166,7 @@ def _object(shape: dict[str, Any]) -> _Check:
 _RECIPE = {
     "budget?": {"amount": Number(0, 1e15), "unit": str}, "batch?": Number(1, 2**20, int),
     "crop?": Number(1, 2**20, int), "lr?": float, "draws?": str, "seed?": int, "precision?": str, "devices?": COUNT,
-    "optimiser?": str, "schedule?": str, "average?": float,
+    "optimiser?": str, "schedule?": str, "average?": float, "wide?": Number(0, 2**20, int),
 }  # fmt: skip
 _TRAINED = {
     "steps?": COUNT, "images_seen?": COUNT, "seconds?": Number(0, 1e12), "parameters?": COUNT, "draws?": str,

@@ -31,7 +31,7 @@ from denoisebench.own.scale import NAN, Scale, finite, parse_range, scale_of
 from denoisebench.own.stack import Array, Channels, Index, Layout, Stack, layout_of
 from denoisebench.own.training import BUDGET, OwnNetwork, check_trainable, train_on
 from denoisebench.plugins.method import LearnedMethod, Method, Need, PerImageMethod
-from denoisebench.protocol.images import FloatImage
+from denoisebench.protocol.images import BEYOND, FloatImage, overshoot, some
 from denoisebench.protocol.noise import REAL, Draw, Noise
 from denoisebench.toolbox.estimation import estimate_level
 from denoisebench.training.recipe import recipe_from, usual_precision
@@ -367,7 +367,8 @@ class Runner:
         route, choice, network = self._route(file)
         make_folder(path.parent)
         partial = path.with_name(f".denoisebench-{key[:16]}")
-        result, steps, tile, seconds = self._planes(file, route, choice, partial, report)
+        result, costs = self._planes(file, route, choice, partial, report)
+        failed = _failed_planes(file.layout, costs)
         scale, told = file.scale, file.told
         if request.nan == "keep" and stack.data.dtype.kind == "f":
             result = np.where(np.isfinite(stack.data), result, stack.data)
@@ -378,7 +379,8 @@ class Runner:
         entry = Entry(
             output, str(source), "x".join(map(str, stack.data.shape)), stack.axes, str(stack.data.dtype),
             scale.black, scale.white, scale.source, request.method.text, *network, told.sigma(scale), told.source,
-            len(file.layout.planes), steps, tile, round(seconds, 3), "; ".join([*stack.notes, *file.notes]),
+            len(file.layout.planes), int(costs[:, 1].max()), int(costs[:, 2].max()), round(float(costs[:, 0].sum()), 3),
+            "; ".join([*stack.notes, *file.notes, *failed]),
             __version__, key, sha256, file_sha256(path),
         )  # fmt: skip
         return Result(entry=entry)
@@ -477,8 +479,8 @@ class Runner:
 
     def _planes(
         self, file: _Opened, route: Route, choice: Choice | None, partial: Path, tell: Callable[[float, str], None]
-    ) -> tuple[Array, int, int, float]:
-        """All planes, those that an earlier call has done taken from its files."""
+    ) -> tuple[Array, FloatArray]:
+        """All planes, and seconds, steps, tile and `overshoot` of each; an earlier call's from its files."""
         planes, layout = file.layout.planes, file.layout
         results, states = partial.with_suffix(".npy"), partial.with_suffix(".state.npy")
         try:
@@ -487,8 +489,7 @@ class Runner:
         except OSError as error:
             raise CannotWrite(f"Cannot write in {partial.parent} ({error.strerror or error}).") from None
         result = resumable_array(results, file.stack.data.shape, file.kind)
-        # Seconds, steps, tile of every plane that is done.
-        state = resumable_array(states, (len(planes), 3), np.dtype(np.float64))
+        state = resumable_array(states, (len(planes), 4), np.dtype(np.float64))
         start = int(np.count_nonzero(~np.isnan(state[:, 0])))
         for number in range(start, len(planes)):
             name = layout.name(planes[number])
@@ -496,13 +497,26 @@ class Runner:
             def report(fraction: float, text: str, number: int = number, name: str = name) -> None:
                 tell((number + fraction) / len(planes), f"{name} {text}".strip())
 
-            done = _denoised(route, file.plane(planes[number]), file.told.level, choice, Place("", name, 0), report)
+            noisy = file.plane(planes[number])
+            done = _denoised(route, noisy, file.told.level, choice, Place("", name, 0), report)
             layout.view(result, planes[number])[...] = file.restored(done.image)
             # Last, because it marks the plane as done.
-            state[number] = done.seconds, done.steps, done.tile
+            state[number] = done.seconds, done.steps, done.tile, overshoot(done.image, noisy)
             tell((number + 1) / len(planes), name)
-        seconds, steps, tile = (state[:, column] for column in range(3))
-        return result, int(steps.max()), int(tile.max()), float(seconds.sum())
+        return result, np.array(state)
+
+
+def _failed_planes(layout: Layout, costs: FloatArray) -> list[str]:
+    """Which planes hold values that no denoiser gives; a note or none. A file keeps them cut to its range."""
+    failed = np.flatnonzero(costs[:, 3] > BEYOND)
+    if not failed.size:
+        return []
+    names = [layout.name(layout.planes[number]) for number in failed]
+    where = f" in {some(names)}" if len(layout.planes) > 1 else ""
+    return [
+        f"WARNING: the method failed in a part of it{where}: values lie beyond the noisy ones by up to "
+        f"{costs[failed, 3].max():.2g} times their range; look at it, and take another method or network"
+    ]
 
 
 @dataclass(frozen=True)

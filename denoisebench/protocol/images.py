@@ -321,6 +321,25 @@ def to_uint8(image: npt.NDArray[np.floating]) -> UIntImage:
     return np.floor(np.clip(image.astype(np.float64) * 255.0 + 0.5, 0.0, 255.0)).astype(np.uint8)
 
 
+#: A result that lies beyond the noisy image by more than this part of its range is none.
+BEYOND = 0.25
+
+
+def overshoot(result: npt.NDArray[np.floating], noisy: npt.NDArray[np.floating]) -> float:
+    """How far values of a result lie beyond those of the noisy image, in widths of their range.
+
+    0 if none does, infinite where one is not finite.
+
+    A mean of pixels never lies beyond them, an edge that is sharpened by little. A network that meets what it was not
+    trained on can leave them by any amount, in a part of an image.
+    """
+    if not np.isfinite(result).all():
+        return float("inf")
+    low, high = float(noisy.min()), float(noisy.max())
+    beyond = max(low - float(result.min()), float(result.max()) - high, 0.0)
+    return beyond / (high - low) if high > low else 0.0
+
+
 def padded_size(height: int, width: int, multiple: int, square: bool) -> tuple[int, int]:
     """Size after padding each side, or both to one square, up to a multiple."""
     tall, wide = (-(-side // multiple) * multiple for side in (height, width))

@@ -11,7 +11,7 @@ from denoisebench.core.text import one_line, plain
 _TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "^": r"\^{}", "~": r"\~{}", "&": r"\&",
      "%": r"\%", "#": r"\#", "_": r"\_", "[": "{[}", "]": "{]}", "²": "$^2$",
-     "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$",
+     "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$", "‖": r"$^\|$",
      "|": "$|$", "\N{REPLACEMENT CHARACTER}": "?",
      "–": "--", "η": r"$\eta$", "→": r"$\rightarrow$", "−": "$-$", "µ": r"$\mu$", "°": r"$^\circ$",
      "σ": r"$\sigma$", "±": r"$\pm$", "λ": r"$\lambda$", "∈": r"$\in$", "<": "$<$", ">": "$>$", "×": r"$\times$"}

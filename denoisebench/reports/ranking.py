@@ -83,7 +83,8 @@ def _marks(
     scores: Mapping[Line, Score],
     trainings: Mapping[Line, Sequence[StoredCell]],
 ) -> dict[Line, Place]:
-    rankable = ("", "fewer", "below in SSIM") if attribute == "psnr" else ("", "fewer")
+    sound = ("", "fewer", "some below")
+    rankable = (*sound, "below in SSIM") if attribute == "psnr" else sound
     left = [line for line in present if scores[line].flag in rankable]
     rows = {line: shared_rows(trainings[line]) for line in left}
     alike = len(set(rows.values())) == 1

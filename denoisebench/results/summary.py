@@ -26,6 +26,7 @@ FLAGS = {
     "below in SSIM": ("§", "below the noisy input in SSIM; not ranked by it"),
     "unchanged": ("‡", "within 0.05 dB of the noisy input on every image, so the input came back; not ranked"),
     "fewer": ("¶", "mean without some images or levels of its column; compared with other lines on what both have"),
+    "some below": ("‖", "the mean hides images on which it scores below the noisy input in PSNR"),
 }
 _SAME_DB = 0.05
 
@@ -183,7 +184,9 @@ def flag_of(trainings: Sequence[StoredCell], noisy: StoredCell | None, column: C
     column : Contents
         Images and levels that any line of the column has a score of.
     """
-    return _beside_noisy(trainings, noisy) or ("fewer" if contents(trainings) != column else "")
+    flag = _beside_noisy(trainings, noisy)
+    # A mean that is compared with another's needs its footnote most.
+    return "fewer" if flag in ("", "some below") and contents(trainings) != column else flag
 
 
 def _beside_noisy(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> str:
@@ -197,7 +200,9 @@ def _beside_noisy(trainings: Sequence[StoredCell], noisy: StoredCell | None) -> 
     rated = [(row.psnr, base.psnr) for row, base in pairs if math.isfinite(row.psnr) and math.isfinite(base.psnr)]
     if rated and fmean(psnr for psnr, _ in rated) < fmean(base for _, base in rated):
         return "below"
-    return "below in SSIM" if fmean(row.ssim for row, _ in pairs) < fmean(base.ssim for _, base in pairs) else ""
+    if fmean(row.ssim for row, _ in pairs) < fmean(base.ssim for _, base in pairs):
+        return "below in SSIM"
+    return "some below" if any(row.psnr < base.psnr - _SAME_DB for row, base in pairs) else ""
 
 
 def flag_symbol(score: Score) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from denoisebench.core.lazy import torch
 from denoisebench.data.dataset import DataSet
 from denoisebench.plugins.method import Need
-from denoisebench.protocol.images import AnyImage, UIntImage, checked, to_channels, to_float
+from denoisebench.protocol.images import AnyImage, FloatImage, UIntImage, checked, to_channels, to_float
 from denoisebench.protocol.noise import Noise, add_noise
 from denoisebench.protocol.seeds import generator_from
 from denoisebench.training.recipe import Recipe
@@ -45,8 +45,23 @@ class Crops:
         """
         raise NotImplementedError
 
-    def _window(self, rng: np.random.Generator, image: AnyImage) -> tuple[slice, slice]:
-        side = self._recipe.crop
+    def whole(self, number: int) -> tuple[FloatImage, float | None]:
+        """A training image with its noise, and the level, which of captures nobody knows."""
+        raise NotImplementedError
+
+    def _chosen(self, step: int, get: Callable[[int], AnyImage]) -> tuple[list[int], int]:
+        """The images of one step, by number, and the side of its crops.
+
+        A step that is due to be wide is one only if its images are large enough.
+        """
+        recipe, chosen = self._recipe, self._choose(step)
+        few, side = chosen[: recipe.wide_batch], 2 * recipe.crop
+        due = recipe.wide > 0 and step % recipe.wide == recipe.wide - 1
+        if due and all(min(get(number).shape[:2]) >= side for number in few):
+            return few, side
+        return chosen, recipe.crop
+
+    def _window(self, rng: np.random.Generator, image: AnyImage, side: int) -> tuple[slice, slice]:
         height, width = image.shape[:2]
         top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
         return slice(top, top + side), slice(left, left + side)
@@ -75,7 +90,8 @@ class DrawnCrops(Crops):
         self, step: int, device: str, told: frozenset[Need]
     ) -> tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]:
         rng = generator_from("crops", self._recipe.seed, step)
-        windows = [(index, self._window(rng, self._images[index])) for index in self._choose(step)]
+        chosen, side = self._chosen(step, self._images.__getitem__)
+        windows = [(index, self._window(rng, self._images[index], side)) for index in chosen]
         clean = np.stack([self._images[index][window] for index, window in windows])
         x = _to_tensor(clean, device).float() / 255
         if self._recipe.draws == "fresh":
@@ -87,6 +103,10 @@ class DrawnCrops(Crops):
             levels = torch.tensor([level for _, level in drawn], device=device).view(-1, 1, 1, 1)
             noisy.append((_to_tensor(crops, device), levels))
         return x, noisy
+
+    def whole(self, number: int) -> tuple[FloatImage, float | None]:
+        draw = add_noise(self._images[number], self._noise, generator_from("whole", self._noise.id, number))
+        return draw.noisy, draw.level
 
     def _fixed_copy(self, index: int, copy: int) -> tuple[np.ndarray, float]:
         if (index, copy) not in self._fixed:
@@ -114,9 +134,10 @@ class CapturedCrops(Crops):
     ) -> tuple[torch.Tensor | None, list[tuple[torch.Tensor, torch.Tensor | None]]]:
         rng = generator_from("crops", self._recipe.seed, step)
         clean, first, second = [], [], []
-        for image, index in (self._captures[number] for number in self._choose(step)):
+        chosen, side = self._chosen(step, lambda number: self._get("capture", *self._captures[number]))
+        for image, index in (self._captures[number] for number in chosen):
             noisy = self._get("capture", image, index)
-            window = self._window(rng, noisy)
+            window = self._window(rng, noisy, side)
             first.append(to_float(noisy[window]))
             # Drawn for every method, so that all see the same crops.
             other = int(rng.integers(max(1, self._data.captures(image) - 1)))
@@ -128,6 +149,9 @@ class CapturedCrops(Crops):
             (_to_tensor(np.stack(crops), device), None) for crops in (first, second) if crops
         ]
         return _to_tensor(np.stack(clean), device) if clean else None, copies
+
+    def whole(self, number: int) -> tuple[FloatImage, float | None]:
+        return to_float(self._get("capture", *self._captures[number])[:, :]), None
 
     def _get(self, what: str, image: str, index: int) -> AnyImage:
         if (what, image, index) not in self._kept:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from denoisebench.core.errors import TrainingFailed, UserError
 from denoisebench.core.files import sealed, write_bytes, write_text
 from denoisebench.core.interrupts import deferred_interrupts
@@ -24,6 +26,7 @@ from denoisebench.core.provenance import machine
 from denoisebench.data.dataset import DataSet
 from denoisebench.networks import placed
 from denoisebench.plugins.method import Batch, Need, known_of
+from denoisebench.protocol.images import BEYOND, FloatImage, overshoot
 from denoisebench.protocol.noise import add_noise_batch
 from denoisebench.protocol.seeds import torch_generator_from
 from denoisebench.training.checkpoint import load_checkpoint, save_checkpoint
@@ -37,6 +40,8 @@ CHECKPOINT_SECONDS = 20.0
 # Monitors are mean squares on the 0..1 scale; above this, for so many points of the curve on end, nothing is
 # learned any more.
 DIVERGED, PATIENCE, AT_END = 10.0, 20, 3
+# So many training images are denoised at the end, of each the middle up to this side.
+_LOOKED_AT, _LARGE = 16, 256
 
 
 class OutOfTime(Exception):  # noqa: N818 - nothing went wrong
@@ -314,7 +319,7 @@ class _Run:
             "images_seen": self._images,
             "seconds": round(self._seconds_before + self._seconds, 3),
             "parameters": sum(p.numel() for p in self.network.parameters()),
-            "warnings": job.method.diagnose(self._curve),
+            "warnings": job.method.diagnose(self._curve) + self._failures(),
             "machine": {**machine(), "threads": torch.get_num_threads()},
             "curve": [
                 {name: value if math.isfinite(value) else None for name, value in point.items()}
@@ -338,6 +343,39 @@ class _Run:
         seen, given = (images.permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy() for images in (batch.noisy, result))
         # After few steps of a small rate a network that learns may still vary by less than a level.
         return collapsed(seen, given, within=1e-6)
+
+    def _failures(self) -> list[str]:
+        """Whether the network fails on images larger than its crops, but not on crops; a sentence or none."""
+        count, side = self._crops.count, self.job.recipe.crop
+        found = []
+        for number in range(0, count, -(-count // _LOOKED_AT)):
+            noisy, level = self._crops.whole(number)
+            if max(noisy.shape[:2]) > side:
+                beyond = self._beyond(noisy, level, _LARGE)
+                crops_too = beyond > BEYOND and self._beyond(noisy, level, side) > BEYOND
+                found.append(0.0 if crops_too else beyond)
+        failed = [value for value in found if value > BEYOND]
+        if not failed:
+            return []
+        return [
+            f"on {len(failed)} of {len(found)} training images, larger than crops, values lie beyond those of the "
+            f"noisy image by up to {max(failed):.2g} times their range, so parts of images will be destroyed; train "
+            "with larger crops now and then: --recipe long"
+        ]
+
+    def _beyond(self, noisy: FloatImage, level: float | None, most: int) -> float:
+        """How far the result leaves the values of the middle of a noisy image, up to ``most`` pixels wide and high."""
+        method = next(iter(self.job.method.outputs().values()))
+        multiple = method.info.multiple
+        sides = [min(size, most) // multiple * multiple for size in noisy.shape[:2]]
+        top, left = ((size - side) // 2 for size, side in zip(noisy.shape[:2], sides, strict=True))
+        piece = np.ascontiguousarray(noisy[top : top + sides[0], left : left + sides[1]].transpose(2, 0, 1))[None]
+        told = None if level is None else torch.full((1, 1, 1, 1), level, device=self.device)
+        known = known_of(method, self.job.noise, told)
+        with torch.no_grad():
+            given = torch.from_numpy(piece).to(self.device)
+            result = method.denoise(self.network, given, known, self._generator("failures"))
+        return overshoot(result.float().cpu().numpy(), piece)
 
     def _finite(self) -> bool:
         return all(bool(value.isfinite().all()) for value in self.network.state_dict().values())

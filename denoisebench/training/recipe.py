@@ -91,6 +91,10 @@ class Recipe:
         Of the learning rate: 'halving' at 20, 40, 60 and 80 % of the training, or 'cosine' down to zero.
     average : float
         Decay of the moving average of the weights that is kept as the network; 0 keeps the weights of the last step.
+    wide : int
+        Every so many steps crops are twice as wide and high, and a quarter as many; 0: never. In a crop of 64x64 the
+        coarsest maps of a U-Net are all border. What only an inner pixel of them sees is not trained then, and can
+        grow until a network fails on whole images.
     """
 
     budget: Budget
@@ -104,21 +108,28 @@ class Recipe:
     optimiser: str = "adam"
     schedule: str = "halving"
     average: float = 0.0
+    wide: int = 0
 
     @cached_property
     def described(self) -> Mapping[str, Any]:
-        """Its fields as they are stored."""
-        return asdict(self)
+        """Its fields as they are stored; without `wide` where there is none, as in records of before."""
+        return {name: value for name, value in asdict(self).items() if name != "wide" or value}
 
     @property
     def text(self) -> str:
         """One phrase for a table."""
-        parts = [self.budget.text, f"{self.batch}x{self.crop}²"]
+        crops = f"{self.batch}x{self.crop}²"
+        parts = [self.budget.text, f"{crops}/{self.wide_batch}x{2 * self.crop}²" if self.wide else crops]
         parts += [self.optimiser.capitalize()] if self.optimiser != "adam" else []
         parts += ["fixed noise"] if self.draws == "fixed" else []
         parts += [self.precision] if self.precision != "float32" else []
         parts += [f"{self.devices} devices"] if self.devices > 1 else []
         return ", ".join(parts)
+
+    @property
+    def wide_batch(self) -> int:
+        """Crops of a wide step: as many pixels as in others if it can be, and at least one crop for each process."""
+        return max(self.batch // 4 // self.devices, 1) * self.devices
 
     @classmethod
     def from_record(cls, values: Mapping[str, Any]) -> Recipe:
@@ -137,6 +148,8 @@ _ANY = Budget(1, "steps")
 RECIPES: Mapping[str, Recipe] = {
     # What teaches a network most in the minutes that a laptop has; tuned once for all methods on held-out photographs.
     "laptop": Recipe(_ANY, batch=4, optimiser="muon", schedule="cosine", average=0.999),
+    # For many thousand steps, after which small crops alone can leave networks that fail on whole images.
+    "long": Recipe(_ANY, batch=4, optimiser="muon", schedule="cosine", average=0.999, wide=4),
     # 128x128 crops at 3e-4, as Blind2Unblind states.
     "paper": Recipe(_ANY, batch=4, crop=128, lr=3e-4),
 }
@@ -145,7 +158,7 @@ PAPER = replace(RECIPES["paper"], budget=PAPER_BUDGET)
 
 
 def parse_recipe(text: str) -> Recipe:
-    """Read ``laptop``, ``paper`` or one of them with changes: ``laptop[optimiser=adam,average=0]``.
+    """Read ``laptop``, ``long``, ``paper`` or one of them with changes: ``laptop[optimiser=adam,average=0]``.
 
     Raises
     ------
@@ -170,8 +183,12 @@ def parse_recipe(text: str) -> Recipe:
                 changes[name] = math.nan
             if not 0 <= changes[name] < 1:
                 raise UserError(f"Recipe {text!r}: average must be a number from 0 (none) to below 1, not {value!r}.")
+        elif name == "wide":
+            if not re.fullmatch("[0-9]{1,6}", value):
+                raise UserError(f"Recipe {text!r}: wide must be a whole number of steps, 0 for never, not {value!r}.")
+            changes[name] = int(value)
         else:
-            raise unknown("part of a recipe", name, (*choices, "average"), "The rest has options of its own.")
+            raise unknown("part of a recipe", name, (*choices, "average", "wide"), "The rest has options of its own.")
     return replace(RECIPES[match[1]], **changes)
 
 
