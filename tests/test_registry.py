@@ -238,6 +238,25 @@ def test_a_broken_entry_point_is_one_clear_error_and_hurts_nobody_else(
     assert words in str(caught.value)
 
 
+def test_a_broken_entry_point_stops_no_listing(
+    distribution: MakeDistribution, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    site = distribution("guest = MODULE:guest", "import not_there_at_all")
+    points = site / "fake_plugins_0-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "[denoisebench.datasets]\nplates = fake_plugins_0:plates\n")
+    for asked, name, whole in (
+        (("list", "methods"), "guest", "bm3d  (BM3D; built in)"),
+        (("list", "datasets"), "plates", "kodak "),
+        (("data", "status"), "plates", "kodak "),
+    ):
+        told = command(*asked)
+        assert told.code == 0, told.err
+        assert whole in told.out
+        assert f"Cannot be used: Plugin {name} (entry point fake_plugins_0:{name}) fails on import" in told.out
+    told = command("data", "status", "plates")
+    assert (told.code, "fails on import: ModuleNotFoundError" in told.err) == (2, True)
+
+
 def test_an_entry_point_may_not_take_a_built_in_name(distribution: MakeDistribution) -> None:
     distribution("b2u = MODULE:b2u", CLASS.format(name="b2u"))
     for _ in range(2):

@@ -216,8 +216,7 @@ def _list_toggles(subject: ReproducibleCell, run: Setup, request: AuditRequest) 
     if not isinstance(here, FolderSet) or not {image for image, _ in subject.stored.rows} >= set(here.images):
         return
     own = {entry.pixels: entry.image for entry in here.entries}
-    for name in DATASETS.names():
-        kind = DATASETS.get(name)
+    for name, kind in DATASETS.usable()[0].items():
         if name == here.name or not issubclass(kind, FolderSet) or kind.manifest is None:
             continue
         other = find_dataset(name, request.roots)

@@ -28,8 +28,8 @@ def text_of(what: str) -> str:
 
 def _methods() -> str:
     lines = []
-    for name in METHODS.names():
-        kind = METHODS.get(name)
+    classes, faults = METHODS.usable()
+    for name, kind in classes.items():
         info = kind.info
         settings = ", ".join(f"{f.name}={show_value(f.default)}" for f in dataclasses.fields(kind))
         needs = ", ".join(sorted(need.value for need in info.needs)) or "nothing"
@@ -38,7 +38,11 @@ def _methods() -> str:
         lines.append(f"    told: {needs}; {_way(kind)}")
         lines += [f"    settings: {settings}"] if settings else []
         lines.append(f"    licence: {info.licence}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_not_usable(faults)])
+
+
+def _not_usable(faults: Sequence[str]) -> list[str]:
+    return [f"Cannot be used: {fault}" for fault in faults]
 
 
 def _way(kind: type[Method]) -> str:
@@ -64,8 +68,8 @@ def weights_text(folders: Sequence[Path]) -> str:
 
 def _datasets() -> str:
     rows = []
-    for name in DATASETS.names():
-        kind = DATASETS.get(name)
+    classes, faults = DATASETS.usable()
+    for name, kind in classes.items():
         count = getattr(kind, "count", "?")
         what = CHANNEL_KINDS[kind.channels] + (", real noise" if kind.real else "")
         rows.append((name, kind.title, str(count), what, str(kind.paper_repeats), kind.summary))
@@ -73,7 +77,8 @@ def _datasets() -> str:
         "Any folder of images is a data set too. Where they are, and whether intact: denoisebench data status;\n"
         "with a name also what there is to know of it."
     )
-    return _columns(("name", "title", "images", "kind", "paper repeats", "what it is"), rows) + "\n\n" + note
+    table = _columns(("name", "title", "images", "kind", "paper repeats", "what it is"), rows)
+    return "\n\n".join([table, note, *_not_usable(faults)])
 
 
 def _noises() -> str:
@@ -97,7 +102,8 @@ def data_status(names: Sequence[str], data_root: Path | None) -> str:
     from denoisebench.data.fetch import status
 
     lines = []
-    kinds = [DATASETS.get(name) for name in names or DATASETS.names()]
+    classes, faults = ({name: DATASETS.get(name) for name in names}, []) if names else DATASETS.usable()
+    kinds = list(classes.values())
     for kind, found in zip(kinds, status(kinds, data_roots(data_root)), strict=True):
         where = f"  {found.folder}" if found.folder else ""
         count = f"{found.images:4} {f'of {found.expected:,} ' if found.state == 'partial' else ''}images"
@@ -111,7 +117,7 @@ def data_status(names: Sequence[str], data_root: Path | None) -> str:
         if names:
             lines += [f"         {text}" for text in (kind.summary, kind.description) if text]
             lines += [f"         Trap: {kind.traps}"] if kind.traps else []
-    return "\n".join(lines)
+    return "\n".join([*lines, *_not_usable(faults)])
 
 
 def fetch_facts(name: str, data_root: Path | None) -> str:

@@ -109,6 +109,17 @@ class Registry(Generic[T]):
             self._classes[name] = loaders[name]()
         return self._classes[name]
 
+    def usable(self) -> tuple[dict[str, type[T]], list[str]]:
+        """The classes by name, for who looks at all of them, and why each of the others cannot be used."""
+        classes: dict[str, type[T]] = {}
+        faults = []
+        for name in self.names():
+            try:
+                classes[name] = self.get(name)
+            except UserError as error:
+                faults.append(str(error))
+        return classes, faults
+
     def add_file(self, path: Path) -> str:
         """Load one plugin file given by the user and return the plugin's name; the same file again is no second one.
 
