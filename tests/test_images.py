@@ -275,5 +275,5 @@ def test_values_beyond_those_of_the_noisy_image_are_measured_in_its_range() -> N
     noisy = np.array([[0.2, 0.7]], np.float32)
     assert overshoot(np.array([[0.3, 0.6]]), noisy) == 0
     assert overshoot(np.array([[0.3, 1.7]]), noisy) == pytest.approx(2)
-    assert overshoot(np.array([[0.1, 0.8]]), noisy) == pytest.approx(0.2)
+    assert overshoot(np.array([[0.0, 0.8]]), noisy) == pytest.approx(0.4)
     assert overshoot(np.array([[0.3, np.nan]]), noisy) == np.inf

@@ -78,7 +78,7 @@ def test_scores_are_those_of_stored_tables() -> None:
             columns = [n for n, head in enumerate(heads) if re.search("[σλ]", head) and "Samples" not in head]
             for row in rows if heads[0] == "Method" else ():
                 for value in filter(None, (row[n] for n in columns)):
-                    score = rf" {re.escape(value.rstrip('¶'))}(?=[ /])"
+                    score = rf" {re.escape(value.rstrip('¶‖'))}(?=[ /])"
                     assert re.search(score, stored[row[0]]), f"{path.name}: {row[0]} {value}"
                     checked += 1
     assert checked
