@@ -334,6 +334,30 @@ def test_rows_computed_before_a_failure_reach_the_reports(
     assert [row["method"] for row in scores(tmp_path / "o")] == ["identity", "identity", "toy"]
 
 
+def test_a_report_says_what_failed_until_it_does_not(
+    command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
+) -> None:
+    out, sick = tmp_path / "o", tmp_path / "sick"
+    sick.touch()
+    body = f"""
+        from pathlib import Path
+        if Path({str(sick)!r}).exists():
+            raise RuntimeError("no licence")
+        return noisy
+    """
+    again = ("--methods", "identity,toy", "--plugin", plugin_file(body=body), "--datasets", image_folder())
+    assert command("run", *again, "--out", out).code == 1
+    told = command("report", out, "--html")
+    assert told.code == 0
+    assert "FAILED: toy on" in told.out
+    for name in ("table.md", "table.tex", "report.html"):
+        assert "no licence" in (out / name).read_text(encoding="utf-8"), name
+    sick.unlink()
+    assert command("run", *again, "--out", out).code == 0
+    assert "FAILED" not in command("report", out).out
+    assert "FAILED" not in (out / "table.md").read_text(encoding="utf-8")
+
+
 def test_reports_left_behind_by_an_interruption_are_made_anew(
     command: Command, image_folder: MakeFolder, plugin_file: MakePlugin, tmp_path: Path
 ) -> None:

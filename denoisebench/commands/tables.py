@@ -134,7 +134,7 @@ def report(
     """
     from denoisebench.experiment.file import table_file
     from denoisebench.plugins.lookup import split_list
-    from denoisebench.reports.files import flaws, write_reports
+    from denoisebench.reports.files import shortcomings, write_reports
     from denoisebench.results.store import Store
 
     layout = layout_of(shown)
@@ -154,13 +154,13 @@ def report(
         _page(store, cells, versus, layout, page, sources)
         raise typer.Exit(1 if store.damaged else 0)
     if not cells:
-        raise UserError(" ".join([f"Folder {folder} holds no finished results.", *store.damaged]))
+        raise UserError(" ".join([f"Folder {folder} holds no finished results.", *shortcomings(store)]))
     cells.sort(key=lambda cell: str(cell.about["written"]))
     names = split_list(methods) if methods else None
     with store.naming_damaged():
         printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus and not csv else ""
         say_all(write_reports(store)[1])
-        notes = flaws(store)
+        notes = shortcomings(store)
         if asked is None:
             print_table(cells, notes, shown, names)
         else:

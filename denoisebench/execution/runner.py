@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.files import CannotWrite
 from denoisebench.core.progress import Progress, duration
 from denoisebench.core.text import counted
 from denoisebench.data.dataset import OwnFolder
@@ -87,9 +88,18 @@ def run(experiment: Experiment, store: Store, progress: Progress, executor: Exec
             due = [(work, cost) for work, cost in zip(works, costs, strict=True) if work.missing]
             Scheduler(experiment, store, progress, ready).all([work for work, _ in due], [cost for _, cost in due])
     outcome = _outcome(works)
+    _keep_failures(works, outcome, store)
     computed = {work.stored.key for work in works if work.computed}
     _make_newest(outcome.cells, computed, store)
     return outcome
+
+
+def _keep_failures(works: Sequence[CellProgress], outcome: Outcome, store: Store) -> None:
+    """Let reports that are made later say what this run says of cells that failed."""
+    reasons = dict(outcome.failed)
+    with suppress(CannotWrite):  # the results are stored, and this run says it all
+        for work in works:
+            store.note_failure(work.cell.title, reasons.get(work.cell.title, ""))
 
 
 def _make_newest(cells: Sequence[StoredCell], computed: Collection[str], store: Store) -> None:

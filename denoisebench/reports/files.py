@@ -15,11 +15,13 @@ REPORTS = ("scores.csv", "table.md", "table.tex")
 
 
 def source_digest(store: Store) -> str:
-    """SHA-256 over the names and contents of all cell files."""
+    """SHA-256 over the names and contents of all cell files, and over what failed."""
     digest = hashlib.sha256()
     for path in store.files():
         content = file_sha256(path) if path.is_file() else "no file"
         digest.update(f"{path.name} {content}\n".encode(errors="surrogateescape"))
+    for failure in store.failures():
+        digest.update(failure.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -31,6 +33,11 @@ def outdated(store: Store) -> bool:
 def flaws(store: Store) -> list[str]:
     """What is to be said below a table of the files that a store has just read."""
     return [f"WARNING: {text}" for text in store.damaged]
+
+
+def shortcomings(store: Store) -> list[str]:
+    """`flaws`, and what failed when it was computed last: what a whole table of the folder lacks, and why."""
+    return [*flaws(store), *store.failures()]
 
 
 def write_reports(store: Store) -> tuple[Table, list[str]]:
@@ -45,7 +52,7 @@ def write_reports(store: Store) -> tuple[Table, list[str]]:
         # Before the cells are read: what changes meanwhile makes the reports outdated.
         source = source_digest(store)
         cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
-        table = build_table(cells, flaws(store))
+        table = build_table(cells, shortcomings(store))
         texts = (scores_csv(current(cells)[0]), markdown(table), latex(table))
         said = write_own(store.folder, dict(zip(REPORTS, map(str.encode, texts), strict=True)), source)
     return table, said

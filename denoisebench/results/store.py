@@ -7,7 +7,7 @@ import math
 import os
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.files import (
     Damaged,
     clear_stale,
+    make_folder,
     sealed,
     set_aside,
     temporary_beside,
@@ -167,6 +168,29 @@ class Store:
             "rows": [_finite(row._asdict()) for row in cell.rows.values()],
         }
         write_text(self.cells / f"{cell.key}.json", sealed(data, FORMAT))
+
+    def note_failure(self, title: str, reason: str) -> None:
+        """Keep why a cell failed, for reports, until it does not fail any more; '' for that."""
+        key = full_digest({"title": title})[:16]
+        path = self._failed / f"{key}.json"
+        if reason:
+            make_folder(path.parent)
+            write_text(path, sealed({"title": title, "reason": reason}, FORMAT))
+        else:
+            path.unlink(missing_ok=True)
+
+    def failures(self) -> list[str]:
+        """A sentence for every cell that failed when it was computed last."""
+        found = []
+        for path in own_entries(self._failed, "*.json") if self._failed.is_dir() else ():
+            with suppress(Damaged, KeyError):  # no result is lost with it
+                data = unsealed(path, (FORMAT,))
+                found.append(f"FAILED: {data['title']}: {str(data['reason']).removesuffix('.')}.")
+        return sorted(found)
+
+    @property
+    def _failed(self) -> Path:
+        return self.folder / "failed"
 
     def files(self) -> list[Path]:
         """The cell files, sorted, without those of other programs (``._x`` of macOS)."""

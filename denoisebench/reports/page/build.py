@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from denoisebench.core.ownfiles import write_own
 from denoisebench.reports import render
-from denoisebench.reports.files import flaws
+from denoisebench.reports.files import shortcomings
 from denoisebench.reports.layout import Layout
 from denoisebench.reports.page.content import LONGEST, page_content
 from denoisebench.reports.page.learning import learning_curves
@@ -49,7 +49,7 @@ def write_page(
         See `page_content`.
     """
     with collection_paused():
-        notes = flaws(store)
+        notes = shortcomings(store)
         content = page_content(store.folder.resolve().name, cells, notes, reference, albums, layout)
         content["curves"], content["unlearned"] = learning_curves(store, cells)
         return write_own(store.folder, {NAME: page(content, _plain_table(cells, notes, layout)).encode()})
