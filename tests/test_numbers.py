@@ -44,15 +44,15 @@ def record(name: str) -> dict[str, Any]:
 
 
 def curve(name: str) -> Mapping[int, Mapping[str, float]]:
-    """Held-out scores of a shipped network by step, those of the training that it went on from before them."""
-    last, path = record(name), RESULTS / "curves" / f"{name}.json"
-    first: dict[str, Any] = (
-        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"steps": 0, "heldout": {"points": []}}
-    )
-    points = [(0, point) for point in first["heldout"]["points"]]
-    points += [(first["steps"], point) for point in last["heldout"]["points"]]
-    steps = first["steps"] + last["steps"]
-    return {before + point["step"]: {**point, "steps": steps} for before, point in points}
+    """Held-out scores of a shipped network by step, those of the trainings that it went on from before them."""
+    files = [RESULTS / "curves" / stage / f"{name}.json" for stage in ("first", "second")]
+    stages = [json.loads(path.read_text(encoding="utf-8")) for path in files if path.exists()] + [record(name)]
+    found: dict[int, Any] = {}
+    before = 0
+    for stage in stages:
+        found |= {before + point["step"]: point for point in stage["heldout"]["points"]}
+        before += stage["steps"]
+    return {step: {**point, "steps": before} for step, point in found.items()}
 
 
 def cells_of(folder: str) -> list[StoredCell]:
