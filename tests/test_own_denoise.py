@@ -208,6 +208,22 @@ def test_sigma_is_in_the_values_of_the_file(tmp_path: Path) -> None:
     assert np.abs(np.load(tmp_path / "weak/n.npy") - noisy).max() < 20
 
 
+@pytest.mark.parametrize("name", ["nlm", "bm3d", "wnnm"])
+def test_a_level_in_brackets_is_the_one_that_is_used(name: str, tmp_path: Path) -> None:
+    noisy = np.clip(255 * CLEAN[:48, :48] + 20 * RNG.standard_normal((48, 48, 3)), 0, 255).round().astype(np.uint8)
+    np.save(tmp_path / "n.npy", noisy)
+    (row,) = run([tmp_path / "n.npy"], tmp_path / "in", f"{name}[sigma=6]").done
+    run([tmp_path / "n.npy"], tmp_path / "by", name, sigma=6.0)
+    run([tmp_path / "n.npy"], tmp_path / "found", name)
+    in_brackets, by_option, found = (np.load(tmp_path / part / "n.npy") for part in ("in", "by", "found"))
+    np.testing.assert_array_equal(in_brackets, by_option)
+    assert np.abs(found.astype(float) - in_brackets).mean() > 3
+    assert row.sigma == ""
+    for options, said in (({"sigma": 9.0}, "--sigma"), ({"noise": "camera"}, "--noise camera")):
+        with pytest.raises(UserError, match=f"says the noise level in brackets .* and {said} says another; drop one"):
+            run([tmp_path / "n.npy"], tmp_path / "no", f"{name}[sigma=6]", **options)
+
+
 @pytest.mark.parametrize("sigma", [10, 40])
 def test_a_network_for_one_level_serves_others(tmp_path: Path, sigma: int) -> None:
     noisy = CLEAN + sigma / 255 * RNG.standard_normal(CLEAN.shape)

@@ -99,6 +99,15 @@ def test_the_command(command: Callable[..., Any], tmp_path: Path) -> None:
     assert "value of --by 'psnr'" in wrong.err
 
 
+def test_levels_in_brackets_are_told_apart() -> None:
+    noisy = (CLEAN[128:256, 128:256, 0] + 0.1 * np.random.default_rng(0).standard_normal((128, 128))).astype(np.float32)
+    methods = parse_methods("nlm,nlm[sigma=2],nlm[sigma=25.5]", None)
+    told = rank_file(stack_of(noisy, "YX"), methods, replace(request(), sigma=0.1), None, "auto", 128)
+    found = {row.text: row.estimate.psnr for row in told.methods if row.estimate is not None}
+    assert found["nlm"] == pytest.approx(found["nlm[sigma=25.5]"], abs=0.3)
+    assert found["nlm[sigma=2]"] < found["nlm"] - 3
+
+
 def test_counts_are_scored_as_counts(tmp_path: Path) -> None:
     gain = 0.02
     smooth = gaussian_filter(CLEAN, (1.5, 1.5, 0))[128:384, 128:384]

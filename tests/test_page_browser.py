@@ -438,6 +438,21 @@ def test_a_phone_scrolls_tables_and_not_the_page(browser: Browser, show: Any, ce
     assert shown.view.locator("#leaderboard-table .frame").evaluate("n => n.scrollWidth > n.clientWidth")
 
 
+def test_no_name_however_long_widens_a_narrow_page(show: Any, stored_cell: Cell) -> None:
+    long = "x" * 120
+    images = [*(f"im{number}" for number in range(11)), long]
+    options: dict[str, Any] = {"training": long, "images": images, "dataset": long, "noise": long}
+    cells = [stored_cell(text, [30.0] * 12, **options) for text in (long, "b")]
+    flat = np.full((64, 96, 3), 0.5, np.float32)
+    layers = [Picture(name, flat, 20.0, 0.5) for name in ("Noisy input", long.upper())]
+    made = Made(Picture("Clean", flat), layers, long, [])
+    albums = {next(iter(groups_of(cells))): Album([(long, 0, made), ("im0", 0, made)], [f"{long} is left out."])}
+    shown = show(cells, page_content(long, cells, albums=albums))
+    shown.view.set_viewport_size({"width": 360, "height": 740})
+    assert shown.view.locator("#images select").first.is_visible()
+    assert shown.view.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 @pytest.mark.parametrize(("methods", "images"), [(10, 10_000), (1, 100_000)])
 def test_a_hundred_thousand_rows_open_and_sort_in_a_second(
     show: Any, stored_cell: Cell, methods: int, images: int

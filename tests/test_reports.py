@@ -289,9 +289,20 @@ def test_older_results_of_a_line_are_left_out_with_a_note() -> None:
     for cells in ([old, new], [new, old]):
         table = build_table(cells)
         assert [score.psnr for score in table.scores.values()] == [30.0]
-        assert table.notes[-1].startswith("1 older result of the same line, ")
+        assert table.notes[-1] == "1 older result of the same line, which differs in code, is left out."
         assert current(cells) == ([new], 1)
     assert not any("older" in note for note in build_table([new]).notes)
+
+
+def test_a_folder_that_became_a_set_with_a_file_of_its_own_is_no_other_code(stored_cell: Any) -> None:
+    was, now, third = stored_cell("a", [20.0]), stored_cell("a", [21.0]), stored_cell("b", [22.0])
+    now.identity["code"] = {"plugin": "abc", "data": "def"}
+    now.about["written"] += "1"
+    table = build_table([was, now, third])
+    assert table.notes[-1] == "1 older result of the same line, which differs in the file of the data set, is left out."
+    now.identity["versions"] = {"numpy": "10"}
+    (both,) = (note for note in build_table([was, now, third]).notes if "older" in note)
+    assert "differs in the file of the data set and versions of libraries, is left out." in both
 
 
 def test_the_baseline_comes_first_and_the_rest_in_order() -> None:
@@ -505,6 +516,25 @@ def test_reports_are_outdated_as_soon_as_a_cell_is_newer(tmp_path: Path) -> None
     write_reports(store)
     (tmp_path / "table.tex").unlink()
     assert outdated(store)
+
+
+def test_scores_of_a_damaged_cell_stay_in_a_file_that_no_report_replaces(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for stored in (cell("a", 20.0), cell("b", 25.0)):
+        store.write(stored)
+    write_reports(store)
+    before = (tmp_path / "scores.csv").read_bytes()
+    path = store.cells / f"{cell('a').key}.json"
+    path.write_bytes(path.read_bytes()[:100])
+    said = write_reports(store)[1]
+    what = "the scores of 1 result whose file is damaged or gone"
+    assert said == [f"{tmp_path / 'scores.csv'} has {what}; it is now scores.kept-1.csv."]
+    assert (tmp_path / "scores.kept-1.csv").read_bytes() == before
+    assert "a," not in (tmp_path / "scores.csv").read_text(encoding="utf-8")
+    assert write_reports(store)[1] == [], "what is kept once is not kept again"
+    path.unlink()
+    (store.cells / "copy.json").write_text("no cell", encoding="utf-8")
+    assert write_reports(store)[1] == [], "a damaged file that no listed score is from costs nothing"
 
 
 # --- beside the paper ---

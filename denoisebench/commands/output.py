@@ -101,7 +101,7 @@ def print_paper_table(
     asked: ExperimentFile, cells: Sequence[StoredCell], notes: list[str], store: Store, literature: bool,
     options: TableOptions,
 ) -> None:  # fmt: skip
-    """Print a table of the paper beside what was measured, and write it into the folder."""
+    """Print a table of the paper beside what was measured, then write it into the folder."""
     from denoisebench.core.ownfiles import write_own
     from denoisebench.reports.paper import paper_table
 
@@ -115,24 +115,21 @@ def print_paper_table(
         f"{stem}.{ending}": paper_table.text_of(table, form, layout, options.page).encode()
         for ending, form in forms.items()
     }
-    said = write_own(store.folder, contents)
-    if options.form is None and cells and not options.whole and not any(entry.measured for entry in table.entries):
-        say_all(said)
+    alone = options.form is None and cells and not options.whole and not any(e.measured for e in table.entries)
+    if alone:
         line(f"Nothing that was measured stands in table {table.number} of the paper, which --whole prints. By itself:")
         line("")
         print_table(cells, notes, replace(options, columns=None))
-        return
-    if options.form is not None:
+    elif options.form is not None:
         document(paper_table.text_of(table, options.form, layout, options.page), end="")
-        say_all(said)
-        return
-    say_all(said)
-    if sys.stdout.isatty():
+    elif sys.stdout.isatty():
         show_on_terminal(paper_table.terminal(table, layout))
     else:
         document(paper_table.text_of(table, "markdown", layout), end="")
-    line("")
-    line(f"Also as {stem}.md, .tex and .csv in {store.folder}")
+    say_all(write_own(store.folder, contents))
+    if not alone and options.form is None:
+        line("")
+        line(f"Also as {stem}.md, .tex and .csv in {store.folder}")
 
 
 def print_table(

@@ -167,16 +167,18 @@ def _show(
     from denoisebench.reports.files import outdated, write_reports
 
     if outcome.cells or absent:
+        notes = absent + outcome.notes
+        paper = asked if asked is not None and asked.paper is not None else None
+        if paper is None:
+            print_table(outcome.cells, notes, table)
+        else:
+            print_paper_table(paper, outcome.cells, notes, store, output.literature, table)
+        # After the table, which may have taken days and is shown even where nothing can be written.
         if outcome.cells and (outcome.computed or outdated(store)):
             say_all(write_reports(store)[1])
-        notes = absent + outcome.notes
-        if asked is None or asked.paper is None:
-            print_table(outcome.cells, notes, table)
-            if table.form is None:
-                line("")
-                line(f"Scores, table.md and table.tex: {output.out}")
-        else:
-            print_paper_table(asked, outcome.cells, notes, store, output.literature, table)
+        if paper is None and table.form is None:
+            line("")
+            line(f"Scores, table.md and table.tex: {output.out}")
     if outcome.failed or not outcome.cells:
         for title, reason in [*outcome.failed, *outcome.skipped]:
             message(f"{title}: {reason}")

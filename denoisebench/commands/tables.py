@@ -159,7 +159,6 @@ def report(
     names = split_list(methods) if methods else None
     with store.naming_damaged():
         printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus and not csv else ""
-        say_all(write_reports(store)[1])
         notes = shortcomings(store)
         if asked is None:
             print_table(cells, notes, shown, names)
@@ -169,6 +168,8 @@ def report(
     if printed:
         line("")
         show(printed)
+    # After what was asked for: a folder that cannot be written to can be read all the same.
+    say_all(write_reports(store)[1])
     if page.html:
         line("")
         wanted = only_methods(cells, None if names is None else [*names, *([versus] if versus else [])])

@@ -58,9 +58,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         # Half a file would only take more of a full disk.
         _unlink(temporary)
+        mend = "move that folder away" if path.is_dir() else "make room or choose another folder"
         raise CannotWrite(
-            f"Cannot write {path} ({error.strerror or error}). What was stored before is intact; make room or choose "
-            "another folder, and give the same command again."
+            f"Cannot write {path} ({error.strerror or error}). What was stored before is intact; {mend}, and give the "
+            "same command again."
         ) from None
 
 
@@ -107,7 +108,10 @@ def set_aside(path: Path) -> Path:
             number += 1
         path.replace(target)
     except OSError as error:
-        raise CannotWrite(f"{path} is damaged and cannot be moved away ({error.strerror or error}).") from None
+        raise CannotWrite(
+            f"{path} is damaged and cannot be moved into {place} ({error.strerror or error}). Make that a folder that "
+            "can be written to, or move the file away, and give the same command again."
+        ) from None
     return target
 
 

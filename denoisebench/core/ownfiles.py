@@ -90,6 +90,18 @@ def keep_foreign(path: Path, ours: Collection[str]) -> str:
     return f"{path} is not as this program wrote it here; it is now {_keep(path).name}."
 
 
+def keep_own(path: Path) -> str:
+    """Give a file of this program a name under which it stays; returns that name.
+
+    Raises
+    ------
+    CannotWrite
+        The folder cannot be written to.
+    """
+    with locked(path.parent):
+        return _keep(path).name
+
+
 def is_own(path: Path) -> bool:
     """Whether a file is as this program wrote it."""
     return _digest(path) in _read(path.parent).get(path.name, {}).get("sha256", [])
@@ -139,6 +151,6 @@ def _keep(path: Path) -> Path:
         path.rename(target)
     except OSError as error:
         raise CannotWrite(
-            f"{path} is not this program's, and cannot be moved away ({error.strerror or error})."
+            f"{path} is to be kept, and cannot be given another name ({error.strerror or error})."
         ) from None
     return target

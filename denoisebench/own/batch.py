@@ -14,7 +14,7 @@ from denoisebench.core.files import clear_stale, make_folder
 from denoisebench.core.lazy import torch
 from denoisebench.core.progress import Progress, Quiet, Task
 from denoisebench.core.text import readable
-from denoisebench.own.denoise import Problem, Request, Result, Runner, attempt, check_range, for_files
+from denoisebench.own.denoise import Problem, Request, Result, Runner, attempt, check_one_level, check_range, for_files
 from denoisebench.own.record import Entry, add_entry
 from denoisebench.plugins.parcel import PluginPickle
 
@@ -75,6 +75,7 @@ def denoise_files(
     CannotWrite
         The folder of the results cannot be made.
     """
+    check_one_level(request)
     check_range(request, bool(views) and min(map(len, views)) > 1)
     make_folder(request.out)
     clear_stale(request.out)

@@ -251,6 +251,18 @@ def _digest(path: Path) -> str:
         return ""
 
 
+def check_one_level(request: Request) -> None:
+    """Raise `UserError` for a method that says the noise level itself where another is given, too."""
+    found = {"--sigma": request.sigma is not None, "--gain": request.detector is not None}
+    found["--noise camera"] = request.noise == "camera"
+    for option, given in found.items():
+        if given and request.method.says_the_level:
+            raise UserError(
+                f"method {request.method.text!r} says the noise level in brackets (white = 255), and {option} says "
+                "another; drop one."
+            )
+
+
 def check_range(request: Request, several: bool = False) -> None:
     """Raise `UserError` for a range or a word that is not known, before any file is read.
 
@@ -546,7 +558,8 @@ def _told(request: Request, stack: Stack, layout: Layout, scale: Scale) -> _Told
         camera = _camera(request, stack, _samples(stack, layout, scale), scale)
         source = "" if camera is None else "fitted" if request.detector is None else "given"
         return _Told(request.method, REAL, None, source, camera)
-    if request.detector is not None:
+    # A level in brackets is that of the image as it is; what is given besides is what `rank` scores by.
+    if request.detector is not None and not method.says_the_level:
         return _told_by_detector(request, stack, layout, scale)
     given = None if request.sigma is None else request.sigma / (scale.white - scale.black)
     if request.method.measures_noise and given is None:

@@ -189,6 +189,11 @@ class Method:
         """Whether it finds out more of the noise than its level, so that an estimate of the level does not serve it."""
         return False
 
+    @property
+    def says_the_level(self) -> bool:
+        """Whether a setting is the noise level itself, so that none is estimated and no other may be given."""
+        return False
+
     def told_the_level(self) -> Self:
         """The method set to be told the noise level instead of estimating it; itself where nothing says which."""
         return self

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+from collections.abc import Collection
 
-from denoisebench.core.files import file_sha256
-from denoisebench.core.ownfiles import is_fresh, write_own
+from denoisebench.core.files import file_sha256, read_text
+from denoisebench.core.ownfiles import is_fresh, is_own, keep_own, write_own
+from denoisebench.core.text import counted
 from denoisebench.reports.render import latex, markdown, scores_csv
 from denoisebench.reports.table import Table, build_table
 from denoisebench.results.store import Store, collection_paused
@@ -53,6 +57,20 @@ def write_reports(store: Store) -> tuple[Table, list[str]]:
         source = source_digest(store)
         cells = sorted(store.all(), key=lambda cell: str(cell.about["written"]))
         table = build_table(cells, shortcomings(store))
+        kept = _keep_scores(store, {cell.key for cell in cells})
         texts = (scores_csv(current(cells)[0]), markdown(table), latex(table))
-        said = write_own(store.folder, dict(zip(REPORTS, map(str.encode, texts), strict=True)), source)
+        said = kept + write_own(store.folder, dict(zip(REPORTS, map(str.encode, texts), strict=True)), source)
     return table, said
+
+
+def _keep_scores(store: Store, cells: Collection[str]) -> list[str]:
+    """Keep a scores.csv with scores of cells that are damaged now: theirs may be all that is left of them."""
+    path = store.folder / REPORTS[0]
+    if not store.damaged or not is_own(path):
+        return []
+    listed = {line.get("cell") for line in csv.DictReader(io.StringIO(read_text(path), newline=""))}
+    lost = listed.difference(cells, [None])
+    if not lost:
+        return []
+    what = f"{counted(len(lost), 'result')} whose {'file is' if len(lost) == 1 else 'files are'} damaged or gone"
+    return [f"{path} has the scores of {what}; it is now {keep_own(path)}."]

@@ -35,6 +35,7 @@ from denoisebench.results.summary import (
     method_of,
     noisy_cells,
     perfect_note,
+    place_of,
     score_of,
     scoring_text,
 )
@@ -101,7 +102,8 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
     UserError
         There is no such method.
     """
-    chosen, older = current(cells)
+    chosen = current(cells)[0]
+    left_out = _left_out(cells, chosen)
     chosen.sort(key=lambda cell: not cell.about["baseline"])
     noisy, every = noisy_cells(chosen), contents_of_columns(chosen)
     if methods is not None:
@@ -131,7 +133,7 @@ def build_table(cells: Sequence[StoredCell], notes: Sequence[str] = (), methods:
         marked = ranked({line: table.scores[line, column] for line in groups}, groups)
         table.scores |= {(line, column): score for line, score in marked.items()}
     table.machines = machine_notes(chosen)
-    table.notes = [*_notes(table, chosen, older), *notes]
+    table.notes = [*_notes(table, chosen), *left_out, *notes]
     return table
 
 
@@ -157,7 +159,7 @@ def _separate_protocols(table: Table) -> None:
             table.titles[column] = f"{title} (protocol {column.protocol})"
 
 
-def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
+def _notes(table: Table, cells: Sequence[StoredCell]) -> list[str]:
     protocols = {column_of(cell): cell.identity["protocol"] for cell in cells}
     scores: dict[Column, dict[Line, Score]] = {column: {} for column in table.columns}
     for (line, column), score in table.scores.items():
@@ -199,10 +201,36 @@ def _notes(table: Table, cells: Sequence[StoredCell], older: int) -> list[str]:
         notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
     notes += stale_notes(cells)
     notes += _unnamed_settings(cells)
-    if older:
-        which = "older results of the same lines" if older > 1 else "older result of the same line"
-        notes.append(f"{older:,} {which}, from other versions of the code, {'are' if older > 1 else 'is'} left out.")
     return list(dict.fromkeys(notes))
+
+
+def _left_out(cells: Sequence[StoredCell], chosen: Sequence[StoredCell]) -> list[str]:
+    """How many results of the same lines are older than those shown, and in what they differ; none or one sentence."""
+    older = len(cells) - len(chosen)
+    if not older:
+        return []
+    shown = {place_of(cell): _decided_by(cell) for cell in chosen}
+    differing: set[str] = set()
+    for cell in cells:
+        newest, own = shown[place_of(cell)], _decided_by(cell)
+        differing |= {part for part, value in own.items() if value != newest[part]}
+    parts = [part for part in _decided_by(cells[0]) if part in differing]
+    several = older > 1
+    what = f", which {'differ' if several else 'differs'} in {' and '.join(parts)}," if parts else ""
+    which = "older results of the same lines" if several else "older result of the same line"
+    return [f"{older:,} {which}{what} {'are' if several else 'is'} left out."]
+
+
+def _decided_by(cell: StoredCell) -> dict[str, Any]:
+    """What decides a result and is not seen in the heading of its line or column, by its name."""
+    code = cell.identity.get("code")
+    code = dict(code) if isinstance(code, dict) else {"code": code}
+    described = code.pop("data", None)
+    return {
+        "settings": cell.identity.get("settings"), "weights": cell.identity.get("training"), "code": code,
+        "the file of the data set": described, "versions of libraries": cell.identity.get("versions"),
+        "device": cell.identity.get("device"), "seed of the method": cell.identity.get("seed"),
+    }  # fmt: skip
 
 
 def _level_notes(table: Table) -> list[str]:

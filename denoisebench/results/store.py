@@ -107,14 +107,14 @@ class Store:
                 there = f" Estimates without clean images are in {other}." if other.is_file() else ""
                 raise UserError(f"Folder {folder} holds no results (no cells/ in it).{there}")
             return
+        make_folder(self.cells)
         try:
-            self.cells.mkdir(parents=True, exist_ok=True)
             probe = temporary_beside(self.cells / "probe")
             probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
             raise UserError(
-                f"Cannot write results to {folder} ({error.strerror}). Choose a writable folder with --out."
+                f"Cannot write results to {folder} ({error.strerror}). Make it writable, or choose another folder."
             ) from None
         for place in (self.folder, self.cells, self.models, self.folder / "claims", self.folder / "fits"):
             clear_stale(place)
@@ -274,7 +274,7 @@ def _cell_of(path: Path, data: Mapping[str, Any], wanted: StoredCell | None = No
     cell = StoredCell(identity, about)
     if wanted is not None and wanted.identity == identity:
         cell.key = wanted.key
-    need(cell.key == path.stem, f"it is the result of another cell ({cell.key})")
+    need(cell.key == path.stem, f"it is the result of another cell, whose file is called {cell.key}.json")
     for values in rows:
         row = _row_of(values)
         if row is None:

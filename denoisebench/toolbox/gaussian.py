@@ -92,9 +92,14 @@ class GaussianDenoiser(PlainMethod):
             return frozenset({Need.FAMILY})
         return self.info.needs
 
+    @property
+    def says_the_level(self) -> bool:
+        """With a number for ``sigma``."""
+        return not isinstance(self.sigma, str)
+
     def told_the_level(self) -> Self:
-        """With ``sigma=known``."""
-        return replace(self, sigma="known")
+        """With ``sigma=known``, unless that is a number."""
+        return self if self.says_the_level else replace(self, sigma="known")
 
     def denoise(self, noisy: FloatImage, known: NoiseInfo, rng: np.random.Generator) -> FloatImage:
         if noisy.shape[2] == 4:

@@ -117,9 +117,42 @@ def test_a_read_only_folder_is_refused_before_any_work(
     before = content(small_disk)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     one_sentence(command(*call, "--repeats", 2), "Read-only file system")
-    one_sentence(command("report", small_disk / "o"), "Read-only file system")
+    for asked in ((), ("--format", "csv"), ("--table", 1)):
+        reported = command("report", small_disk / "o", *asked)
+        one_sentence(reported, "Read-only file system")
+        assert "Noisy input" in reported.out, "what can be read is shown"
     one_sentence(command("run", "--out", small_disk / "new"), "Read-only file system")
     assert content(small_disk) == before
+
+
+def test_a_table_is_shown_where_its_files_cannot_be_written(
+    command: Command, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    call = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o")
+    (tmp_path / "o" / ".denoisebench-files.json").mkdir(parents=True)
+    for ran in (command(*call), command("report", tmp_path / "o")):
+        one_sentence(ran, "move that folder away")
+        assert "Noisy input" in ran.out
+    (tmp_path / "o" / ".denoisebench-files.json").rmdir()
+    assert command(*call).code == 0
+    assert (tmp_path / "o" / "table.md").is_file()
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(
+    command: Command, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    call = ("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "o")
+    assert command(*call).code == 0
+    (cell,) = (tmp_path / "o" / "cells").glob("*.json")
+    whole = cell.read_bytes()
+    cell.write_bytes(whole[:100])
+    (tmp_path / "o" / "cells" / "damaged").write_bytes(b"mine")
+    one_sentence(command(*call), f"cannot be moved into {tmp_path / 'o' / 'cells' / 'damaged'} (File exists)")
+    assert cell.read_bytes() == whole[:100]
+    place = tmp_path / "p" / "cells"
+    place.parent.mkdir()
+    place.write_bytes(b"mine")
+    one_sentence(command(*call[:-1], place.parent), f"Cannot make the folder {place} (File exists)")
 
 
 def test_a_method_that_cannot_be_written_leaves_no_half_of_it(command: Command, tmp_path: Path) -> None:
