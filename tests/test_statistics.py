@@ -230,6 +230,18 @@ def test_what_cannot_be_told_apart_is_grouped() -> None:
     assert "| no " in text
 
 
+def test_pairs_are_not_compared_where_there_are_thousands(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    cells = [cell(name, [[value] for value in rng.normal(30, 1, 8)]) for name in "abcd"]
+    found = against(groups_of(cells), [], "a")
+    every = "No detectable difference where every pair is compared"
+    assert every in markdown(versus.grids(found, groups_of(cells))[0])
+    monkeypatch.setattr(versus, "_MOST_PAIRS", 5)
+    text = markdown(versus.grids(found, groups_of(cells))[0])
+    assert every not in text
+    assert "Other pairs are not compared, because there are so many here; name fewer methods or columns." in text
+
+
 def test_few_images_detect_nothing_and_say_so() -> None:
     cells = [cell("a", [[31.0], [32.0]]), cell("b", [[30.0], [30.5]])]
     grid = versus.grids(against(groups_of(cells), [], "b"), groups_of(cells))[0]

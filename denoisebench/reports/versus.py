@@ -27,6 +27,8 @@ CSV_COLUMNS = (
     "noise", "dataset", "protocol", "method", "training", "reference", "psnr", "psnr_low", "psnr_high", "ssim",
     "ssim_low", "ssim_high", "images", "rows", "trainings", "reference_trainings", "won", "p", "p_holm", "detectable",
 )  # fmt: skip
+# Every pair costs two intervals, some 30 ms on one core; of more pairs than this in all columns none is compared.
+_MOST_PAIRS = 2000
 
 
 def grids(differences: Sequence[Difference], groups: Mapping[Column, Sequence[Group]]) -> list[Grid]:
@@ -43,6 +45,8 @@ def grids(differences: Sequence[Difference], groups: Mapping[Column, Sequence[Gr
     for found in differences:
         columns.setdefault(found.one.column, []).append(found)
     tables = []
+    sizes = [len(lines) + 1 for lines in columns.values()]
+    paired = sum(size * (size - 1) // 2 for size in sizes) <= _MOST_PAIRS
     for column, lines in columns.items():
         lines = sorted(lines, key=lambda d: -d.psnr if math.isfinite(d.psnr) else math.inf)
         other = lines[0].other
@@ -52,7 +56,7 @@ def grids(differences: Sequence[Difference], groups: Mapping[Column, Sequence[Gr
             Grid(
                 cell_of(f"{other.title}: minus {other.name}"),
                 [Block(HEADS, [_row(d) for d in lines])],
-                notes=[cell_of(note) for note in _notes(lines, members)],
+                notes=[cell_of(note) for note in _notes(lines, members, paired)],
             )
         )
     return tables
@@ -110,7 +114,7 @@ def p_text(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
-def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
+def _notes(lines: Sequence[Difference], members: Sequence[Group], paired: bool) -> list[str]:
     other = lines[0].other
     notes = [
         f"Paired with {other.name} on the same noisy images; {_counts(lines)}. Interval: bootstrap over images, "
@@ -124,7 +128,9 @@ def _notes(lines: Sequence[Difference], members: Sequence[Group]) -> list[str]:
             notes.append(f"Trained once, so its interval holds for that network: {', '.join(single)}.")
     elif any(group.line.training != "none" for group in members):
         notes.append("One training of each method: intervals hold for these networks, not for another training.")
-    named = [", ".join(group.name for group in run) for run in alike(members)]
+    named = [", ".join(group.name for group in run) for run in alike(members)] if paired else []
+    if not paired:
+        notes.append("Other pairs are not compared, because there are so many here; name fewer methods or columns.")
     notes += [f"No detectable difference where every pair is compared: {names}." for names in named]
     if lines[0].images < FEWEST:
         notes.append(too_few(lines[0].images))
