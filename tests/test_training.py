@@ -1066,6 +1066,24 @@ def test_a_network_that_fails_on_crops_too_is_not_told_to_take_larger_ones(tmp_p
     assert len(said) == 1
 
 
+def test_a_training_is_kept_where_the_network_raises_on_whole_images(tmp_path: Path) -> None:
+    class Raises(Fails):
+        def denoise(self, network: Any, noisy: torch.Tensor, known: Any, generator: Any) -> torch.Tensor:
+            if noisy.shape[2] > self.beyond:
+                raise RuntimeError("too large")
+            return super().denoise(network, noisy, known, generator)
+
+    assert run(tmp_path, Raises(), budget="2steps", images=[located(96)] * 3, crop=32).record["steps"] == 2
+
+
+def test_images_below_what_a_method_denoises_whole_are_not_looked_at(tmp_path: Path) -> None:
+    class Coarse(Fails):
+        info = replace(Tiny.info, multiple=128)
+
+    said = run(tmp_path, Coarse(), budget="2steps", images=[located(96)] * 3, crop=32).record["warnings"]
+    assert len(said) == 1
+
+
 def test_the_seed_decides_the_noise_fresh_or_fixed() -> None:
     fixed = [seeded(seed, draws="fixed")._fixed_copy(0, copy)[0] for seed, copy in ((0, 0), (0, 0), (1, 0), (0, 1))]
     assert np.array_equal(fixed[0], fixed[1])

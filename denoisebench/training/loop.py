@@ -319,7 +319,7 @@ class _Run:
             "images_seen": self._images,
             "seconds": round(self._seconds_before + self._seconds, 3),
             "parameters": sum(p.numel() for p in self.network.parameters()),
-            "warnings": job.method.diagnose(self._curve) + self._failures(),
+            "warnings": job.method.diagnose(self._curve) + self._look(),
             "machine": {**machine(), "threads": torch.get_num_threads()},
             "curve": [
                 {name: value if math.isfinite(value) else None for name, value in point.items()}
@@ -343,6 +343,13 @@ class _Run:
         seen, given = (images.permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy() for images in (batch.noisy, result))
         # After few steps of a small rate a network that learns may still vary by less than a level.
         return collapsed(seen, given, within=1e-6)
+
+    def _look(self) -> list[str]:
+        """What `_failures` says; a plugin that raises here says it again where it is used, and keeps its training."""
+        try:
+            return self._failures()
+        except Exception:
+            return []
 
     def _failures(self) -> list[str]:
         """Whether the network fails on images larger than its crops, but not on crops; a sentence or none."""
@@ -368,6 +375,8 @@ class _Run:
         method = next(iter(self.job.method.outputs().values()))
         multiple = method.info.multiple
         sides = [min(size, most) // multiple * multiple for size in noisy.shape[:2]]
+        if 0 in sides:  # as images are denoised they would be padded, which is nothing to judge a network by
+            return 0.0
         top, left = ((size - side) // 2 for size, side in zip(noisy.shape[:2], sides, strict=True))
         piece = np.ascontiguousarray(noisy[top : top + sides[0], left : left + sides[1]].transpose(2, 0, 1))[None]
         told = None if level is None else torch.full((1, 1, 1, 1), level, device=self.device)
