@@ -135,7 +135,8 @@ class Run:
         plugin.write_text(METHOD, encoding="utf-8")
         self._arguments = (
             "run", "--plugin", plugin, "--methods", "logged,logged[gain=2]", "--datasets", pictures, "--train-data",
-            pictures, "--budget", f"{STEPS}steps", "--crop", "32", "--repeats", "3", "--device", "cpu", "--out", out,
+            place / "crops", "--budget", f"{STEPS}steps", "--crop", "32", "--repeats", "3", "--device", "cpu",
+            "--out", out,
         )  # fmt: skip
 
     def until(self, seconds: float, signum: int, lines: int = 0) -> int:
@@ -195,10 +196,12 @@ def tables(out: Path) -> dict[str, Any]:
 def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Run]]:
     place, nursery = tmp_path_factory.mktemp("runs"), Nursery()
     pictures = place / "pictures"
-    pictures.mkdir()
-    for seed in range(3):
-        pixels = np.random.default_rng(seed).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(pictures / f"im{seed}.png")
+    # Training images no larger than a crop are not looked at whole at the end, which would be logged as images.
+    for folder, size in ((pictures, (40, 48, 3)), (place / "crops", (32, 32, 3))):
+        folder.mkdir()
+        for seed in range(3):
+            pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"im{seed}.png")
     yield lambda name: Run(nursery, place, place / name, pictures)
     nursery.close()
 
