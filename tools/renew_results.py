@@ -38,7 +38,7 @@ PAGES = ("results/gauss25", "results/tables/table1", "results/tables/table2")
 SCORES_OF_WEIGHTS = ("results/gauss25", "results/tables/table1", "results/tables/table2")
 _TABLE = re.compile(r"(<!-- table: (denoisebench .+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # What a reader of a table needs below it: what is printed, trainings, letters and symbols; not how it came about.
-_NOTE = re.compile(r"- (?:PSNR|SSIM|Trained|<sup>|[*†‡§¶])")
+_NOTE = re.compile(r"- (?:PSNR|SSIM|Trained|<sup>|[*†‡§¶‖])")
 _FIGURE = re.compile(r"^    (denoisebench figure .+ --out (docs/figures/\S+)\.png)$", re.MULTILINE)
 
 
