@@ -30,6 +30,7 @@ REPORTS = {
     "results/tables/table1": ("1",),
     "results/tables/table2": ("2",),
     "results/tables/table5to8": ("5", "6", "7", "8"),
+    "results/tables/table6": ("6",),
     "results/quality": ("",),
     "results/levels": ("",),
     "results/anscombe": ("",),
