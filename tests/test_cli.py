@@ -586,7 +586,7 @@ def test_a_missing_data_set_tells_where_to_get_it_and_where_to_put_it(command: C
 def test_an_unwritable_results_folder_is_named(command: Command, image_folder: MakeFolder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ran = command("run", "--methods", "identity", "--datasets", image_folder(), "--out", tmp_path / "file" / "o")
-    refused(ran, str(tmp_path / "file" / "o"), "Choose a writable one")
+    refused(ran, str(tmp_path / "file" / "o"), "Choose a writable one", "--out")
 
 
 def test_a_report_on_a_folder_without_results_is_refused(command: Command, tmp_path: Path) -> None:

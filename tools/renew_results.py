@@ -23,6 +23,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from denoisebench.results.summary import FLAGS
+
 ROOT = Path(__file__).resolve().parents[1]
 #: Tables of the paper that a results folder is printed beside; '' for its own table alone.
 REPORTS = {
@@ -39,7 +41,7 @@ PAGES = ("results/gauss25", "results/tables/table1", "results/tables/table2")
 SCORES_OF_WEIGHTS = ("results/gauss25", "results/tables/table1", "results/tables/table2")
 _TABLE = re.compile(r"(<!-- table: (denoisebench .+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 # What a reader of a table needs below it: what is printed, trainings, letters and symbols; not how it came about.
-_NOTE = re.compile(r"- (?:PSNR|SSIM|Trained|<sup>|[*†‡§¶‖])")
+_NOTE = re.compile(rf"- (?:PSNR|SSIM|Trained|<sup>|[*{''.join(symbol for symbol, _ in FLAGS.values())}])")
 _FIGURE = re.compile(r"^    (denoisebench figure .+ --out (docs/figures/\S+)\.png)$", re.MULTILINE)
 
 

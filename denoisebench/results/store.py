@@ -15,6 +15,7 @@ from typing import Any
 
 from denoisebench.core.errors import UserError, UserErrors
 from denoisebench.core.files import (
+    CannotWrite,
     Damaged,
     clear_stale,
     make_folder,
@@ -31,6 +32,7 @@ from denoisebench.protocol.protocol import Row, row_of
 
 FORMAT = 2
 _LEFT_OUT = "It is left out."
+_WITH_OUT = "Where the command has --out, that says which."
 # The types that a value of a row may have in JSON, where 20.0 may have become 20; type() tells True from 1.
 _ROW_TYPES = {
     name: frozenset(
@@ -107,14 +109,16 @@ class Store:
                 there = f" Estimates without clean images are in {other}." if other.is_file() else ""
                 raise UserError(f"Folder {folder} holds no results (no cells/ in it).{there}")
             return
-        make_folder(self.cells)
         try:
+            make_folder(self.cells)
             probe = temporary_beside(self.cells / "probe")
             probe.touch(exist_ok=False)
             probe.unlink()
+        except CannotWrite as error:
+            raise CannotWrite(f"{error} {_WITH_OUT}") from None
         except OSError as error:
             raise UserError(
-                f"Cannot write results to {folder} ({error.strerror}). Make it writable, or choose another folder."
+                f"Cannot write results to {folder} ({error.strerror}). Make it writable, or choose another. {_WITH_OUT}"
             ) from None
         for place in (self.folder, self.cells, self.models, self.folder / "claims", self.folder / "fits"):
             clear_stale(place)
