@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from denoisebench.core.errors import UserError
+from denoisebench.data.brightness import share_of_brightness
 from denoisebench.data.captures import AnyPairs, CaptureSet, NamedPairs
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.data.fmdd import CAPTURES
@@ -353,6 +354,42 @@ def test_pairs_that_were_copied_into_one_folder_are_found_and_said(
     assert (data.real, list(data.images), data.views[image].captures[0].name) == (True, [image], noisy)
     assert f"those of 1 pair: noisy images such as {noisy} are scored against" in data.advice
     assert data.note == ""
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.25])
+def test_captures_on_another_scale_than_their_references_are_told(exposure: float, tmp_path: Path) -> None:
+    clean = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
+    noise = np.random.default_rng(0).normal(0, 10, clean.shape)
+    save(tmp_path / "mine" / "clean" / "a.png", clean)
+    noisy = np.clip(exposure * clean + noise, 0, 255).round().astype(np.uint8)
+    save(tmp_path / "mine" / "noisy" / "a.png", noisy)
+    note = find_dataset(str(tmp_path / "mine"), ()).note
+    if exposure < 1:
+        assert "Capture a.png (mean 0.1" in note
+        assert "reference a.png (mean 0.494 of white) are not on one scale of brightness: that makes 9" in note
+    else:
+        assert note == ""
+
+
+@pytest.mark.parametrize(
+    ("gain", "shift", "sigma"), [(1, 0, 0.3), (0.1, 0, 0.0), (1, 0.2, 0.0), (0.5, 0.1, 0.2), (0.8, 0, 0.1)]
+)
+def test_the_share_of_brightness_in_a_difference(gain: float, shift: float, sigma: float) -> None:
+    clean = np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64, 1)
+    noise = sigma * np.random.default_rng(1).standard_normal(clean.shape)
+    noisy = (gain * clean + shift + noise).astype(np.float32)
+    # mean ((gain - 1) c + shift)^2, beside it and the variance of the noise
+    moved = float(np.mean(np.square((gain - 1) * clean + shift)))
+    expected = moved / (moved + sigma**2) if moved else 0.0
+    assert share_of_brightness(noisy, clean) == pytest.approx(expected, abs=0.03)
+
+
+def test_images_that_are_not_alike_differ_in_brightness_by_their_means_alone() -> None:
+    rng = np.random.default_rng(2)
+    first, second = (rng.random((64, 64, 3)).astype(np.float32) for _ in range(2))
+    assert share_of_brightness(first, second) < 0.01
+    assert share_of_brightness(first, first) == 0.0
+    assert share_of_brightness(np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8, 1), np.uint16)) == 0.0
 
 
 def test_fmdd_under_its_own_names_is_captures_beside_their_mean(tmp_path: Path) -> None:

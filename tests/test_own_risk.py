@@ -130,3 +130,12 @@ def test_a_mean_over_images_has_the_error_of_a_mean() -> None:
     found = combined([one, two])
     assert (found.mse, list(found.blocks)) == (1.5, [1.0, 2.0])
     assert found.error == pytest.approx(0.3 / 2**0.5)
+
+
+def test_what_is_not_finite_is_told_in_words() -> None:
+    blocks = np.zeros(4)
+    assert Estimate(1e-3, 1e-4, blocks, 0.0).told == ("30.00", "29.22 to 30.95")
+    assert Estimate(1e-3, 1e-3, blocks, 0.0).told == ("30.00", "above 25.29")
+    assert Estimate(-1e-4, 1e-3, blocks, 0.0).told == ("above 27.30", "above 27.30")
+    assert Estimate(1e-3, np.inf, blocks[:1], 0.0).told == ("30.00", "cannot be told")
+    assert Estimate(-1e-3, 1e-4, blocks, 0.0).told == ("cannot be told", "cannot be told")

@@ -150,6 +150,15 @@ def test_a_capture_of_another_size_is_refused() -> None:
         rows_of(data)
 
 
+def test_a_capture_of_another_type_than_its_reference_is_refused() -> None:
+    data = Scene(1, np.uint8)
+    data.noisy["a"][0] = data.noisy["a"][0].astype(np.uint16) * 16  # 12 bits in 16
+    with pytest.raises(UserError, match=r"Capture 1 of image 'a' .* is uint16, its reference uint8, .* in one"):
+        rows_of(data)
+    data.noisy["a"][0] = to_float(data.noisy["b"][0])
+    assert len(rows_of(data)) == 2
+
+
 def test_an_unknown_level_is_empty_in_files_and_missing_in_frames(tmp_path: Path) -> None:
     from denoisebench.reports.frame import frame_of
 

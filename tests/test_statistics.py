@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from denoisebench.core.errors import UserError
+from denoisebench.core.files import CannotWrite
 from denoisebench.protocol.protocol import Protocol, Row
 from denoisebench.reports import versus
 from denoisebench.reports.cost import machine_notes
@@ -323,3 +324,14 @@ def test_a_report_adds_differences(command: Command, results: Path) -> None:
     refused = command("report", results, "--versus", "b", "--format", "csv")
     assert refused.code == 2
     assert f"compare {results} --reference b --format csv" in refused.err.replace("\n", " ")
+
+
+def test_differences_are_printed_before_files_are_written(
+    command: Command, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, *_: Any) -> list[str]:
+        raise CannotWrite(f"{folder} is read-only")
+
+    monkeypatch.setattr("denoisebench.core.ownfiles.write_own", refuse)
+    ran = command("report", results, "--versus", "b", "--table", "1")
+    assert (ran.code, "minus B" in ran.out, "is read-only" in ran.err) == (2, True, True)

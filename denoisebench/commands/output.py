@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -99,9 +99,12 @@ def layout_of(options: TableOptions) -> Layout:
 
 def print_paper_table(
     asked: ExperimentFile, cells: Sequence[StoredCell], notes: list[str], store: Store, literature: bool,
-    options: TableOptions,
+    options: TableOptions, print_below: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
-    """Print a table of the paper beside what was measured, then write it into the folder."""
+    """Print a table of the paper beside what was measured and what belongs below it, then write it into the folder.
+
+    In this order, as a folder that cannot be written to can be read all the same.
+    """
     from denoisebench.core.ownfiles import write_own
     from denoisebench.reports.paper import paper_table
 
@@ -126,6 +129,7 @@ def print_paper_table(
         show_on_terminal(paper_table.terminal(table, layout))
     else:
         document(paper_table.text_of(table, "markdown", layout), end="")
+    print_below()
     say_all(write_own(store.folder, contents))
     if not alone and options.form is None:
         line("")

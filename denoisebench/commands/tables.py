@@ -160,14 +160,18 @@ def report(
     with store.naming_damaged():
         printed = differences(cells, [*(names or [])], versus, shown.form, shown.page) if versus and not csv else ""
         notes = shortcomings(store)
+
+        def print_below() -> None:
+            if printed:
+                line("")
+                show(printed)
+
         if asked is None:
             print_table(cells, notes, shown, names)
+            print_below()
         else:
             chosen = only_methods(cells, names)
-            print_paper_table(asked, chosen, notes, store, literature, shown)
-    if printed:
-        line("")
-        show(printed)
+            print_paper_table(asked, chosen, notes, store, literature, shown, print_below)
     # After what was asked for: a folder that cannot be written to can be read all the same.
     say_all(write_reports(store)[1])
     if page.html:

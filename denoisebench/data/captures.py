@@ -14,6 +14,7 @@ from typing import ClassVar
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import counted, readable
+from denoisebench.data.brightness import share_of_brightness
 from denoisebench.data.dataset import AnyFolder, FolderSet, OwnFolder, changed, remark, turned_remark
 from denoisebench.data.manifest import Entry, entry_of, read_manifest
 from denoisebench.protocol.imagefiles import Header
@@ -28,7 +29,11 @@ from denoisebench.protocol.images import (
     list_images,
     named_as_images,
     some,
+    to_float,
 )
+
+# Share of the squared difference of capture and reference from which a user hears that brightness, not noise, is it.
+_BRIGHTNESS = 0.5
 
 
 @dataclass(frozen=True)
@@ -261,6 +266,31 @@ class OwnPairs(OwnFolder, CaptureSet):
         for view in self.views.values():
             self._verify_sizes(view)
 
+    def _brightness_remark(self) -> list[str]:
+        """A sentence where captures are not on the scale of their references; a few are looked at."""
+        found: dict[float, str] = {}
+        for place in {0, len(self.images) // 2, len(self.images) - 1}:
+            view = self._view(self.images[place])
+            files = (view.captures[0], view.reference)
+            try:
+                pixels = [self._read(path) for path in files]
+            except UserError:
+                continue  # scoring will say so
+            if pixels[0].shape == pixels[1].shape:
+                told = " and reference ".join(map(_brightness_of, files, pixels))
+                found[share_of_brightness(*pixels)] = told
+        if max(found, default=0.0) < _BRIGHTNESS:
+            return []
+        return [
+            f"Capture {found[max(found)]} are not on one scale of brightness: that makes {max(found):.0%} of their "
+            "squared difference, and counts as an error of every method. Bring them to one scale first, as by "
+            "multiplying a short exposure."
+        ]
+
+
+def _brightness_of(path: Path, pixels: AnyImage) -> str:
+    return f"{path.name} (mean {to_float(pixels).mean():.3f} of white)"
+
 
 class NamedPairs(OwnPairs):
     """A folder, or the sub-folders of one, whose image files are noisy or clean as a word in their names says.
@@ -293,7 +323,7 @@ class NamedPairs(OwnPairs):
         found = remark(self.folder, [path.name for path in beside] + names)
         for place in sorted(used - {self.folder}):
             found += remark(place, left_out(place))
-        return found + turned_remark([path.name for path in self._turned])
+        return found + turned_remark([path.name for path in self._turned]) + self._brightness_remark()
 
 
 class AnyPairs(OwnPairs, PairSet):
@@ -343,7 +373,7 @@ class AnyPairs(OwnPairs, PairSet):
             found += remark(place, [name for name in left_out(place) if not name.endswith("/")])
         for folder in sorted({path.parent for path in paired} - set(self._places)):
             found += remark(folder, left_out(folder))
-        found += turned_remark([path.name for path in self._turned])
+        found += turned_remark([path.name for path in self._turned]) + self._brightness_remark()
         counts = {image: self.captures(image) for image in self.images}
         if min(counts.values()) < max(counts.values()):
             most = max(counts, key=counts.__getitem__)

@@ -217,10 +217,15 @@ def _noisy_images(
         if noise.real:
             which = f"capture {repeat + 1} of image {image!r} of data set {dataset.name!r}"
             clean = checked(dataset.reference(image, repeat), f"The reference of {which}")
-            noisy = to_float(checked(dataset.capture(image, repeat), f"C{which[1:]}"))
+            noisy = checked(dataset.capture(image, repeat), f"C{which[1:]}")
             if noisy.shape != clean.shape:
                 raise UserError(f"C{which[1:]} has the shape {noisy.shape}, its reference {clean.shape}.")
-            yield image, repeat, clean, Draw(noisy, None)
+            if noisy.dtype.kind == clean.dtype.kind == "u" and noisy.dtype != clean.dtype:
+                raise UserError(
+                    f"C{which[1:]} is {noisy.dtype}, its reference {clean.dtype}, and the largest value of each is "
+                    "white; give both in one type, or as floats with white = 1.0."
+                )
+            yield image, repeat, clean, Draw(to_float(noisy), None)
             continue
         if image != image_loaded:
             clean = checked(dataset.load(image), f"Image {image!r} of data set {dataset.name!r}")

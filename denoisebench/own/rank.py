@@ -126,9 +126,8 @@ def ranking_cells(told: Ranking) -> tuple[list[str], list[list[str]]]:
     for one in told.methods:
         if one.estimate is None:
             continue
-        low, high = one.estimate.interval
         checks = one.checks or Checks()
-        row = [one.text, f"{one.estimate.psnr:.2f}", f"{low:.2f} to {high:.2f}", *map(_number, checks.removed)]
+        row = [one.text, *one.estimate.told, *map(_number, checks.removed)]
         rows.append([*row, *([_pixels(checks.resolution)] if captures else []), f"{one.estimate.seconds:.2f}"])
     return [*heads, *(["Resolution, px"] if captures else []), "s"], rows
 

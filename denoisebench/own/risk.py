@@ -90,6 +90,14 @@ class Estimate:
         low, high = self.mse - half, self.mse + half
         return -10 * math.log10(high) if high > 0 else math.inf, -10 * math.log10(low) if low > 0 else math.inf
 
+    @property
+    def told(self) -> tuple[str, str]:
+        """PSNR and its interval in words: of an error that is not above 0 only the lower end is known."""
+        low, high = self.interval
+        above = f"above {low:.2f}" if math.isfinite(low) else "cannot be told"
+        interval = f"{low:.2f} to {high:.2f}" if math.isfinite(high) else above
+        return f"{self.psnr:.2f}" if math.isfinite(self.psnr) else above, interval
+
 
 def from_captures(method: Filter, captures: Sequence[FloatImage]) -> Estimate:
     """Score on captures of one view: each result against the next capture.

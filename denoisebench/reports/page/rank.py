@@ -124,13 +124,17 @@ def _pictures(told: Ranking) -> tuple[list[Shown], str]:
         image = (_cut(result, crop) - black) * scale
         removed = 0.5 + (_cut(noisy, crop) - _cut(result, crop)) / (2 * _DEVIATIONS * deviation)
         text = "" if one.text == INPUT else data_url(_pixels(removed))
-        shown.append(Shown(plain(one.text), f"{one.estimate.psnr:.2f} dB", data_url(_pixels(image)), text))
+        shown.append(Shown(plain(one.text), _decibels(one.estimate.told[0]), data_url(_pixels(image)), text))
     return shown, (
         f"{crop.width}x{crop.height} pixels where results differ most, at ({crop.x}, {crop.y}) of the part of "
         f"{width}x{height} that was scored; brightness stretched alike for all. Below: image minus result, gray where "
         f"nothing was removed, white and black at {_DEVIATIONS:.0f} standard deviations of the noise: it should look "
         "like noise alone."
     )
+
+
+def _decibels(told: str) -> str:
+    return told if told[-1].isalpha() else f"{told} dB"
 
 
 def _cut(image: FloatImage, crop: Crop) -> FloatImage:
