@@ -16,6 +16,7 @@ from denoisebench.data.brightness import share_of_brightness
 from denoisebench.data.captures import AnyPairs, CaptureSet, NamedPairs
 from denoisebench.data.dataset import AnyFolder
 from denoisebench.data.fmdd import CAPTURES
+from denoisebench.execution.describe import shared_images
 from denoisebench.plugins.lookup import find_dataset
 
 SIDE = 16
@@ -354,6 +355,27 @@ def test_pairs_that_were_copied_into_one_folder_are_found_and_said(
     assert (data.real, list(data.images), data.views[image].captures[0].name) == (True, [image], noisy)
     assert f"those of 1 pair: noisy images such as {noisy} are scored against" in data.advice
     assert data.note == ""
+
+
+def random_pairs(folder: Path, names: str, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    for name in names:
+        for place in ("noisy", "clean"):
+            save(folder / place / f"{name}.png", rng.integers(0, 256, (40, 40), dtype=np.uint8))
+    return folder
+
+
+def test_training_on_the_captures_that_are_scored_is_told(command: Callable[..., Any], tmp_path: Path) -> None:
+    mine, more = random_pairs(tmp_path / "mine", "ab", 0), random_pairs(tmp_path / "more", "c", 1)
+    assert shared_images(find_dataset(str(more), ()), find_dataset(str(mine), ())) == 0
+    (more / "clean" / "c.png").write_bytes((mine / "clean" / "b.png").read_bytes())
+    common = ("run", "--methods", "n2c[network=dncnn],n2v[network=dncnn]", "--noise", "real", "--datasets", mine)
+    for train, count in ((mine, "2 images"), (more, "1 image")):
+        arguments = ("--train-data", train, "--budget", "1steps", "--crop", 32, "--out", tmp_path / f"out{count[0]}")
+        ran = command(*common, *arguments)
+        assert ran.code == 0
+        assert f"n2c[network=dncnn]: trained on {count} of the test set.\n" in ran.out
+        assert f"n2v[network=dncnn]: trained on {count} of the test set, not seeing their references." in ran.out
 
 
 @pytest.mark.parametrize("exposure", [1.0, 0.25])

@@ -122,6 +122,14 @@ class CaptureSet(FolderSet):
         """The manifest; nothing is hashed where none is shipped."""
         return read_manifest(self.manifest) if self.manifest is not None else []
 
+    @property
+    def hashes(self) -> Mapping[str, frozenset[str]]:
+        known = self._file_hashes if self.manifest is None else {p: entry.pixels for p, entry in self._listed.items()}
+        return {
+            image: frozenset(known[path] for path in (*view.captures, view.reference))
+            for image, view in self.views.items()
+        }
+
     def found_entries(self) -> list[Entry]:
         return [replace(entry_of(path), file=path.relative_to(self.folder).as_posix()) for path in self._files()]
 

@@ -253,6 +253,11 @@ class FolderSet(DataSet):
         refuse_twins(entries, f"Folder {self.folder}")
         return entries
 
+    @property
+    def hashes(self) -> Mapping[str, frozenset[str]]:
+        """By image, hashes of what it is made of; empty where a set is listed without being decoded."""
+        return {entry.image: frozenset({entry.pixels} - {""}) for entry in self.entries}
+
     def found_entries(self) -> list[Entry]:
         """What a manifest of the files on this machine holds."""
         return [entry_of(path) for path in self._files()]

@@ -14,6 +14,7 @@ from denoisebench.experiment.cells import Cell, Experiment
 from denoisebench.experiment.preparation import FitToEachImage, TrainedNetwork
 from denoisebench.experiment.revisions import PROTOCOL, code_digest
 from denoisebench.plugins.identity import class_name
+from denoisebench.plugins.method import Need
 from denoisebench.plugins.registry import DATASETS
 from denoisebench.training.records import training_text
 
@@ -63,17 +64,19 @@ def cell_labels(
         training = _training_set(record, experiment)
         if isinstance(training, OwnFolder) and training.note:
             found["warnings"].append(f"training: {training.note.removesuffix('.')}")
-        shared = shared_images(training, cell.dataset)
-        found["warnings"] += [f"trained on {counted(shared, 'image')} of the test set"] if shared else []
+        if shared := shared_images(training, cell.dataset):
+            blind = cell.dataset.real and Need.CLEAN not in method.info.needs
+            seen = ", not seeing their references" if blind else ""
+            found["warnings"].append(f"trained on {counted(shared, 'image')} of the test set{seen}")
     return found
 
 
 def shared_images(training: DataSet | None, test: DataSet) -> int:
-    """How many images two data sets have in common, by pixels."""
+    """How many images of a test set are images, captures or references of a training set, by their content."""
     if not isinstance(training, FolderSet) or not isinstance(test, FolderSet):
         return 0
-    # A set that is listed without being decoded has no pixel hashes.
-    return len({entry.pixels for entry in training.entries} & {entry.pixels for entry in test.entries} - {""})
+    seen = frozenset().union(*training.hashes.values())
+    return sum(bool(seen & mine) for mine in test.hashes.values())
 
 
 def _training_set(record: Mapping[str, Any], experiment: Experiment) -> DataSet | None:
