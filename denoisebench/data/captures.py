@@ -11,11 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from denoisebench.core.errors import UserError, unknown
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import counted, readable
 from denoisebench.data.brightness import share_of_brightness
 from denoisebench.data.dataset import AnyFolder, FolderSet, OwnFolder, changed, remark, turned_remark
+from denoisebench.data.deep import stored_pixels
 from denoisebench.data.manifest import Entry, entry_of, read_manifest
 from denoisebench.protocol.imagefiles import Header
 from denoisebench.protocol.images import (
@@ -95,12 +98,20 @@ class CaptureSet(FolderSet):
             data = image_bytes(path)
             if hashlib.sha256(data).hexdigest() != self._file_hashes[path]:
                 raise changed(path)
-            pixels = decode_image(data, path)
+            pixels = self._decode(data, path)
         if pixels.shape[2] != self.channels:
             raise UserError(
                 f"Image {path} has {pixels.shape[2]} channels, but data set {self.name!r} has {self.channels}."
             )
         return pixels
+
+    def _decode(self, data: bytes, path: Path) -> AnyImage:
+        """The pixels in the content of a file."""
+        return decode_image(data, path)
+
+    def _size(self, path: Path) -> tuple[int, int]:
+        """Width and height of an image."""
+        return _header(path).size
 
     @cached_property
     def _listed(self) -> dict[Path, Entry]:
@@ -151,8 +162,8 @@ class CaptureSet(FolderSet):
                 self._verify_sizes(view)
 
     def _verify_sizes(self, view: View) -> None:
-        """Every capture has the size of its reference, by the headers of the files."""
-        sizes = {path: _header(path).size for path in (view.reference, *view.captures)}
+        """Every capture has the size of its reference."""
+        sizes = {path: self._size(path) for path in (view.reference, *view.captures)}
         first = sizes[view.reference]
         for path, size in sizes.items():
             if size != first:
@@ -262,17 +273,63 @@ def noisy_place(path: Path) -> Path:
 
 
 class OwnPairs(OwnFolder, CaptureSet):
-    """Captures and references of the user's own."""
+    """Captures and references of the user's own: of 8 bits, or of 16 bits and floats, which are scored as floats.
+
+    Values of those are on one scale, whatever their types. The smallest of all references is black, their largest is
+    white, and PSNR is of that range.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        first = next(iter(self.views.values())).reference
-        self.channels = int(decode_image(image_bytes(first), first).shape[2])
+        view = next(iter(self.views.values()))
+        first, capture = self._stored(view.reference), self._stored(view.captures[0])
+        self.channels = int(first.shape[2])
+        self._deep = not first.dtype == capture.dtype == np.uint8
+        self.scoring = "raw" if self._deep else "uint8"
         self.paper_repeats = min(map(self.captures, self.images))
 
     def verify(self) -> None:
         for view in self.views.values():
             self._verify_sizes(view)
+
+    @cached_property
+    def _range(self) -> tuple[float, float]:
+        """Values of black and white, where they are not those of 8 bits."""
+        references = [self._stored(view.reference) for view in self.views.values()]
+        black = min(float(reference.min()) for reference in references)
+        white = max(float(reference.max()) for reference in references)
+        if black >= white:
+            raise UserError(f"The clean images of {self.folder} are constant (every value is {black:g}).")
+        return black, white
+
+    def _stored(self, path: Path) -> AnyImage:
+        return stored_pixels(image_bytes(path), path)
+
+    def _decode(self, data: bytes, path: Path) -> AnyImage:
+        if not self._deep:
+            return decode_image(data, path)
+        pixels = stored_pixels(data, path)
+        black, white = self._range
+        return ((pixels.astype(np.float64) - black) / (white - black)).astype(np.float32)
+
+    def _size(self, path: Path) -> tuple[int, int]:
+        height, width = self._stored(path).shape[:2] if self._deep else super()._size(path)[::-1]
+        return width, height
+
+    @cached_property
+    def _turned(self) -> list[Path]:
+        return [] if self._deep else super()._turned
+
+    def _scale_remarks(self) -> list[str]:
+        """Sentences on black and white, and where captures are not on the scale of their references."""
+        if not self._deep:
+            return self._brightness_remark()
+        black, white = self._range
+        return [
+            f"Values beyond 8 bits are scored as they are: black is {black:g} and white {white:g}, the least and the "
+            "largest of all clean images.",
+            *self._brightness_remark(),
+        ]
 
     def _brightness_remark(self) -> list[str]:
         """A sentence where captures are not on the scale of their references; a few are looked at."""
@@ -331,7 +388,7 @@ class NamedPairs(OwnPairs):
         found = remark(self.folder, [path.name for path in beside] + names)
         for place in sorted(used - {self.folder}):
             found += remark(place, left_out(place))
-        return found + turned_remark([path.name for path in self._turned]) + self._brightness_remark()
+        return found + turned_remark([path.name for path in self._turned]) + self._scale_remarks()
 
 
 class AnyPairs(OwnPairs, PairSet):
@@ -381,7 +438,7 @@ class AnyPairs(OwnPairs, PairSet):
             found += remark(place, [name for name in left_out(place) if not name.endswith("/")])
         for folder in sorted({path.parent for path in paired} - set(self._places)):
             found += remark(folder, left_out(folder))
-        found += turned_remark([path.name for path in self._turned]) + self._brightness_remark()
+        found += turned_remark([path.name for path in self._turned]) + self._scale_remarks()
         counts = {image: self.captures(image) for image in self.images}
         if min(counts.values()) < max(counts.values()):
             most = max(counts, key=counts.__getitem__)

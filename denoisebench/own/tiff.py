@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from denoisebench.core.errors import UserError
+from denoisebench.data.deep import quiet_tifffile
 from denoisebench.own.stack import Array, Stack, check_axes
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ def read_tiff(path: Path, axes: str | None, convert: bool) -> Stack:
     import tifffile
 
     try:
-        with _quiet(), tifffile.TiffFile(path) as tif:
+        with quiet_tifffile(), tifffile.TiffFile(path) as tif:
             return _read(tif, path, axes, convert)
     except UserError:
         raise
@@ -100,7 +98,7 @@ def _read(tif: tifffile.TiffFile, path: Path, axes: str | None, convert: bool) -
     def write(target: Path, result: Array) -> None:
         import tifffile
 
-        with _quiet(), tifffile.TiffWriter(target, **kept.how(result.nbytes)) as writer:
+        with quiet_tifffile(), tifffile.TiffWriter(target, **kept.how(result.nbytes)) as writer:
             writer.write(result, **kept.options)
 
     return Stack(path, data, named, write, path.suffix, notes)
@@ -229,15 +227,3 @@ def _upright(page: tifffile.TiffPage, data: Array, axes: str) -> tuple[Array, bo
     if orientation in (2, 3, 6, 7):
         data = np.flip(data, columns)
     return np.ascontiguousarray(data), True
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What tifffile would say of files that are not as they should be, it raises too where it matters."""
-    logger = logging.getLogger("tifffile")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before

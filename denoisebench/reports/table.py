@@ -198,10 +198,19 @@ def _notes(table: Table, cells: Sequence[StoredCell]) -> list[str]:
             count = sum(row.tile > 0 for row in cell.rows.values())
             sides = " or ".join(map(str, sorted(tiles)))
             notes.append(f"{cell.about['text']}: {count} large images were denoised in tiles of {sides} pixels.")
-        notes.extend(f"WARNING: {cell.about['text']}: {warning}." for warning in cell.about["warnings"])
+    notes += _warnings(cells)
     notes += stale_notes(cells)
     notes += _unnamed_settings(cells)
     return list(dict.fromkeys(notes))
+
+
+def _warnings(cells: Sequence[StoredCell]) -> list[str]:
+    """What is to be known of cells, each sentence once with the methods that it is about."""
+    told: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for warning in cell.about["warnings"]:
+            told.setdefault(warning, {})[str(cell.about["text"])] = None
+    return [f"WARNING: {', '.join(methods)}: {warning}." for warning, methods in told.items()]
 
 
 def _left_out(cells: Sequence[StoredCell], chosen: Sequence[StoredCell]) -> list[str]:
