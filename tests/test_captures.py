@@ -370,6 +370,7 @@ def test_training_on_the_captures_that_are_scored_is_told(command: Callable[...,
     assert shared_images(find_dataset(str(more), ()), find_dataset(str(mine), ())) == 0
     (more / "clean" / "c.png").write_bytes((mine / "clean" / "b.png").read_bytes())
     common = ("run", "--methods", "n2c[network=dncnn],n2v[network=dncnn]", "--noise", "real", "--datasets", mine)
+    assert f"such as these themselves: --train-data {mine}" in command(*common, "--plan").out.replace("\n", " ")
     for train, count in ((mine, "2 images"), (more, "1 image")):
         arguments = ("--train-data", train, "--budget", "1steps", "--crop", 32, "--out", tmp_path / f"out{count[0]}")
         ran = command(*common, *arguments)

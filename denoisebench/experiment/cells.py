@@ -13,7 +13,7 @@ from denoisebench.core.errors import Mistakes, UserError, unknown
 from denoisebench.core.isolation import isolated
 from denoisebench.core.provenance import versions
 from denoisebench.core.text import counted
-from denoisebench.data.dataset import DataSet, FolderSet, MissingData
+from denoisebench.data.dataset import DataSet, FolderSet, MissingData, OwnFolder
 from denoisebench.evaluation.fit import fit_recipe
 from denoisebench.experiment.preparation import (
     FitToEachImage,
@@ -274,7 +274,8 @@ class Experiment:
             return self.train_data
         if noise.real and (test is None or not test.training):
             known = f" for {test.name}" if test else ""
-            raise UserError(f"no training set of real captures is known{known}; name one with --train-data")
+            own = f", such as these themselves: --train-data {test.folder}" if isinstance(test, OwnFolder) else ""
+            raise UserError(f"no training set of real captures is known{known}; name one with --train-data{own}")
         key = test.training if noise.real and test is not None else channels
         if key not in self._training_sets:
             found = find_dataset(key, self.roots) if isinstance(key, str) else self._find_training_set(key)
