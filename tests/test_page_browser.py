@@ -358,6 +358,13 @@ def test_warnings_stand_at_the_top(show: Any, cells: list[StoredCell]) -> None:
     assert "A remark." in shown.view.locator("#notes-list").inner_text()
 
 
+def test_a_warning_of_several_methods_stands_once(show: Any, stored_cell: Cell) -> None:
+    shown = show(
+        [stored_cell("a", [30, 31], warnings=["it parted"]), stored_cell("b", [29, 31], warnings=["it parted"])]
+    )
+    assert shown.view.locator("#leaderboard-notes .warning").all_inner_texts() == ["A, B: it parted."]
+
+
 def test_protocols_are_parted_by_a_wall(show: Any, stored_cell: Cell) -> None:
     cells = [
         stored_cell("a", [30, 31]), stored_cell("b", [29, 31]), stored_cell("a", [30, 31], padding="square"),

@@ -374,6 +374,9 @@ def test_notes_warn_of_unequal_numbers_and_of_trouble() -> None:
     assert "mean of 1 scored image; " in build_table([cell("a", 30.0)]).notes[0]
     assert "WARNING: b: it parted." in table.notes
     assert table.notes[-1] == "Skipped: x."
+    alike = [cell("a", warnings=["it parted"]), cell("b", warnings=["late", "it parted"])]
+    warned = [note for note in build_table(alike).notes if note.startswith("WARNING")]
+    assert warned == ["WARNING: a, b: it parted.", "WARNING: b: late."]
 
 
 def test_the_table_says_what_each_method_was_told() -> None:

@@ -166,11 +166,12 @@ function drawLeaderboard() {
   };
   table.filter((row) => keepsScore(column.scores[row]));
   const flags = [...new Set(column.scores.map((score) => score.flag))].filter(Boolean);
-  const warnings = column.scores.flatMap((score) =>
-    score.cells.flatMap((cell) => cell.warnings.map((text) => `${nameOf(score)}: ${text}.`)),
-  );
+  const warned = new Map();
+  for (const score of column.scores)
+    for (const text of score.cells.flatMap((cell) => cell.warnings))
+      warned.set(text, (warned.get(text) ?? new Set()).add(nameOf(score)));
   byId("leaderboard-notes").replaceChildren(
-    ...[...new Set(warnings)].map((text) => el("li", { class: "warning" }, text)),
+    ...[...warned].map(([text, names]) => el("li", { class: "warning" }, `${[...names].join(", ")}: ${text}.`)),
     ...flags.map((flag) => el("li", {}, `${data.flags[flag][0]} ${data.flags[flag][1]}.`)),
     ...column.alike.map((run) =>
       el("li", {}, `No detectable difference where every pair is compared: ${run.join(", ")}.`),
