@@ -212,9 +212,10 @@ def test_train_prepares_what_run_then_finds(
 
 
 def test_training_without_a_learned_method_is_refused(command: Command, tmp_path: Path) -> None:
-    ran = command("train", "--methods", "identity", "--out", tmp_path / "o")
-    assert ran.code == 2
-    assert "Nothing to train" in ran.err
+    for asked in (("train", "--methods", "identity"), ("weights", "train", "--methods", "nlm,bm3d")):
+        ran = command(*asked, "--out", tmp_path / "o")
+        assert ran.code == 2, asked
+        assert "Nothing to train" in ran.err
 
 
 # --- interruptions and failures ---

@@ -169,11 +169,62 @@ def test_the_command(command: Callable[..., Any], plugin_file: Any, tmp_path: Pa
     assert not (out / "scores.csv").exists(), "no PSNR is made up"
     (mine / "cut.png").unlink()
     assert command(*asked).code == 0
-    for wrong in (("--train-data", "samples_train"), ("--trainings", "2")):
+    for wrong in (
+        ("--train-data", "samples_train"), ("--trainings", "2"), ("--recipe", "long"), ("--batch", "8"),
+        ("--precision", "float32"), ("--repeats", "2"), ("--padding", "square"), ("--save-images", "all"),
+        ("--format", "csv"), ("--threads", "3"), ("--weights", out),
+    ):  # fmt: skip
         told = command(*asked, *wrong)
-        assert (told.code, "drop --train-data and --trainings" in told.err) == (2, True)
+        assert (told.code, f"Drop {wrong[0]}, which would change nothing there" in told.err) == (2, True), wrong
     told = command("run", "--datasets", mine, "--captures", "{view}_{capture}", "--out", out)
     assert (told.code, "--captures is of folders of noisy images" in told.err) == (2, True)
+
+
+def test_on_unusual_is_about_noisy_images_too(command: Callable[..., Any], tmp_path: Path) -> None:
+    mine, out = tmp_path / "mine", tmp_path / "out"
+    noisy = np.random.default_rng(0).normal(120, 20, (SIDE, SIDE, 4)).clip(0, 255).astype(np.uint8)
+    mine.mkdir()
+    Image.fromarray(noisy[..., 0]).save(mine / "gray.png")
+    Image.fromarray(noisy).save(mine / "alpha.png")
+    tifffile.imwrite(mine / "alpha.tiff", noisy, photometric="rgb", extrasamples=["unassalpha"])
+    (mine / "alpha.tiff").rename(mine / "alpha2.tiff")
+    (mine / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    asked = ("run", "--noise", "real", "--datasets", mine, "--methods", "nlm", "--out", out)
+    stopped = command(*asked)
+    assert (stopped.code, "--convert" in stopped.err) == (2, False), "run has no such option"
+    for words in (
+        "alpha.png is colour with alpha.", "alpha2.tiff is an image with an alpha channel.",
+        "2 of 4 images cannot be used as they are; of --on-unusual, convert makes gray or RGB what can be and skip",
+    ):  # fmt: skip
+        assert words in stopped.err
+    assert not out.exists(), "nothing was computed"
+    skipped = command(*asked, "--on-unusual", "skip")
+    assert (skipped.code, skipped.err.count("Traceback")) == (0, 0), skipped.err
+    assert "1 view, 1 capture of each. Not read: alpha.png, alpha2.tiff, cut.png (3 in all)." in skipped.out
+    made = command(*asked, "--on-unusual", "convert", "--workers", "2")
+    assert (made.code, "Converted: alpha.png, alpha2.tiff (2 in all)." in made.out) == (1, True), "cut.png"
+    found = np.asarray(Image.open(out / "denoised" / "mine" / "nlm" / "alpha.png"))
+    assert (found.shape, found.std() < noisy[..., :3].std()) == ((SIDE, SIDE, 3), True)
+    wrong = command(*asked, "--on-unusual", "konvert")
+    assert (wrong.code, "Did you mean 'convert'" in wrong.err) == (2, True)
+    for name in ("gray.png", "cut.png"):
+        (mine / name).unlink()
+    none_left = command(*asked, "--on-unusual", "skip")
+    assert (none_left.code, "alpha.png is colour with alpha." in none_left.err) == (2, True)
+
+
+def test_a_wrong_pattern_is_the_only_thing_that_is_said(command: Callable[..., Any], tmp_path: Path) -> None:
+    save(tmp_path / "mine" / "a_1.tif", capture(0))
+    for pattern, words in (("{views}_{capture}", "name both parts"), ("{view}-{capture}", "does not fit --captures")):
+        asked = ("--noise", "real", "--datasets", tmp_path / "mine", "--captures", pattern, "--methods", "nlm")
+        told = command("run", *asked)
+        assert (told.code, words in told.err, told.err.count("Error:")) == (2, True, 1), told.err
+
+
+def test_workers_of_noisy_images_are_checked(command: Callable[..., Any], tmp_path: Path) -> None:
+    save(tmp_path / "mine" / "a.tif", capture(0))
+    told = command("run", "--noise", "real", "--datasets", tmp_path / "mine", "--methods", "nlm", "--workers", "-1")
+    assert (told.code, "workers" in told.err) == (2, True), told.err
 
 
 @pytest.mark.usefixtures("fresh_registry")

@@ -405,6 +405,20 @@ def test_train_only_leaves_out_what_does_not_suit_and_says_so(
         train_only(replace(experiment, methods=parse_methods("gr2r")), 3, Store(tmp_path / "p"), Quiet())
 
 
+def test_train_only_names_methods_without_a_network(
+    base: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Quiet, "say", lambda self, text: said.append(text))
+    experiment = replace(base, methods=[identity(), *parse_methods("nlm,bm3d"), Small()], datasets=[])
+    assert list(train_only(experiment, 3, Store(tmp_path / "o"), Quiet())[0]) == ["small on gauss25"]
+    assert "Not trained, for they are no learned methods: nlm, bm3d." in said
+    for none, names in (("nlm,bm3d", "nlm, bm3d"), ("identity", "identity")):
+        alone = replace(experiment, methods=parse_methods(none))
+        with pytest.raises(UserError, match=f"Nothing to train: none of {names} is a learned method"):
+            train_only(alone, 3, Store(tmp_path / "p"), Quiet())
+
+
 # --- known gaps ---
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from denoisebench.commands.grouping import OptionGroup
 from denoisebench.commands.options import (
     DEFAULT_BUDGET,
     LimitedExecution,
@@ -28,13 +29,22 @@ if TYPE_CHECKING:
 
 # Side of the piece in the middle of each image that is scored.
 _SIDE = 512
+# Options without effect on noisy images alone: those of trainings, and those that data sets beside them may be about.
+_OF_TRAININGS = (
+    "weights", "train_data", "trainings", "batch", "crop", "lr", "training_noise", "precision", "recipe", "devices",
+)  # fmt: skip
+_OF_SCORES = (
+    "repeats", "noise_draws", "padding", "executor", "threads", "memory_limit", "address", "save_images",
+    "image_format", "columns", "metric", "label", "caption", "form", "page", "whole",
+)  # fmt: skip
+_FLAGS = {"form": "--format"}
 
 
 def split_noisy(
     selection: RunSelection,
     protocol: ProtocolOptions,
     training: RunTraining,
-    sources: SourceOptions,
+    others: Sequence[OptionGroup],
     mistakes: Mistakes,
 ) -> tuple[RunSelection, list[NoisyFolder]]:
     """Take the folders of noisy images alone out of a selection with real noise; the rest, and these."""
@@ -47,21 +57,41 @@ def split_noisy(
             mistakes.note(UserError("--captures is of folders of noisy images: give --noise real with it."))
         return selection, []
     texts = mistakes.read([], split_datasets, selection.datasets)
-    folders, others = folders_without_references(texts, DATASETS.names(), selection.captures, protocol.limit, mistakes)
-    if folders and (training.train_data != "auto" or training.trainings > 1):
+    folders, rest = folders_without_references(texts, DATASETS.names(), selection.captures, protocol.limit, mistakes)
+    if not rest and not folders:
+        # Without any data set left there is nothing more to say than why.
+        mistakes.check()
+    if folders:
+        _check_effect(folders[0], training, [] if rest else [protocol, *others], mistakes)
+    return replace(selection, datasets=",".join(rest)), folders
+
+
+def _check_effect(
+    folder: NoisyFolder, training: RunTraining, others: Sequence[OptionGroup], mistakes: Mistakes
+) -> None:
+    """Refuse options that change nothing for such folders; ``others`` only where there is no other data set."""
+    given = [
+        _FLAGS.get(name, f"--{name.replace('_', '-')}")
+        for names, groups in ((_OF_TRAININGS, [training]), (_OF_SCORES, others))
+        for name in names
+        for group in groups
+        if hasattr(group, name) and getattr(group, name) != getattr(type(group)(), name)
+    ]
+    if given:
         mistakes.note(
             UserError(
-                f"Folder {folders[0].path} holds noisy images alone, on which networks are trained once; drop "
-                "--train-data and --trainings, or give clean images in a folder clean/ beside noisy/."
+                f"Folder {folder.path} holds noisy images alone: networks are trained on them once, in the usual way, "
+                f"and scores are estimates. Drop {', '.join(given)}, which would change nothing there, or give clean "
+                "images in a folder clean/ beside noisy/."
             )
         )
-    return replace(selection, datasets=",".join(others)), folders
 
 
 def noisy_request(
     protocol: ProtocolOptions,
     training: RunTraining,
     execution: LimitedExecution,
+    sources: SourceOptions,
     output: OutputOptions,
     device: str,
     mistakes: Mistakes,
@@ -84,6 +114,7 @@ def noisy_request(
         device=device,
         tile=mistakes.read(None, parse_tile, protocol.tile),
         limit=None if limit is None else mistakes.read(None, parse_time_limit, limit),
+        convert=sources.on_unusual == "convert",
     )
 
 
@@ -91,17 +122,23 @@ def run_noisy(
     folders: Sequence[NoisyFolder],
     selection: RunSelection,
     request: Request,
+    execution: LimitedExecution,
+    sources: SourceOptions,
     output: OutputOptions,
     mistakes: Mistakes,
 ) -> None:
     """Denoise and score them, and print what can be said; exit code 1 if something failed."""
     from denoisebench.core.progress import for_stderr
-    from denoisebench.own.unreferenced import STEM, markdown, run_unreferenced, write_scores
+    from denoisebench.data.unusual import check_choice
+    from denoisebench.own.unreferenced import STEM, markdown, run_unreferenced, usual_images, write_scores
     from denoisebench.plugins.lookup import parse_methods
     from denoisebench.training.recipe import recipe_from
 
     methods = mistakes.read([], parse_methods, selection.methods, selection.network)
     mistakes.read(None, recipe_from, request.budget or DEFAULT_BUDGET, None, None, None, "fresh", request.seed)
+    mistakes.read("stop", check_choice, sources.on_unusual)
+    mistakes.check()
+    folders = [mistakes.read(folder, usual_images, folder, sources.on_unusual) for folder in folders]
     mistakes.check()
     say_all(folder.text for folder in folders)
     if output.plan:
@@ -112,7 +149,7 @@ def run_noisy(
     outcomes = []
     with resumable(f"What was computed is in {output.out}"):
         for folder in folders:
-            outcomes.append(run_unreferenced(folder, methods, request, _SIDE, for_stderr()))
+            outcomes.append(run_unreferenced(folder, methods, request, _SIDE, for_stderr(), execution.workers or 1))
     say_all(write_scores(outcomes, output.out))
     for outcome in outcomes:
         say_all(outcome.said)

@@ -112,13 +112,13 @@ def measure(
         mistakes.note(UserError("--literature goes with a table of the paper: denoisebench table N --literature."))
     layout = mistakes.read(None, layout_of, table)
     device = make_device(execution.device, mistakes)
-    selection, noisy = split_noisy(selection, protocol, training, sources, mistakes)
+    where = None if output.plan else make_executor(execution, device, mistakes)
+    selection, noisy = split_noisy(selection, protocol, training, [execution, output, table], mistakes)
     if noisy:
-        request = noisy_request(protocol, training, execution, output, device, mistakes)
-        run_noisy(noisy, selection, request, output, mistakes)
+        request = noisy_request(protocol, training, execution, sources, output, device, mistakes)
+        run_noisy(noisy, selection, request, execution, sources, output, mistakes)
         if not selection.datasets:
             return
-    where = None if output.plan else make_executor(execution, device, mistakes)
     experiment = make_experiment(selection, training, sources, device, mistakes, protocol, output, shipped=True)
     _check_names(layout, experiment, asked)
     if output.plan:

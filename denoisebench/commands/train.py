@@ -19,7 +19,7 @@ from denoisebench.commands.options import (
     SubmitTraining,
 )
 from denoisebench.commands.output import resumable
-from denoisebench.core.errors import Mistakes, UserError
+from denoisebench.core.errors import Mistakes
 from denoisebench.core.printing import document, line, message
 from denoisebench.core.text import one_line
 
@@ -55,8 +55,6 @@ def train(
         message(f"FAILED: {title}: {reason}")
     if failed:
         raise typer.Exit(1)
-    if not done:
-        raise UserError(f"Nothing to train: none of {selection.methods!r} is a learned method.")
 
 
 @grouped

@@ -201,10 +201,15 @@ def train_only(
     Raises
     ------
     UserError
-        None of the methods can do any of the noises.
+        None of the methods is trained, or none can do any of the noises.
     """
     if experiment.train_data is not None and experiment.train_data.real:
         channels = experiment.train_data.channels
+    untrained = [
+        method.text
+        for method in experiment.methods
+        if not isinstance(method, LearnedMethod) and not method.info.baseline
+    ]
     wanted = [
         (f"{method.text} on {noise.id}", method, noise)
         for noise in experiment.noises
@@ -213,8 +218,13 @@ def train_only(
     ]
     reasons = {title: reason_to_skip(method, noise, channels) for title, method, noise in wanted}
     skipped = [f"{title}: it {reason}" for title, reason in reasons.items() if reason]
-    if skipped and len(skipped) == len(wanted):
+    if not wanted:
+        names = untrained or [method.text for method in experiment.methods]
+        raise UserError(f"Nothing to train: none of {', '.join(names)} is a learned method.")
+    if len(skipped) == len(wanted):
         raise UserError(f"Nothing to train: {'; '.join(skipped)}.")
+    if untrained:
+        progress.say(f"Not trained, for they are no learned methods: {', '.join(untrained)}.")
     for text in skipped:
         progress.say(f"Not trained: {text}.")
     jobs = {title: experiment.job(method, noise, channels) for title, method, noise in wanted if not reasons[title]}

@@ -13,7 +13,7 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.unusual import deep_colour, gray_or_rgb
-from denoisebench.own.stack import Array, Stack, check_axes
+from denoisebench.own.stack import Array, Stack, ToConvert, check_axes
 from denoisebench.protocol.imagefiles import FORMATS, neutral_exif, upright
 from denoisebench.protocol.images import MOST_PIXELS, image_bytes
 
@@ -97,7 +97,7 @@ def _pixels(image: Image, data: bytes, path: Path, convert: bool) -> tuple[Array
     if image.mode in _TO_CONVERT or alpha:
         what = _TO_CONVERT.get(image.mode, "an image with a transparent colour")
         if not convert:
-            raise UserError(f"{path} is {what}; give --convert to have it made gray or RGB, or convert it yourself.")
+            raise ToConvert(path, what)
         if deep and not alpha:
             raise UserError(f"{path} is {what} of 16 bits, of which 8 would be lost; flatten it yourself.")
         notes.append(f"it was {what}, and was converted")

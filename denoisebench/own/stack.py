@@ -24,6 +24,25 @@ _COLOURS = (3,)
 _LETTERS = "one capital letter per axis, Y and X among them, S or C for channels, such as ZYX, TCYX or YXS"
 
 
+class ToConvert(UserError):  # noqa: N818 - reads as what is to be done
+    """A file that methods cannot take as it is, and that may be converted if somebody says so.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it is, such as a palette image.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path} is {what}; give --convert to have it made gray or RGB, or convert it yourself.")
+        self.path, self.what = path, what
+
+    def __reduce__(self) -> tuple[type[ToConvert], tuple[Path, str]]:
+        return type(self), (self.path, self.what)
+
+
 @dataclass(frozen=True)
 class Stack:
     """What a file holds.

@@ -11,7 +11,7 @@ import numpy as np
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.deep import quiet_tifffile
-from denoisebench.own.stack import Array, Stack, check_axes
+from denoisebench.own.stack import Array, Stack, ToConvert, check_axes
 
 if TYPE_CHECKING:
     import tifffile
@@ -199,7 +199,7 @@ def _converted(
             raise UserError(f"{path} holds {kind} colours, which are not known here; save it as gray or RGB.")
         return data, axes, False
     if not convert:
-        raise UserError(f"{path} is {what}; give --convert to have it made gray or RGB, or convert it yourself.")
+        raise ToConvert(path, what)
     notes.append(f"it was {what}, and was converted")
     if kind == "PALETTE":
         return np.moveaxis(np.asarray(page.colormap)[:, data], 0, -1), axes + "S", True

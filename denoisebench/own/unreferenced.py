@@ -25,13 +25,14 @@ from denoisebench.core.provenance import full_digest
 from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import counted, file_part, readable
 from denoisebench.data.captures import noisy_place
+from denoisebench.data.unusual import refusal
 from denoisebench.own.batch import denoise_files
 from denoisebench.own.denoise import Request, Runner, for_files
 from denoisebench.own.rank import Ranked, Ranking, Scene, doubts, ranking_table, scene_of
-from denoisebench.own.reading import CAPTURE_AXES, SUFFIXES, read_view
+from denoisebench.own.reading import CAPTURE_AXES, SUFFIXES, read_stack, read_view
 from denoisebench.own.residual import Checks, worst
 from denoisebench.own.risk import Estimate, combined
-from denoisebench.own.stack import Stack
+from denoisebench.own.stack import Stack, ToConvert
 from denoisebench.own.training import untrainable
 from denoisebench.plugins.method import LearnedMethod, Method
 from denoisebench.protocol.images import image_id, some
@@ -68,12 +69,15 @@ class NoisyFolder:
         In order of their names.
     left_out : sequence of str
         Names of what lies in it and is not read.
+    converted : sequence of str
+        Names of what is made gray or RGB.
     """
 
     path: Path
     name: str
     views: Sequence[View]
     left_out: Sequence[str]
+    converted: Sequence[str] = ()
 
     @property
     def several(self) -> bool:
@@ -87,6 +91,8 @@ class NoisyFolder:
         several = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
         each = f"{several} capture{'s' if counts[-1] > 1 else ''}"
         also = f" Not read: {some(self.left_out)} ({len(self.left_out)} in all)." if self.left_out else ""
+        if self.converted:
+            also += f" Converted: {some(self.converted)} ({len(self.converted)} in all)."
         views = counted(len(self.views), "view")
         return f"Folder {self.path} is taken as noisy images without clean ones: {views}, {each} of each.{also}"
 
@@ -150,6 +156,51 @@ def _view_of(file: Path, pattern: str) -> str:
     return match["view"]
 
 
+def usual_images(folder: NoisyFolder, unusual: str, axes: str | None = None) -> NoisyFolder:
+    """The folder with its palette, CMYK and alpha images converted, left out, or refused all at once.
+
+    Parameters
+    ----------
+    folder : NoisyFolder
+        The images; each is read.
+    unusual : str
+        One of `denoisebench.data.unusual.CHOICES`; with 'skip' what cannot be read at all is left out, too.
+    axes : str or None
+        As in `read_stack`.
+
+    Raises
+    ------
+    UserError
+        There are such images and they are to stop the run, or nothing is left.
+    """
+    views, left, converted, errors = list[View](), list[str](), list[str](), list[UserError]()
+    for view in folder.views:
+        captures = []
+        for path in view.captures:
+            name, error = readable(path.relative_to(folder.path).as_posix()), _unreadable(path, axes)
+            # Damaged files are told of one by one, and cost the others nothing.
+            if unusual != "convert" and (isinstance(error, ToConvert) or (error is not None and unusual == "skip")):
+                errors.append(UserError(f"{path} is {error.what}.") if isinstance(error, ToConvert) else error)
+                left.append(name)
+                continue
+            if isinstance(error, ToConvert) and _unreadable(path, axes, convert=True) is None:
+                converted.append(name)
+            captures.append(path)
+        views += [View(view.name, captures)] if captures else []
+    if errors and (unusual == "stop" or not views):
+        raise refusal(errors, [], sum(len(view.captures) for view in views), unusual)
+    return replace(folder, views=views, left_out=[*folder.left_out, *left], converted=converted)
+
+
+def _unreadable(path: Path, axes: str | None, convert: bool = False) -> UserError | None:
+    """Why a file cannot be read; None if it can be."""
+    try:
+        read_stack(path, axes, convert)
+    except UserError as error:
+        return error
+    return None
+
+
 @dataclass
 class Unreferenced:
     """What a run on a folder of noisy images found.
@@ -180,7 +231,12 @@ class Unreferenced:
 
 
 def run_unreferenced(
-    folder: NoisyFolder, methods: Sequence[Method], request: Request, side: int, progress: Progress
+    folder: NoisyFolder,
+    methods: Sequence[Method],
+    request: Request,
+    side: int,
+    progress: Progress,
+    workers: int = 1,
 ) -> Unreferenced:
     """Denoise a folder of noisy images by some methods, and estimate how well each does.
 
@@ -199,6 +255,8 @@ def run_unreferenced(
         Of the piece in the middle of each view that is scored.
     progress : Progress
         Is told of every plane.
+    workers : int
+        Processes that share the files; results are the same.
     """
     outcome, runners = Unreferenced(folder), dict[str, _Scorer]()
     views = [view.captures for view in folder.views]
@@ -213,7 +271,7 @@ def run_unreferenced(
             request, method=method, out=request.out / "denoised" / file_part(folder.name) / file_part(method.text),
             train=learned, budget=request.budget if learned else None,
         )  # fmt: skip
-        done = denoise_files(files, mine, progress, views)
+        done = denoise_files(files, mine, progress, views, workers)
         outcome.failed += [(f"{method.text} on {one.source}", one.reason) for one in done.problems]
         outcome.said += done.said
         if done.done or done.present:
