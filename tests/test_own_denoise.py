@@ -205,6 +205,8 @@ def test_sigma_is_in_the_values_of_the_file(tmp_path: Path) -> None:
     assert psnr(after, CLEAN) > psnr(before, CLEAN) + 6
     weak = run([tmp_path / "n.npy"], tmp_path / "weak", sigma=1.0).done
     assert weak[0].sigma == "1"
+    assert f"standard deviation of {float(rows[0].sigma):.3g} and" in weak[0].notes
+    assert "--sigma is 1; it is meant in the values of the file" in weak[0].notes
     assert np.abs(np.load(tmp_path / "weak/n.npy") - noisy).max() < 20
 
 

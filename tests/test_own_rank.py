@@ -106,6 +106,9 @@ def test_levels_in_brackets_are_told_apart() -> None:
     found = {row.text: row.estimate.psnr for row in told.methods if row.estimate is not None}
     assert found["nlm"] == pytest.approx(found["nlm[sigma=25.5]"], abs=0.3)
     assert found["nlm[sigma=2]"] < found["nlm"] - 3
+    assert not any("--sigma" in doubt for doubt in told.doubts)
+    other = rank_file(stack_of(noisy, "YX"), methods[:1], replace(request(), sigma=25.0), None, "auto", 128)
+    assert any("and --sigma is 25; it is meant in the values of the file" in doubt for doubt in other.doubts)
 
 
 def test_counts_are_scored_as_counts(tmp_path: Path) -> None:

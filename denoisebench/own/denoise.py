@@ -22,7 +22,7 @@ from denoisebench.core.resumable import resumable_array
 from denoisebench.evaluation.evaluate import Denoised, Fitting, Place, Route, denoise
 from denoisebench.evaluation.fit import Report, fit_recipe
 from denoisebench.experiment.revisions import PROTOCOL_VERSION, plugin_digest
-from denoisebench.own.model import MODELS, Camera, Detector, camera_from, camera_of
+from denoisebench.own.model import MODELS, Camera, Detector, camera_from, camera_of, wrong_level
 from denoisebench.own.network import DARK, Choice, choose
 from denoisebench.own.reading import read_stack, read_view
 from denoisebench.own.record import Entry, is_done
@@ -227,10 +227,17 @@ def noise_model(stack: Stack, layout: Layout, scale: Scale, request: Request) ->
     white = scale.white - scale.black
     none = np.zeros(layout.channels)
     if request.sigma:
-        return NoiseModel(none, none + (request.sigma / white) ** 2, f"sigma {request.sigma:.4g}")
+        doubt = _level_doubt(request.sigma, samples, scale)
+        return NoiseModel(none, none + (request.sigma / white) ** 2, f"sigma {request.sigma:.4g}", doubt=doubt)
     levels = [estimate_level(one) for one in samples]
     found, error = (float(np.median([getattr(one, part) for one in levels])) for part in ("sigma", "error"))
     return NoiseModel(none, none + found**2, f"sigma {found * white:.4g}", uncertainty=2 * error)
+
+
+def _level_doubt(sigma: float, samples: Sequence[FloatImage], scale: Scale) -> str:
+    """What speaks against a level that was given; '' for nothing."""
+    found = float(np.median([estimate_level(one).sigma for one in samples]))
+    return wrong_level(sigma, found * (scale.white - scale.black))
 
 
 def for_files(request: Request, files: Sequence[tuple[Path, Path]], views: Sequence[Sequence[Path]] = ()) -> Request:
@@ -327,7 +334,10 @@ def _open(stack: Stack, request: Request) -> _Opened:
     layout = layout_of(stack, request.channels)
     scale = scale_of(clean, parse_range(request.range))
     told = _told(request, clean, layout, scale)
-    notes += [told.camera.doubt] if told.camera is not None and told.camera.doubt else []
+    doubt = "" if told.camera is None else told.camera.doubt
+    if told.source == "given" and told.camera is None and request.sigma:
+        doubt = _level_doubt(request.sigma, _samples(clean, layout, scale), scale)
+    notes += [doubt] if doubt else []
     return _Opened(stack, clean, notes, layout, scale, told)
 
 

@@ -25,6 +25,8 @@ MODELS = ("auto", "gauss", "camera")
 _LOW, _HIGH = 0.1, 99.9
 # Times by which noise that is seen may differ from what was given: texture counts as noise, and data sheets round.
 _OFF = 1.5
+# Factor between a level that was given and one that is found, from which the given one is taken for a mistake.
+_FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,25 @@ def disagreement(ratio: float) -> str:
     return (
         f"the noise that is seen has {ratio:.2g} times the standard deviation that --gain makes it: a gain is values "
         "per count, the inverse of a data sheet's electrons per value"
+    )
+
+
+def wrong_level(given: float, found: float) -> str:
+    """What to say of a standard deviation that was given where another is found; '' where it may be right.
+
+    Texture passes for noise, and noise that neighbouring pixels share for less, so that only a large factor says that
+    it was given on another scale.
+
+    Parameters
+    ----------
+    given, found : float
+        In the values of the file.
+    """
+    if 1 / _FAR <= found / given <= _FAR:
+        return ""
+    return (
+        f"the noise that is seen has a standard deviation of {found:.3g} and --sigma is {given:g}; it is meant in the "
+        "values of the file"
     )
 
 
