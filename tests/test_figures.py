@@ -320,6 +320,8 @@ def test_a_run_is_denoised_again_to_the_bit(command: Command, image_folder: Any,
     assert "Unknown image of this run 'im9'. Did you mean" in ran.err
     ran = command("figure", "comparison", out, "--datasets", folder, "--repeat", 3, "--out", file)
     assert ran.code == 2
+    ran = command("figure", "comparison", out, "--datasets", folder, "--crop", "0,0,9000,9", "--out", file)
+    assert (ran.code, "leaves the image" in ran.err, "[2/2]" in ran.err) == (2, True, False)
     (folder / "im1.png").unlink()
     ran = command("figure", "comparison", out, "--datasets", folder, "--out", file)
     assert (ran.code, ran.err.count("Traceback")) == (2, 0)

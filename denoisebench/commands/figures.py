@@ -222,9 +222,8 @@ def comparison(
     choice = make_filter(None, None, datasets, weights, device, sources, mistakes)
     mistakes.check()
     groups, damaged = _groups(results, methods, noise, ",".join(found.name for found in choice.datasets) or None)
-    made = pictures_of(results, groups, choice, image, repeat)
-    chosen = [module.check_crop(one, made.clean.image) for one in crops]
-    chosen = chosen or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
+    made = pictures_of(results, groups, choice, image, repeat, crops)
+    chosen = crops or [module.telling_crop([picture.image for picture in made.pictures[1:]])]
     _write(module.draw(made.clean, made.pictures, chosen, made.heading, errors), out, made.said, damaged)
 
 

@@ -13,7 +13,7 @@ from denoisebench.audit.again import Again, denoised_again
 from denoisebench.audit.subject import CellFilter, subject_of
 from denoisebench.core.errors import UserError, explain, unknown
 from denoisebench.core.progress import for_stderr
-from denoisebench.reports.figures.comparison import Picture, clean_picture, scored
+from denoisebench.reports.figures.comparison import Crop, Picture, check_crop, clean_picture, scored
 from denoisebench.reports.statistics import Group
 from denoisebench.results.pictures import FOLDER, ROUNDING, are_kept, kept, scoring_of
 from denoisebench.results.store import Store, StoredCell
@@ -43,8 +43,9 @@ class Made:
 
 
 def pictures_of(
-    results: Path, groups: Mapping[Column, Sequence[Group]], choice: CellFilter, image: str | None, repeat: int
-) -> Made:
+    results: Path, groups: Mapping[Column, Sequence[Group]], choice: CellFilter, image: str | None, repeat: int,
+    crops: Sequence[Crop] = (),
+) -> Made:  # fmt: skip
     """One image as the methods of one column leave it, the first column that has the image.
 
     What the run has kept is read; the rest is denoised again.
@@ -61,11 +62,13 @@ def pictures_of(
         Its name; the one where stored scores differ most if None, of the kept ones if there are any.
     repeat : int
         Which noisy copy.
+    crops : sequence of Crop
+        What will be shown of it; checked as soon as its size is known.
 
     Raises
     ------
     UserError
-        No column has that image, or none of its pictures was kept or can be made again.
+        No column has that image, none of its pictures was kept or can be made again, or a crop leaves it.
     """
     column = _column(groups, image, repeat)
     name = image or kept_first(results, column, telling(column, repeat), repeat)[0]
@@ -91,6 +94,8 @@ def pictures_of(
             changes = f" ({'; '.join(subject.changes)})" if subject.changes else ""
         if clean is None:
             clean = clean_picture(found.clean)
+            for crop in crops:
+                check_crop(crop, clean.image)
             pictures.append(scored("Noisy input", found.noisy, found.clean, scoring_of(cell)))
         pictures.append(Picture(group.name, found.result, found.psnr, found.ssim))
         if found.moved > ROUNDING:

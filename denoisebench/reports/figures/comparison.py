@@ -65,12 +65,11 @@ def parse_crop(text: str) -> Crop:
     return crop
 
 
-def check_crop(crop: Crop, image: AnyImage) -> Crop:
-    """The crop, if it lies in the image; raises `UserError`."""
+def check_crop(crop: Crop, image: AnyImage) -> None:
+    """Raise `UserError` for a crop that leaves the image."""
     height, width = image.shape[:2]
     if crop.x + crop.width > width or crop.y + crop.height > height:
         raise UserError(f"--crop {','.join(map(str, crop))} leaves the image, which is {width}x{height} pixels.")
-    return crop
 
 
 def telling_crop(results: Sequence[FloatImage]) -> Crop:
