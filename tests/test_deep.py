@@ -39,11 +39,11 @@ def with_preview(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def unreadable(data: bytes) -> bytes:
-    """A file that says that it is compressed with LZW, read as where that cannot be unpacked."""
+def changed(data: bytes, tag: int, value: bytes) -> bytes:
+    """A TIFF file with another value of a tag, the first of several."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        at = file.pages.first.tags[259].valueoffset
-    return data[:at] + b"\5\0" + data[at + 2 :]
+        at = file.pages.first.tags[tag].valueoffset
+    return data[:at] + value + data[at + len(value) :]
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -88,7 +88,8 @@ def test_pixels_are_read_as_they_are_stored(name: str, data: bytes, expected: np
         ("inverse.tif", tif(GRAY, photometric="miniswhite"), "its zero is white"),
         ("alpha.tif", tif(np.dstack([COLOUR, GRAY]), photometric="rgb", extrasamples=["unassalpha"]), "extra samples"),
         ("hidden.tif", tif(np.stack([GRAY] * 4), truncate=True, photometric="minisblack"), "4 pages, says its"),
-        ("squeezed.tif", unreadable(tif(GRAY)), "cannot be read"),
+        ("squeezed.tif", changed(tif(GRAY), 259, b"\5\0"), "cannot be read"),  # says that it is LZW
+        ("holes.tif", changed(tif(GRAY, rowsperstrip=8), 279, bytes(2)), "a part of it was never written"),
         ("cut.tif", tif(GRAY)[:900], "cannot be read"),
         ("tiny.tif", tif(GRAY[:8, :8]), "8x8 pixels; SSIM needs at least 11"),
         (
@@ -280,3 +281,12 @@ def test_no_manifest_is_made_of_deep_pairs(command: Callable[..., Any], tmp_path
     assert ran.code == 2
     assert "have more than 8 bits, and a manifest lists 8-bit images" in ran.err
     assert not list(tmp_path.glob("*.toml"))
+
+
+def test_a_decoder_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(page: object) -> None:
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lacking)
+    with pytest.raises(UserError, match=r"LZW.*package\). Install it: pip install \"denoisebench\[formats\]\"\."):
+        stored_pixels(tif(GRAY), Path("a.tif"))

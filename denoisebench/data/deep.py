@@ -69,6 +69,8 @@ def _tiff(header: Header) -> npt.NDArray[Any]:
 
     with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(header.data)) as tif:
         page = tif.pages.first
+        if 0 in page.databytecounts:  # read as zeros otherwise
+            raise ValueError("a part of it was never written")
         pixels = page.asarray()
         return pixels.transpose(1, 2, 0) if page.axes == "SYX" else pixels
 
