@@ -115,10 +115,13 @@ def test_a_capture_without_a_partner_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["real"]
 
 
-def test_pairs_of_gray_and_colour_are_refused(tmp_path: Path) -> None:
-    for seed, name in enumerate(("noisy/a.png", "clean/a.png")):
+@pytest.mark.parametrize(
+    ("ending", "words"), [("png", ", but data set 'real' has 1"), ("bmp", " and others 1")], ids=["png", "bmp"]
+)
+def test_pairs_of_gray_and_colour_are_refused(ending: str, words: str, tmp_path: Path) -> None:
+    for seed, name in enumerate((f"noisy/a.{ending}", f"clean/a.{ending}")):
         paint(tmp_path / "real" / name, seed, "L" if seed else "RGB")
-    with pytest.raises(UserError, match=r"noisy/a\.png has 3 channels and others 1"):
+    with pytest.raises(UserError, match=rf"noisy/a\.{ending} has 3 channels{words}"):
         write_dataset(tmp_path / "real")
     assert [path.name for path in tmp_path.iterdir()] == ["real"]
 

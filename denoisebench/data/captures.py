@@ -18,8 +18,9 @@ from denoisebench.core.systemfiles import own_entries
 from denoisebench.core.text import counted, readable
 from denoisebench.data.brightness import share_of_brightness
 from denoisebench.data.dataset import AnyFolder, FolderSet, OwnFolder, changed, remark, turned_remark
-from denoisebench.data.deep import stored_pixels
+from denoisebench.data.deep import deep_pixels, stored_pixels
 from denoisebench.data.manifest import Entry, entry_of, read_manifest
+from denoisebench.data.unusual import refusal
 from denoisebench.protocol.imagefiles import Header
 from denoisebench.protocol.images import (
     AnyImage,
@@ -37,6 +38,8 @@ from denoisebench.protocol.images import (
 
 # Share of the squared difference of capture and reference from which a user hears that brightness, not noise, is it.
 _BRIGHTNESS = 0.5
+# A range is told that is so many times as wide as that of all but a thousandth of the values at either end.
+_FAR = 2
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,20 @@ class CaptureSet(FolderSet):
                 raise UserError(f"Image {path} does not belong to data set {self.name!r}; move it away.")
             pixels = self._pixels(path, self._listed[path])
         else:
-            data = image_bytes(path)
-            if hashlib.sha256(data).hexdigest() != self._file_hashes[path]:
-                raise changed(path)
-            pixels = self._decode(data, path)
-        if pixels.shape[2] != self.channels:
-            raise UserError(
-                f"Image {path} has {pixels.shape[2]} channels, but data set {self.name!r} has {self.channels}."
-            )
+            pixels = self._decode(self._unchanged(path), path)
+        self._verify_channels(path, pixels.shape[2])
         return pixels
+
+    def _verify_channels(self, path: Path, channels: int) -> None:
+        if channels != self.channels:
+            raise UserError(f"Image {path} has {channels} channels, but data set {self.name!r} has {self.channels}.")
+
+    def _unchanged(self, path: Path) -> bytes:
+        """The content of a file, where no manifest lists it."""
+        data = image_bytes(path)
+        if hashlib.sha256(data).hexdigest() != self._file_hashes[path]:
+            raise changed(path)
+        return data
 
     def _decode(self, data: bytes, path: Path) -> AnyImage:
         """The pixels in the content of a file."""
@@ -272,6 +280,19 @@ def noisy_place(path: Path) -> Path:
     return found[0] if len(found) == 1 and not _folders(path, *CLEAN_FOLDERS) else path
 
 
+# The smallest value of an image, those that a thousandth of them lies below and above, and the largest.
+_Ends = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is known of a file of a pair without its pixels; ``ends`` of references beyond 8 bits alone."""
+
+    sha256: str
+    header: Header
+    ends: _Ends | None
+
+
 class OwnPairs(OwnFolder, CaptureSet):
     """Captures and references of the user's own: of 8 bits, or of 16 bits and floats, which are scored as floats.
 
@@ -281,44 +302,94 @@ class OwnPairs(OwnFolder, CaptureSet):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        view = next(iter(self.views.values()))
-        first, capture = self._stored(view.reference), self._stored(view.captures[0])
-        self.channels = int(first.shape[2])
-        self._deep = not first.dtype == capture.dtype == np.uint8
+        first = self._references[0]
+        self.channels = self._known[first].header.channels or decode_image(image_bytes(first), first).shape[2]
+        kinds = {self._one_kind("captures", self._captured), self._one_kind("clean images", self._references)}
+        self._deep = kinds != {"uint8"}
         self.scoring = "raw" if self._deep else "uint8"
         self.paper_repeats = min(map(self.captures, self.images))
 
     def verify(self) -> None:
         for view in self.views.values():
             self._verify_sizes(view)
+        for path, known in self._known.items():
+            self._verify_channels(path, known.header.channels or self.channels)
+        if self._deep:
+            self._range  # noqa: B018 - a set without one is refused before anything is computed
+
+    @property
+    def _references(self) -> list[Path]:
+        return [view.reference for view in self.views.values()]
+
+    @property
+    def _captured(self) -> list[Path]:
+        return [path for view in self.views.values() for path in view.captures]
+
+    @cached_property
+    def _known(self) -> dict[Path, _File]:
+        """Every file, read once; beyond 8 bits also decoded, so that a bad one is named before anything is done."""
+        found: dict[Path, _File] = {}
+        errors: list[UserError] = []
+        references = set(self._references)
+        for path in self._files():
+            try:
+                found[path] = _look(path, path in references)
+            except UserError as error:
+                errors.append(error)
+        if errors:
+            raise refusal(errors, [], len(found), None)
+        return found
+
+    def _one_kind(self, what: str, paths: Sequence[Path]) -> str:
+        """The type of the values of some files; raises `UserError` unless it is one."""
+        kinds: dict[str, list[str]] = {}
+        for path in paths:
+            kinds.setdefault(self._known[path].header.values, []).append(path.name)
+        if len(kinds) > 1:
+            told = "; ".join(
+                f"{kind}: {counted(len(names), 'file')}, {some(names, 3)}" for kind, names in kinds.items()
+            )
+            raise UserError(
+                f"The {what} of folder {self.folder} hold values of several types ({told}). All values of a set are on "
+                f"one scale, so save all {what} with one type."
+            )
+        return next(iter(kinds))
 
     @cached_property
     def _range(self) -> tuple[float, float]:
         """Values of black and white, where they are not those of 8 bits."""
-        references = [self._stored(view.reference) for view in self.views.values()]
-        black = min(float(reference.min()) for reference in references)
-        white = max(float(reference.max()) for reference in references)
+        black, white = min(one[0] for one in self._ends.values()), max(one[3] for one in self._ends.values())
         if black >= white:
             raise UserError(f"The clean images of {self.folder} are constant (every value is {black:g}).")
         return black, white
 
-    def _stored(self, path: Path) -> AnyImage:
-        return stored_pixels(image_bytes(path), path)
+    @cached_property
+    def _ends(self) -> dict[Path, _Ends]:
+        """Of every reference."""
+        return {
+            path: self._known[path].ends or _ends_of(decode_image(self._unchanged(path), path))
+            for path in self._references
+        }
 
     def _decode(self, data: bytes, path: Path) -> AnyImage:
         if not self._deep:
             return decode_image(data, path)
-        pixels = stored_pixels(data, path)
         black, white = self._range
-        return ((pixels.astype(np.float64) - black) / (white - black)).astype(np.float32)
+        values = stored_pixels(data, path).astype(np.float64)
+        values -= black
+        values /= white - black
+        return values.astype(np.float32)
 
     def _size(self, path: Path) -> tuple[int, int]:
-        height, width = self._stored(path).shape[:2] if self._deep else super()._size(path)[::-1]
-        return width, height
+        return self._known[path].header.size
 
     @cached_property
     def _turned(self) -> list[Path]:
-        return [] if self._deep else super()._turned
+        return [path for path, known in self._known.items() if known.header.orientation != 1]
+
+    @cached_property
+    def _file_hashes(self) -> dict[Path, str]:
+        return {path: known.sha256 for path, known in self._known.items()}
 
     def _scale_remarks(self) -> list[str]:
         """Sentences on black and white, and where captures are not on the scale of their references."""
@@ -326,9 +397,22 @@ class OwnPairs(OwnFolder, CaptureSet):
             return self._brightness_remark()
         black, white = self._range
         return [
-            f"Values beyond 8 bits are scored as they are: black is {black:g} and white {white:g}, the least and the "
-            "largest of all clean images.",
+            f"Values of {self.name} beyond 8 bits are taken as they are: black is {black:g} and white {white:g}, the "
+            "least and the largest of all clean images.",
+            *self._range_remark(black, white),
             *self._brightness_remark(),
+        ]
+
+    def _range_remark(self, black: float, white: float) -> list[str]:
+        """A sentence where black or white is the value of few pixels."""
+        low, high = min(one[1] for one in self._ends.values()), max(one[2] for one in self._ends.values())
+        if white - black <= _FAR * (high - low):
+            return []
+        odd, (least, *_, most) = max(self._ends.items(), key=lambda one: max(low - one[1][0], one[1][3] - high))
+        return [
+            f"All but a few values of the clean images of {self.name} lie from {low:g} to {high:g}, and those of "
+            f"{odd.name} reach from {least:g} to {most:g}: if these are hot or dead pixels, take them out, for they "
+            "make every PSNR too high."
         ]
 
     def _brightness_remark(self) -> list[str]:
@@ -590,6 +674,20 @@ def _folders(folder: Path, *names: str) -> list[Path]:
 
 def _names(paths: Iterable[Path]) -> str:
     return some([str(path) for path in paths])
+
+
+def _look(path: Path, reference: bool) -> _File:
+    data = image_bytes(path)
+    header = header_of(data, path, deep=True)
+    pixels = None if header.values == "uint8" else deep_pixels(header, path)
+    ends = _ends_of(pixels) if pixels is not None and reference else None
+    return _File(hashlib.sha256(data).hexdigest(), replace(header, data=b""), ends)
+
+
+def _ends_of(pixels: AnyImage) -> _Ends:
+    count, few = pixels.size, pixels.size // 1000
+    low, high = np.partition(pixels, (few, count - 1 - few), axis=None)[[few, count - 1 - few]]
+    return float(pixels.min()), float(low), float(high), float(pixels.max())
 
 
 def _header(path: Path) -> Header:

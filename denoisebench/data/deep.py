@@ -8,21 +8,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from denoisebench.core.errors import UserError
 from denoisebench.data.unusual import deep_colour
-from denoisebench.protocol.imagefiles import FORMATS, upright
-from denoisebench.protocol.images import MOST_PIXELS, SMALLEST_SIDE, AnyImage, decode_image, refuse_not_finite
-
-_ORIENTATION, _EXTRA = 274, 338
-_GRAY, _RGB = 1, 2
-_PNG_GRAY, _PNG_RGB = 0, 2
-
-
-class _NotDeep(Exception):  # noqa: N818 - reads as what is found
-    """No image of more than 8 bits that is known here."""
+from denoisebench.protocol.imagefiles import Header, upright
+from denoisebench.protocol.images import AnyImage, decode_image, header_of, refuse_not_finite, refuse_tiny
 
 
 def stored_pixels(data: bytes, path: Path) -> AnyImage:
@@ -45,55 +39,50 @@ def stored_pixels(data: bytes, path: Path) -> AnyImage:
     UserError
         It is damaged, of another kind, too large or too small, or holds values that are not finite.
     """
-    try:
-        return decode_image(data, path)
-    except UserError as error:
-        usual = error
+    header = header_of(data, path, deep=True)
+    return decode_image(data, path) if header.values == "uint8" else deep_pixels(header, path)
+
+
+def deep_pixels(header: Header, path: Path) -> AnyImage:
+    """`stored_pixels` of a file of 16 bits or floats whose header was read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            kind = FORMATS.get(path.suffix.lower())
-            pixels = _png(data) if kind == "PNG" else _tiff(data) if kind == "TIFF" else None
-    except Exception:  # decoders raise many types on damaged files, and the first reader has said what is wrong
-        raise usual from None
-    if pixels is None or min(pixels.shape[:2]) < SMALLEST_SIDE:
-        raise usual
+            pixels = (_png if header.kind == "PNG" else _tiff)(header)
+            pixels = pixels.astype(header.values).reshape(header.height, header.width, header.channels)
+    except Exception as error:  # decoders raise many types on damaged files
+        raise UserError(f"Image {path} cannot be read ({reason_of(error)}).{hint_of(error)}") from None
     refuse_not_finite(pixels, f"Image {path}")
-    return np.ascontiguousarray(pixels)
+    refuse_tiny(pixels, path)
+    return np.ascontiguousarray(upright(pixels, header.orientation))
 
 
-def _png(data: bytes) -> AnyImage:
+def _png(header: Header) -> npt.NDArray[Any]:
     from PIL import Image
 
-    bits, colour = data[24], data[25]
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        if bits != 16 or colour not in (_PNG_GRAY, _PNG_RGB) or "transparency" in image.info:
-            raise _NotDeep
-        _check_size(image.height, image.width)
-        pixels = np.asarray(image)[:, :, None] if colour == _PNG_GRAY else deep_colour(image, data)
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
-    return _turned(pixels.astype(np.uint16), orientation)
+    with Image.open(io.BytesIO(header.data), formats=["PNG"]) as image:
+        return np.asarray(image) if header.channels == 1 else deep_colour(image, header.data)
 
 
-def _tiff(data: bytes) -> AnyImage:
+def _tiff(header: Header) -> npt.NDArray[Any]:
     import tifffile
 
-    with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as tif:
+    with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(header.data)) as tif:
         page = tif.pages.first
-        gray, colour = (page.photometric, page.axes) == (_GRAY, "YX"), page.photometric == _RGB
-        if len(tif.pages) != 1 or not (gray or (colour and page.axes in ("YXS", "SYX"))) or _EXTRA in page.tags:
-            raise _NotDeep
-        _check_size(page.imagelength, page.imagewidth)
+        if 0 in page.databytecounts:  # read as zeros otherwise
+            raise ValueError("a part of it was never written")
         pixels = page.asarray()
-        tag = page.tags.get(_ORIENTATION)
-    if pixels.dtype.kind == "f":
-        pixels = pixels.astype(np.float32)
-    elif pixels.dtype != np.uint16:
-        raise _NotDeep
-    planes = pixels[:, :, None] if gray else pixels.transpose(1, 2, 0) if page.axes == "SYX" else pixels
-    if planes.shape[2] not in (1, 3):
-        raise _NotDeep
-    return _turned(planes.astype(planes.dtype.newbyteorder("=")), 1 if tag is None else int(tag.value))
+        return pixels.transpose(1, 2, 0) if page.axes == "SYX" else pixels
+
+
+def reason_of(error: Exception) -> str:
+    """What a decoder said, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def hint_of(error: Exception) -> str:
+    """What to install for a TIFF file that lacks nothing but a decoder of its compression."""
+    return ' Install it: pip install "denoisebench[formats]".' if "imagecodecs" in str(error) else ""
 
 
 @contextmanager
@@ -106,12 +95,3 @@ def quiet_tifffile() -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
-
-
-def _check_size(height: int, width: int) -> None:
-    if height * width > MOST_PIXELS:
-        raise _NotDeep
-
-
-def _turned(pixels: AnyImage, orientation: int) -> AnyImage:
-    return upright(pixels, orientation if orientation in range(1, 9) else 1)

@@ -60,6 +60,11 @@ def write_dataset(folder: Path, name: str | None = None, out: Path | None = None
         raise UserError(
             f"{found.advice} A manifest is made of pairs in two folders: move them to noisy/ and clean/ in {folder}."
         )
+    if isinstance(found, AnyPairs) and found.scoring != "uint8":
+        raise UserError(
+            f"The pairs in {folder} have more than 8 bits, and a manifest lists 8-bit images; give the folder itself "
+            "to --datasets."
+        )
     found.verify()
     facts = _facts_of_pairs(found) if isinstance(found, AnyPairs) else _facts_of_images(found)
     table = {

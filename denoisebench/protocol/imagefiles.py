@@ -63,6 +63,8 @@ class Header:
         1 to 8, as EXIF counts: how the stored image is to be turned.
     data : bytes
         The file without what does not belong to the pixels.
+    values : str
+        The type of a value: ``uint8``, ``uint16`` or ``float32``; what is wider is narrowed to that.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class Header:
     channels: int
     orientation: int = 1
     data: bytes = field(default=b"", repr=False)
+    values: str = "uint8"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,7 +81,7 @@ class Header:
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
-def read_header(data: bytes, suffix: str) -> Header:
+def read_header(data: bytes, suffix: str, deep: bool = False) -> Header:
     """Check what a file says of itself.
 
     Parameters
@@ -87,6 +90,8 @@ def read_header(data: bytes, suffix: str) -> Header:
         The whole file.
     suffix : str
         Of its name, in lower case; a key of `FORMATS`.
+    deep : bool
+        Whether PNG and TIFF may have 16 bits, and TIFF floats.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def read_header(data: bytes, suffix: str) -> Header:
             raise Unsuitable(f"its content is {found}, but the name says {kind}; rename it or convert it")
         raise Corrupt(f"it does not begin as {kind} does")
     try:
-        return _READERS[kind](data)
+        return _DEEP_READERS[kind](data, True) if deep and kind in _DEEP_READERS else _READERS[kind](data)
     except (struct.error, IndexError, OverflowError):
         raise Corrupt("it is truncated") from None
 
@@ -120,20 +125,21 @@ def _kind_of(data: bytes) -> str | None:
     return next((kind for start, kind in (*_BEGINNINGS, *_OTHERS) if data.startswith(start)), None)
 
 
-def _refuse_bits(bits: int) -> NoReturn:
-    raise Unsuitable(f"it is a {bits}-bit image; convert it to {'8-bit gray' if bits == 1 else '8 bits per channel'}")
+def _refuse_bits(bits: int, deep: bool = False) -> NoReturn:
+    wanted = "8-bit gray" if bits == 1 else "8 or 16 bits per channel" if deep else "8 bits per channel"
+    raise Unsuitable(f"it is a {bits}-bit image; convert it to {wanted}")
 
 
 # --- PNG ---
 
 
-def _png(data: bytes) -> Header:
+def _png(data: bytes, deep: bool = False) -> Header:
     kept, orientation, first = [data[:8]], 1, None
     for name, chunk in _png_chunks(data):
         body = chunk[8:-4]
         if name == b"IHDR" and first is None:
             first = struct.unpack(">IIBBBBB", body)
-            _check_png(*first[2:4])
+            _check_png(first[2], first[3], deep)
         if first is None:
             raise Corrupt("its first chunk is not IHDR")
         if name == b"tRNS":
@@ -147,7 +153,8 @@ def _png(data: bytes) -> Header:
         elif not name[0] & 0x20 and name != b"PLTE":  # a palette beside true colour is a suggestion for old screens
             raise Unsuitable(f"it needs the chunk {name.decode('latin-1')!r}, which is not of the PNG standard")
     assert first is not None
-    return Header("PNG", first[0], first[1], 1 if first[3] == 0 else 3, orientation, b"".join(kept))
+    channels, values = 1 if first[3] == 0 else 3, f"uint{first[2]}"
+    return Header("PNG", first[0], first[1], channels, orientation, b"".join(kept), values)
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -166,13 +173,13 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         at += len(chunk)
 
 
-def _check_png(bits: int, colour: int) -> None:
+def _check_png(bits: int, colour: int, deep: bool) -> None:
     if colour == 3:
         raise Unsuitable("it is a palette image (mode P); convert it to RGB")
     if colour in (4, 6):
         raise Unsuitable(f"it has an alpha channel (mode {'LA' if colour == 4 else 'RGBA'}); flatten it")
-    if bits != 8:
-        _refuse_bits(bits)
+    if bits != 8 and not (deep and bits == 16):
+        _refuse_bits(bits, deep)
 
 
 # --- JPEG ---
@@ -330,7 +337,7 @@ _COLOURS = {
 }  # fmt: skip
 
 
-def _tiff(data: bytes) -> Header:
+def _tiff(data: bytes, deep: bool = False) -> Header:
     pages = []
     for page in _tiff_pages(data):
         pages.append(page)
@@ -346,7 +353,10 @@ def _tiff(data: bytes) -> Header:
     if len(whole) > 1:
         count = f"more than {_MOST_PAGES}" if len(pages) > _MOST_PAGES else str(len(whole))
         raise Unsuitable(f"it has {count} pages; save each as an image of its own")
+    values = _values_of(first, deep)
     width, height, channels = _check_tiff(first)
+    if values != "uint8" and first.first(262, -1) not in (1, 2):
+        raise Unsuitable("its zero is white or its colours are not RGB; save it as gray with black = 0, or as RGB")
     orientation = _valid(first.first(_ORIENTATION, 1))
     if first.orientations or first.xmp:
         # Some versions of Pillow turn a TIFF while they load it, and some by XMP as well; here all formats are alike.
@@ -356,19 +366,28 @@ def _tiff(data: bytes) -> Header:
         for place in first.xmp:
             struct.pack_into("<H" if data[:2] == b"II" else ">H", neutral, place, _XMP + 1)
         data = bytes(neutral)
-    return Header("TIFF", width, height, channels, orientation, data)
+    return Header("TIFF", width, height, channels, orientation, data, values)
+
+
+def _values_of(page: _Page, deep: bool) -> str:
+    """The type of a page's values."""
+    bits = page.numbers.get(258, (1,))
+    if page.first(254, 0) & 4 or page.first(262, -1) == 4:
+        raise Unsuitable("it has a transparency mask; flatten it")
+    kinds = set(page.numbers.get(339, (1,))) - {1}
+    if deep and kinds == {3} and set(bits) in ({16}, {32}, {64}):
+        return "float32"
+    if kinds:
+        wanted = "unsigned 8 or 16 bits, or to floats" if deep else "unsigned 8 bits"
+        raise Unsuitable(f"it holds {_SAMPLE_FORMATS.get(min(kinds), 'complex values')}; convert it to {wanted}")
+    if set(bits) != {8} and not (deep and set(bits) == {16}):
+        _refuse_bits(max(bits), deep)
+    return f"uint{bits[0]}"
 
 
 def _check_tiff(page: _Page) -> tuple[int, int, int]:
-    """Width, height and channels of a page that is 8-bit gray or RGB."""
-    samples, bits, colour = page.first(277, 1), page.numbers.get(258, (1,)), page.first(262, -1)
-    if page.first(254, 0) & 4 or colour == 4:
-        raise Unsuitable("it has a transparency mask; flatten it")
-    kinds = set(page.numbers.get(339, (1,))) - {1}
-    if kinds:
-        raise Unsuitable(f"it holds {_SAMPLE_FORMATS.get(min(kinds), 'complex values')}; convert it to unsigned 8 bits")
-    if set(bits) != {8}:
-        _refuse_bits(max(bits))
+    """Width, height and channels of a page that is gray or RGB."""
+    samples, colour = page.first(277, 1), page.first(262, -1)
     if page.numbers.get(338):
         raise Unsuitable(
             f"it has {len(page.numbers[338])} extra samples per pixel beside its colours (an alpha channel, say); "
@@ -479,3 +498,4 @@ def _webp(data: bytes) -> Header:
 _READERS: Mapping[str, Callable[[bytes], Header]] = {
     "PNG": _png, "JPEG": _jpeg, "TIFF": _tiff, "BMP": _bmp, "PPM": _portable, "WEBP": _webp,
 }  # fmt: skip
+_DEEP_READERS: Mapping[str, Callable[[bytes, bool], Header]] = {"PNG": _png, "TIFF": _tiff}

@@ -35,6 +35,7 @@ SMALLEST_SIDE = 11  # the SSIM window
 MOST_PIXELS = 178_956_970
 MOST_BYTES = 2**30
 _ALLOWED = "allowed are 8-bit gray (mode L) and 8-bit RGB images"
+_DEEP_ALLOWED = "allowed are gray and RGB images of 8 bits, of 16 bits (PNG, TIFF) or floats (TIFF)"
 _MEND = {
     "P": "it is a palette image (mode P); convert it to RGB",
     "RGBA": "it has an alpha channel (mode RGBA); flatten it to RGB",
@@ -111,19 +112,22 @@ def image_bytes(path: Path) -> bytes:
         raise UserError(f"Image {path} cannot be read ({error.strerror or error}).") from None
 
 
-def header_of(data: bytes, path: Path) -> Header:
-    """What an image file says of itself, all of it allowed; nothing is decoded. Raises `UserError`."""
-    suffix = path.suffix.lower()
+def header_of(data: bytes, path: Path, deep: bool = False) -> Header:
+    """What an image file says of itself, all of it allowed; nothing is decoded. Raises `UserError`.
+
+    ``deep`` allows 16 bits and floats, where the format has them.
+    """
+    suffix, allowed = path.suffix.lower(), _DEEP_ALLOWED if deep else _ALLOWED
     if suffix not in FORMATS:
         raise UserError(f"Image {path} cannot be used: allowed are the suffixes {', '.join(EXTENSIONS)}.")
     try:
-        header = read_header(data, suffix)
+        header = read_header(data, suffix, deep)
     except Unsuitable as error:
-        raise UserError(f"Image {path} cannot be used: {error}; {_ALLOWED}.") from None
+        raise UserError(f"Image {path} cannot be used: {error}; {allowed}.") from None
     except Corrupt as error:
-        raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
+        raise UserError(f"Image {path} is corrupt or no image ({error}); {allowed}.") from None
     except Exception as error:  # Pillow opens WebP, and raises many types
-        raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
+        raise UserError(f"Image {path} is corrupt or no image ({error}); {allowed}.") from None
     if header.width * header.height > MOST_PIXELS:
         raise UserError(
             f"Image {path} has more than {MOST_PIXELS:,} pixels, which is refused because such a file may be a "
@@ -161,10 +165,15 @@ def _decoded(data: bytes, path: Path) -> tuple[UIntImage, bool]:
     except Exception as error:  # Pillow raises many types on damaged files
         raise UserError(f"Image {path} is corrupt or no image ({error}); {_ALLOWED}.") from None
     pixels = upright(pixels if pixels.ndim == 3 else pixels[:, :, None], header.orientation)
-    if min(pixels.shape[:2]) < SMALLEST_SIDE:
-        height, width = pixels.shape[:2]
-        raise UserError(f"Image {path} is {width}x{height} pixels; SSIM needs at least {SMALLEST_SIDE} on each side.")
+    refuse_tiny(pixels, path)
     return np.ascontiguousarray(pixels), header.orientation != 1
+
+
+def refuse_tiny(pixels: AnyImage, path: Path) -> None:
+    """Raise `UserError` if the window of SSIM does not fit into an image."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise UserError(f"Image {path} is {width}x{height} pixels; SSIM needs at least {SMALLEST_SIDE} on each side.")
 
 
 def list_images(folder: Path) -> list[Path]:
