@@ -29,14 +29,10 @@ if TYPE_CHECKING:
 
 # Side of the piece in the middle of each image that is scored.
 _SIDE = 512
-# Options without effect on noisy images alone: those of trainings, and those that data sets beside them may be about.
-_OF_TRAININGS = (
-    "weights", "train_data", "trainings", "batch", "crop", "lr", "training_noise", "precision", "recipe", "devices",
-)  # fmt: skip
-_OF_SCORES = (
-    "repeats", "noise_draws", "padding", "executor", "threads", "memory_limit", "address", "save_images",
-    "image_format", "columns", "metric", "label", "caption", "form", "page", "whole",
-)  # fmt: skip
+# Options that have an effect on noisy images alone; any other is refused there.
+_COUNT = frozenset({
+    "budget", "image_budget", "seed", "limit", "tile", "device", "workers", "time_limit", "out", "plan",
+})  # fmt: skip
 _FLAGS = {"form": "--format"}
 
 
@@ -72,10 +68,9 @@ def _check_effect(
     """Refuse options that change nothing for such folders; ``others`` only where there is no other data set."""
     given = [
         _FLAGS.get(name, f"--{name.replace('_', '-')}")
-        for names, groups in ((_OF_TRAININGS, [training]), (_OF_SCORES, others))
-        for name in names
-        for group in groups
-        if hasattr(group, name) and getattr(group, name) != getattr(type(group)(), name)
+        for group in (training, *others)
+        for name, value in vars(group).items()
+        if name not in _COUNT and value != getattr(type(group)(), name)
     ]
     if given:
         mistakes.note(
