@@ -208,6 +208,8 @@ def test_sigma_is_in_the_values_of_the_file(tmp_path: Path) -> None:
     assert f"standard deviation of {float(rows[0].sigma):.3g} and" in weak[0].notes
     assert "--sigma is 1; it is meant in the values of the file" in weak[0].notes
     assert np.abs(np.load(tmp_path / "weak/n.npy") - noisy).max() < 20
+    np.save(tmp_path / "tiny.npy", noisy[:8, :8].astype(np.float32))
+    assert run([tmp_path / "tiny.npy"], tmp_path / "small", sigma=400.0).done[0].notes == ""
 
 
 @pytest.mark.parametrize("name", ["nlm", "bm3d", "wnnm"])

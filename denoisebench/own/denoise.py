@@ -235,8 +235,11 @@ def noise_model(stack: Stack, layout: Layout, scale: Scale, request: Request) ->
 
 
 def _level_doubt(sigma: float, samples: Sequence[FloatImage], scale: Scale) -> str:
-    """What speaks against a level that was given; '' for nothing."""
-    found = float(np.median([estimate_level(one).sigma for one in samples]))
+    """What speaks against a level that was given; '' for nothing, as where an image is too small to tell."""
+    try:
+        found = float(np.median([estimate_level(one).sigma for one in samples]))
+    except UserError:
+        return ""
     return wrong_level(sigma, found * (scale.white - scale.black))
 
 
