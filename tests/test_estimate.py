@@ -133,9 +133,10 @@ def test_a_fit_is_scaled_by_its_steps(tmp_path: Path) -> None:
     short, long = (lines(experiment("dip", image_budget=f"{n}steps"), tmp_path)[0][0] for n in (100, 1000))
     costs = {row["kind"]: row for row in csv.DictReader(COSTS.open(encoding="utf-8")) if row["name"] == "dip"}
     sizes = megapixels(find_dataset("samples", ()), find_dataset("samples", ()).images)
-    seconds = float(costs["fit"]["seconds"]) / float(costs["fit"]["megapixels"]) * sum(sizes) * 100
-    assert short["time"] == estimate._duration(seconds)
-    assert long["time"] == estimate._duration(10 * seconds)
+    seconds = float(costs["fit"]["seconds"]) / float(costs["fit"]["megapixels"]) * sum(sizes)
+    scoring = estimate.BESIDE * sum(sizes)
+    assert short["time"] == estimate._duration(100 * seconds + scoring)
+    assert long["time"] == estimate._duration(1000 * seconds + scoring)
 
 
 def test_sizes_are_those_that_are_loaded(tmp_path: Path) -> None:
