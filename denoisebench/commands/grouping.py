@@ -70,6 +70,12 @@ def options_of(group: type[OptionGroup]) -> Sequence[inspect.Parameter]:
     return _OPTIONS[group]
 
 
+def flag_of(option: inspect.Parameter) -> str:
+    """An option as it is written on the command line."""
+    declared = get_args(option.annotation)[1].default  # typer has the first of the names there until it makes commands
+    return declared if isinstance(declared, str) else f"--{option.name.replace('_', '-')}"
+
+
 def _parameters_of(group: type[OptionGroup]) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     options = []

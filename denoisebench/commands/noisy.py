@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from denoisebench.commands.grouping import OptionGroup
+from denoisebench.commands.grouping import OptionGroup, flag_of, options_of
 from denoisebench.commands.options import (
     DEFAULT_BUDGET,
     LimitedExecution,
@@ -33,7 +33,6 @@ _SIDE = 512
 _COUNT = frozenset({
     "budget", "image_budget", "seed", "limit", "tile", "device", "workers", "time_limit", "out", "plan",
 })  # fmt: skip
-_FLAGS = {"form": "--format"}
 
 
 def split_noisy(
@@ -67,10 +66,10 @@ def _check_effect(
 ) -> None:
     """Refuse options that change nothing for such folders; ``others`` only where there is no other data set."""
     given = [
-        _FLAGS.get(name, f"--{name.replace('_', '-')}")
+        flag_of(option)
         for group in (training, *others)
-        for name, value in vars(group).items()
-        if name not in _COUNT and value != getattr(type(group)(), name)
+        for option in options_of(type(group))
+        if option.name not in _COUNT and getattr(group, option.name) != option.default
     ]
     if given:
         mistakes.note(

@@ -75,6 +75,11 @@ class TrainingFailed(Exception):  # noqa: N818 - reads as an event, which is wha
     """Training produced no usable network (NaN or divergence). Fails its cell; other cells go on."""
 
 
+def reason_of(error: Exception) -> str:
+    """What a library said, on one line; the kind of its exception where it said nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def explain(error: BaseException) -> str:
     """An exception as one phrase of bounded length, also one whose own text cannot be had."""
     try:

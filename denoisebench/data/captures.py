@@ -373,7 +373,7 @@ class OwnPairs(OwnFolder, CaptureSet):
 
     def _decode(self, data: bytes, path: Path) -> AnyImage:
         if not self._deep:
-            return decode_image(data, path)
+            return super()._decode(data, path)
         black, white = self._range
         values = stored_pixels(data, path).astype(np.float64)
         values -= black
@@ -391,28 +391,27 @@ class OwnPairs(OwnFolder, CaptureSet):
     def _file_hashes(self) -> dict[Path, str]:
         return {path: known.sha256 for path, known in self._known.items()}
 
-    def _scale_remarks(self) -> list[str]:
-        """Sentences on black and white, and where captures are not on the scale of their references."""
-        if not self._deep:
-            return self._brightness_remark()
-        black, white = self._range
-        return [
-            f"Values of {self.name} beyond 8 bits are taken as they are: black is {black:g} and white {white:g}, the "
-            "least and the largest of all clean images.",
-            *self._range_remark(black, white),
-            *self._brightness_remark(),
-        ]
+    def _file_remarks(self) -> list[str]:
+        """Sentences on turned files, on black and white, and on captures that are on another scale than references."""
+        found = turned_remark([path.name for path in self._turned])
+        return found + (self._range_remarks() if self._deep else []) + self._brightness_remark()
 
-    def _range_remark(self, black: float, white: float) -> list[str]:
-        """A sentence where black or white is the value of few pixels."""
+    def _range_remarks(self) -> list[str]:
+        """What black and white are, and where they are the values of few pixels."""
+        black, white = self._range
+        said = [
+            f"Values of {self.name} beyond 8 bits are taken as they are: black is {black:g} and white {white:g}, the "
+            "least and the largest of all clean images."
+        ]
         low, high = min(one[1] for one in self._ends.values()), max(one[2] for one in self._ends.values())
         if white - black <= _FAR * (high - low):
-            return []
+            return said
         odd, (least, *_, most) = max(self._ends.items(), key=lambda one: max(low - one[1][0], one[1][3] - high))
         return [
+            *said,
             f"All but a few values of the clean images of {self.name} lie from {low:g} to {high:g}, and those of "
             f"{odd.name} reach from {least:g} to {most:g}: if these are hot or dead pixels, take them out, for they "
-            "make every PSNR too high."
+            "make every PSNR too high.",
         ]
 
     def _brightness_remark(self) -> list[str]:
@@ -472,7 +471,7 @@ class NamedPairs(OwnPairs):
         found = remark(self.folder, [path.name for path in beside] + names)
         for place in sorted(used - {self.folder}):
             found += remark(place, left_out(place))
-        return found + turned_remark([path.name for path in self._turned]) + self._scale_remarks()
+        return found + self._file_remarks()
 
 
 class AnyPairs(OwnPairs, PairSet):
@@ -522,7 +521,7 @@ class AnyPairs(OwnPairs, PairSet):
             found += remark(place, [name for name in left_out(place) if not name.endswith("/")])
         for folder in sorted({path.parent for path in paired} - set(self._places)):
             found += remark(folder, left_out(folder))
-        found += turned_remark([path.name for path in self._turned]) + self._scale_remarks()
+        found += self._file_remarks()
         counts = {image: self.captures(image) for image in self.images}
         if min(counts.values()) < max(counts.values()):
             most = max(counts, key=counts.__getitem__)

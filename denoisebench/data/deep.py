@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, reason_of
 from denoisebench.data.unusual import deep_colour
 from denoisebench.protocol.imagefiles import Header, upright
 from denoisebench.protocol.images import AnyImage, decode_image, header_of, refuse_not_finite, refuse_tiny
@@ -51,7 +51,7 @@ def deep_pixels(header: Header, path: Path) -> AnyImage:
             pixels = (_png if header.kind == "PNG" else _tiff)(header)
             pixels = pixels.astype(header.values).reshape(header.height, header.width, header.channels)
     except Exception as error:  # decoders raise many types on damaged files
-        raise UserError(f"Image {path} cannot be read ({reason_of(error)}).{hint_of(error)}") from None
+        raise UserError(f"Image {path} cannot be read {said_of(error)}") from None
     refuse_not_finite(pixels, f"Image {path}")
     refuse_tiny(pixels, path)
     return np.ascontiguousarray(upright(pixels, header.orientation))
@@ -75,14 +75,10 @@ def _tiff(header: Header) -> npt.NDArray[Any]:
         return pixels.transpose(1, 2, 0) if page.axes == "SYX" else pixels
 
 
-def reason_of(error: Exception) -> str:
-    """What a decoder said, on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def hint_of(error: Exception) -> str:
-    """What to install for a TIFF file that lacks nothing but a decoder of its compression."""
-    return ' Install it: pip install "denoisebench[formats]".' if "imagecodecs" in str(error) else ""
+def said_of(error: Exception) -> str:
+    """What a decoder said, for the end of a sentence, and what to install where a decoder of a compression lacks."""
+    hint = ' Install it: pip install "denoisebench[formats]".' if "imagecodecs" in str(error) else ""
+    return f"({reason_of(error)}).{hint}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, reason_of
 from denoisebench.own.stack import Array, Stack, check_axes, need_package
 
 SUFFIXES = (".czi",)
@@ -45,7 +45,7 @@ def read_czi(path: Path, axes: str | None, convert: bool) -> Stack:
     except UserError:
         raise
     except Exception as error:  # the library raises several types on damaged files
-        raise UserError(f"{path} cannot be read as CZI ({' '.join(str(error).split())}).") from None
+        raise UserError(f"{path} cannot be read as CZI ({reason_of(error)}).") from None
     if axes is not None:
         named = check_axes(axes, data.shape, path)
     note = "CZI, written as OME-TIFF: values, axes and pixel size are kept, other metadata are not"

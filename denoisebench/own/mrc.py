@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, reason_of
 from denoisebench.own.stack import Array, Stack, check_axes, need_package
 
 SUFFIXES = (".mrc", ".mrcs")
@@ -39,7 +39,7 @@ def read_mrc(path: Path, axes: str | None, convert: bool) -> Stack:
         with mrcfile.open(path, permissive=False) as mrc:
             data, header, extended = np.array(mrc.data), mrc.header.copy(), mrc.extended_header.copy()
     except Exception as error:  # mrcfile raises several types on damaged files
-        raise UserError(f"{path} cannot be read as MRC ({' '.join(str(error).split())}).") from None
+        raise UserError(f"{path} cannot be read as MRC ({reason_of(error)}).") from None
     named = _AXES[data.ndim] if axes is None else check_axes(axes, data.shape, path)
 
     def write(target: Path, result: Array) -> None:

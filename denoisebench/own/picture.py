@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from denoisebench.core.errors import UserError
+from denoisebench.core.errors import UserError, reason_of
 from denoisebench.data.unusual import deep_colour, gray_or_rgb
 from denoisebench.own.stack import Array, Stack, ToConvert, check_axes
 from denoisebench.protocol.imagefiles import FORMATS, neutral_exif, upright
@@ -58,7 +58,7 @@ def read_picture(path: Path, axes: str | None, convert: bool) -> Stack:
     except UserError:
         raise
     except Exception as error:  # Pillow raises many types on damaged files
-        raise UserError(f"{path} is damaged or no {kind} file ({' '.join(str(error).split())}).") from None
+        raise UserError(f"{path} is damaged or no {kind} file ({reason_of(error)}).") from None
 
 
 def _read(image: Image, data: bytes, path: Path, axes: str | None, convert: bool) -> Stack:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from denoisebench.core.errors import UserError
-from denoisebench.data.deep import hint_of, quiet_tifffile, reason_of
+from denoisebench.data.deep import quiet_tifffile, said_of
 from denoisebench.own.stack import Array, Stack, ToConvert, check_axes
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_tiff(path: Path, axes: str | None, convert: bool) -> Stack:
     except UserError:
         raise
     except Exception as error:  # tifffile raises many types on damaged files
-        raise UserError(f"{path} cannot be read as TIFF ({reason_of(error)}).{hint_of(error)}") from None
+        raise UserError(f"{path} cannot be read as TIFF {said_of(error)}") from None
 
 
 def _check_room(size: int, path: Path) -> None:

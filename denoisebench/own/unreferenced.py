@@ -156,7 +156,7 @@ def _view_of(file: Path, pattern: str) -> str:
     return match["view"]
 
 
-def usual_images(folder: NoisyFolder, unusual: str, axes: str | None = None) -> NoisyFolder:
+def usual_images(folder: NoisyFolder, unusual: str) -> NoisyFolder:
     """The folder with its palette, CMYK and alpha images converted, left out, or refused all at once.
 
     Parameters
@@ -165,8 +165,6 @@ def usual_images(folder: NoisyFolder, unusual: str, axes: str | None = None) -> 
         The images; each is read.
     unusual : str
         One of `denoisebench.data.unusual.CHOICES`; with 'skip' what cannot be read at all is left out, too.
-    axes : str or None
-        As in `read_stack`.
 
     Raises
     ------
@@ -177,13 +175,13 @@ def usual_images(folder: NoisyFolder, unusual: str, axes: str | None = None) -> 
     for view in folder.views:
         captures = []
         for path in view.captures:
-            name, error = readable(path.relative_to(folder.path).as_posix()), _unreadable(path, axes)
+            name, error = readable(path.relative_to(folder.path).as_posix()), _unreadable(path)
             # Damaged files are told of one by one, and cost the others nothing.
             if unusual != "convert" and (isinstance(error, ToConvert) or (error is not None and unusual == "skip")):
                 errors.append(UserError(f"{path} is {error.what}.") if isinstance(error, ToConvert) else error)
                 left.append(name)
                 continue
-            if isinstance(error, ToConvert) and _unreadable(path, axes, convert=True) is None:
+            if isinstance(error, ToConvert) and _unreadable(path, convert=True) is None:
                 converted.append(name)
             captures.append(path)
         views += [View(view.name, captures)] if captures else []
@@ -192,10 +190,10 @@ def usual_images(folder: NoisyFolder, unusual: str, axes: str | None = None) -> 
     return replace(folder, views=views, left_out=[*folder.left_out, *left], converted=converted)
 
 
-def _unreadable(path: Path, axes: str | None, convert: bool = False) -> UserError | None:
+def _unreadable(path: Path, convert: bool = False) -> UserError | None:
     """Why a file cannot be read; None if it can be."""
     try:
-        read_stack(path, axes, convert)
+        read_stack(path, None, convert)
     except UserError as error:
         return error
     return None
